@@ -1,0 +1,6 @@
+"""What was measured: tables of scores, the bundled ones, and reading and checking a user's own."""
+
+from bayes_obscaling.data.bundled import load_base_llms, load_instruct_llms, load_olmo_ladder
+from bayes_obscaling.data.table import ScoreTable
+
+__all__ = ["ScoreTable", "load_base_llms", "load_instruct_llms", "load_olmo_ladder"]
