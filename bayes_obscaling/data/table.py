@@ -210,12 +210,17 @@ class ScoreTable:
         )
 
 
+def close_names(name: str, names: Sequence[str], cutoff: float = 0.5) -> list[str]:
+    """Return up to three of ``names`` that look like ``name``, nearest first; the part after the ``/`` is enough."""
+    keys = {short.casefold(): full for full in names for short in (full, full.rpartition("/")[2])}
+    close = difflib.get_close_matches(name.casefold(), list(keys), n=3, cutoff=cutoff)
+    return list(dict.fromkeys(keys[key] for key in close))
+
+
 def _nearest(name: str, names: list[str]) -> str:
     """'did you mean ...' for an unknown name."""
-    keys = {short.casefold(): full for full in names for short in (full, full.rpartition("/")[2])}
-    close = difflib.get_close_matches(str(name).casefold(), list(keys), n=3, cutoff=0.5)
-    if close:
-        return f"did you mean {', '.join(dict.fromkeys(keys[key] for key in close))}?"
+    if close := close_names(str(name), names):
+        return f"did you mean {', '.join(close)}?"
     listed = ", ".join(names[:15]) + (", ..." if len(names) > 15 else "")
     return f"choose one of {listed}" if names else "the table is empty"
 
