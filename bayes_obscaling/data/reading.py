@@ -135,8 +135,18 @@ def overrides(table: ScoreTable, parsed: Parsed) -> pd.DataFrame:
     return both[(both["score"] - both["score_table"]).abs() > OVERRIDE_NOTED]
 
 
-def parse(table: ScoreTable, source: Source, benchmarks: Source | None = None, *, tasks: Iterable[str] = ()) -> Parsed:
+def parse(
+    table: ScoreTable,
+    source: Source,
+    benchmarks: Source | None = None,
+    *,
+    tasks: Iterable[str] = (),
+    chance_corrected: bool = False,
+) -> Parsed:
     """Read a user's scores in the units of ``table``.
+
+    With ``chance_corrected``, scores from which the chance level was subtracted may pass although they are negative;
+    the data check looks at them.
 
     Raises
     ------
@@ -165,7 +175,7 @@ def parse(table: ScoreTable, source: Source, benchmarks: Source | None = None, *
 
     models = _models(table, sheet, columns, one_row_each=not is_long)
     cells = (_long_cells if is_long else _wide_cells)(sheet, others, declared)
-    scores = _scores(sheet, models, cells, declared, is_long)
+    scores = _scores(sheet, models, cells, declared, is_long, chance_corrected)
     frame = pd.DataFrame.from_dict(
         models.by_name,
         orient="index",
@@ -581,7 +591,9 @@ def _long_cells(sheet: Sheet, others: dict[int, str], declared: Declared) -> lis
     return cells
 
 
-def _scores(sheet: Sheet, models: _Models, cells: list[_Cell], declared: Declared, is_long: bool) -> pd.DataFrame:
+def _scores(
+    sheet: Sheet, models: _Models, cells: list[_Cell], declared: Declared, is_long: bool, chance_corrected: bool
+) -> pd.DataFrame:
     """Map the raw scores to 0..1."""
     rows = []
     seen: dict[tuple[str, str], int] = {}
@@ -590,7 +602,9 @@ def _scores(sheet: Sheet, models: _Models, cells: list[_Cell], declared: Declare
         by_benchmark.setdefault(cell.benchmark, []).append(cell)
     for name, column in by_benchmark.items():
         lower, upper = declared.range(name, raw=not is_long)
-        outside = [cell for cell in column if not lower - 1e-9 <= cell.score <= upper + 1e-9]
+        chance = declared.chances.get(name, 0.0)
+        lowest = -chance / (1 - chance) if chance_corrected and (lower, upper) == (0, 1) else lower
+        outside = [cell for cell in column if not lowest - 1e-9 <= cell.score <= upper + 1e-9]
         if outside:
             label = f"{name} in column {outside[0].column!r}" if is_long else None
             raise sheet.error(_outside(outside, column, lower, upper, name), outside[0].row, label or outside[0].column)
@@ -599,7 +613,7 @@ def _scores(sheet: Sheet, models: _Models, cells: list[_Cell], declared: Declare
             model = models.by_row[cell.row]
             if (first := seen.setdefault((model, name), cell.row)) != cell.row:
                 raise sheet.error(f"{model} already has a score on {name} in row {first}; keep one", cell.row)
-            score = min(max((cell.score - lower) / (upper - lower), 0.0), 1.0)
+            score = min(max((cell.score - lower) / (upper - lower), lowest if chance_corrected else 0.0), 1.0)
             n_items = count if np.isnan(cell.n_items) else cell.n_items
             rows.append((model, name, score, n_items, cell.row, cell.column))
     frame = pd.DataFrame(rows, columns=["model", "benchmark", "score", "n_items", "row", "column"])
@@ -615,12 +629,13 @@ def _outside(outside: list[_Cell], column: list[_Cell], lower: float, upper: flo
         kind = "percent" if 2 * len(outside) > len(column) else "a mix of percent and fractions"
         return (
             f"score {value:g} is not a fraction; {len(outside)} of the {len(column)} scores are above 1, so this looks "
-            f"like {kind}: divide by 100, or declare upper=100 for {name!r} in a benchmarks table"
+            f"like {kind}; divide by 100, or declare upper=100 for {name!r} in a benchmarks table"
         )
     if fractions and value < 0:
+        rows = ", ".join(str(cell.row) for cell in outside[:20]) + (", ..." if len(outside) > 20 else "")
         return (
-            f"score {value:g} is below 0; scores include chance: turn a chance-corrected score back with "
-            "score * (1 - chance) + chance, or remove it"
+            f"score {value:g} is below 0 (in all {len(outside)} such scores, rows {rows}), though a score includes "
+            "chance; turn chance-corrected scores back with score * (1 - chance) + chance"
         )
     return (
         f"score {value:g} is outside {lower:g}..{upper:g}; correct it, or declare lower and upper for {name!r} in a "
