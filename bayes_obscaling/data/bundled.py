@@ -40,7 +40,8 @@ def load_instruct_llms() -> ScoreTable:
 
 def load_olmo_ladder() -> pd.DataFrame:
     """Return the final values of the OLMo 2 model ladder, one row per run and task."""
-    return _read("olmo_ladder", "runs").copy()
+    runs = _read("olmo_ladder", "runs")
+    return runs.astype({"params": float, "tokens": float})  # as integers, 6 N D would overflow
 
 
 @lru_cache

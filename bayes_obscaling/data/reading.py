@@ -234,13 +234,13 @@ def _file_sheet(path: Path) -> Sheet:
     except UnicodeDecodeError as error:
         row = data[: error.start].count(b"\n") + 1
         raise empty.error("the text is not in UTF-8; save the file as CSV in UTF-8", row) from None
-    if not text.strip():
-        raise empty.error("the file is empty; it needs a header and a row per model")
     try:
         lines = list(csv.reader(io.StringIO(text, newline=""), strict=True))
     except csv.Error as error:
         raise empty.error(f"this is not a CSV file ({error}); export the table as CSV") from None
     filled = [(number, row) for number, row in enumerate(lines, start=1) if any(cell.strip() for cell in row)]
+    if not filled:
+        raise empty.error("the file is empty; it needs a header and a row per model")
     columns = [column.strip() for column in filled[0][1]]
     if len(columns) == 1 and (mark := re.search(r"[;\t|]", columns[0])):
         raise empty.error(f"the columns are separated by {mark[0]!r}; save the file with commas")
