@@ -69,6 +69,6 @@ def known_corrections() -> pd.DataFrame:
 
 @lru_cache
 def _read(folder: str, name: str) -> pd.DataFrame:
-    # "NA" and the like are not used; an empty field is the only missing value
+    # an empty field is the only missing value; scores stay text here, since pandas 2 does not read floats exactly
     path = tables_folder() / folder / f"{name}.csv"
-    return pd.read_csv(path, keep_default_na=False, na_values=[""], encoding="utf-8")
+    return pd.read_csv(path, keep_default_na=False, na_values=[""], encoding="utf-8", dtype={"score": str})

@@ -96,6 +96,7 @@ class Parsed:
     """A user's file in the units of a table, before it meets what the table already knows."""
 
     sheet: Sheet
+    columns: dict[str, str]  # what of a model is given -> the column that holds it
     models: pd.DataFrame  # index model (the table's name where it has it); family, params, tokens, flops, row
     benchmarks: pd.DataFrame  # the new ones only, as in ScoreTable
     scores: pd.DataFrame  # model, benchmark, score, n_items, row, column
@@ -181,7 +182,7 @@ def parse(
         orient="index",
         columns=["family", "params", "tokens", "flops", "row"],
     ).rename_axis("model")
-    return Parsed(sheet, frame, declared.new_rows(scores), scores, declared.assumed(scores))
+    return Parsed(sheet, models.columns, frame, declared.new_rows(scores), scores, declared.assumed(scores))
 
 
 # ---------------------------------------------------------------------------------------------------------- cells
@@ -273,11 +274,13 @@ def _number_remedy(text: str) -> str:
 class _Models:
     by_name: dict[str, dict[str, object]]  # the table's name where it has the model -> fields and first row
     by_row: dict[int, str]
+    columns: dict[str, str]  # what of a model is given -> the column that holds it
 
 
 def _models(table: ScoreTable, sheet: Sheet, columns: dict[int, tuple[str, int]], *, one_row_each: bool) -> _Models:
     """Read the columns of the models; several rows of one model must agree."""
-    models = _Models({}, {})
+    named = {field: sheet.columns[position] for position, (field, _) in columns.items()}
+    models = _Models({}, {}, named)
     spelling: dict[str, str] = {}
     families = {family.casefold(): family for family in table.models["family"]}
     for row, cells in sheet.rows:
@@ -297,10 +300,10 @@ def _models(table: ScoreTable, sheet: Sheet, columns: dict[int, tuple[str, int]]
             fields[field] = value
         given = str(fields.pop("model"))
         if given == "":
-            raise sheet.error("the row has no model; name it or remove the row", row, "Model")
+            raise sheet.error("the row has no model; name it or remove the row", row, named["model"])
         found = table.find_model(given)
         if len(found) > 1:
-            raise sheet.error(f"{given!r} may be {' or '.join(found)}; write the full name", row, "Model")
+            raise sheet.error(f"{given!r} may be {' or '.join(found)}; write the full name", row, named["model"])
         name = found[0] if found else spelling.setdefault(given.casefold(), given)
         fields["family"] = families.setdefault(str(fields["family"]).casefold(), str(fields["family"]))
         models.by_row[row] = name
@@ -309,12 +312,16 @@ def _models(table: ScoreTable, sheet: Sheet, columns: dict[int, tuple[str, int]]
             models.by_name[name] = fields | {"row": row}
             continue
         if one_row_each:
-            raise sheet.error(f"model {name!r} is already in row {first['row']}; keep one of the rows", row, "Model")
+            raise sheet.error(
+                f"model {name!r} is already in row {first['row']}; keep one of the rows", row, named["model"]
+            )
         for field, new in fields.items():
             if _unknown(first[field]):
                 first[field] = new
             elif not _unknown(new) and new != first[field]:
-                raise sheet.error(f"{name!r} has {field} {new} here and {first[field]} before; make them agree", row)
+                raise sheet.error(
+                    f"{name!r} has {field} {new} here and {first[field]} before; make them agree", row, named[field]
+                )
     return models
 
 
@@ -330,7 +337,7 @@ def _merged_models(table: ScoreTable, parsed: Parsed, notes: list[str]) -> pd.Da
         row = int(fields.pop("row"))
         if name not in models.index:
             if fields["family"] == "":
-                raise sheet.error(_no_family(table, str(name), fields["flops"]), row, "Model")
+                raise sheet.error(_no_family(table, str(name), fields["flops"]), row, parsed.columns["model"])
             models.loc[name] = fields.to_dict() | {"cohort": "user"}
         known = models.loc[name]
         for field, value in fields.items():
@@ -345,6 +352,7 @@ def _merged_models(table: ScoreTable, parsed: Parsed, notes: list[str]) -> pd.Da
                     f"model {name!r} has {field} {_show(value)}, but {_show(known[field])} in the table; "
                     "correct it, leave the cell empty, or give the model another name",
                     row,
+                    parsed.columns[str(field)],
                 )
         params, tokens, flops = models.loc[name, ["params", "tokens", "flops"]]
         if np.isnan(flops) and not np.isnan(params * tokens):
@@ -612,7 +620,9 @@ def _scores(
         for cell in column:
             model = models.by_row[cell.row]
             if (first := seen.setdefault((model, name), cell.row)) != cell.row:
-                raise sheet.error(f"{model} already has a score on {name} in row {first}; keep one", cell.row)
+                raise sheet.error(
+                    f"{model} already has a score on {name} in row {first}; keep one", cell.row, cell.column
+                )
             score = min(max((cell.score - lower) / (upper - lower), lowest if chance_corrected else 0.0), 1.0)
             n_items = count if np.isnan(cell.n_items) else cell.n_items
             rows.append((model, name, score, n_items, cell.row, cell.column))

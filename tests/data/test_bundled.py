@@ -1,5 +1,4 @@
 import numpy as np
-import pandas as pd
 import pytest
 
 from bayes_obscaling.data import load_base_llms, load_instruct_llms, load_olmo_ladder
@@ -89,10 +88,3 @@ def test_olmo_ladder():
     assert (runs["flops"] > 6 * runs["params"] * runs["tokens"]).all()
     runs["accuracy"] = 0.0
     assert load_olmo_ladder()["accuracy"].min() > 0
-
-
-def test_reading_the_bundled_tables_is_exact_for_pandas(tmp_path):
-    scores = load_base_llms().scores
-    scores.to_csv(tmp_path / "scores.csv", index=False)
-    again = pd.read_csv(tmp_path / "scores.csv")
-    assert np.array_equal(again["score"], scores["score"])
