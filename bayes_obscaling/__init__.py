@@ -1,0 +1,38 @@
+"""Bayesian observational scaling laws: credible-interval forecasts of language-model capability."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+# Public name -> module. Imported on first use, so that a command that needs no sampler does not wait for JAX.
+_PUBLIC = {
+    "CapabilitySpec": "models.capability",
+    "Priors": "models.priors",
+    "Fit": "results.fit",
+    "Forecast": "results.forecast",
+    "InputError": "errors",
+    "Scenario": "results.forecast",
+    "ScoreTable": "data",
+    "check_table": "data",
+    "default_cache_dir": "inference.cache",
+    "fit": "inference.fitting",
+    "forecast": "results.forecast",
+    "load_base_llms": "data",
+    "load_fit": "results.fit",
+    "load_instruct_llms": "data",
+    "load_olmo_ladder": "data",
+}
+__all__ = sorted(_PUBLIC)  # noqa: PLE0605
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'bayes_obscaling' has no attribute '{name}'")
+    value = getattr(import_module(f"bayes_obscaling.{_PUBLIC[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,113 @@
+"""What is kept between runs: measurement draws under a content hash, and compiled programs.
+
+Draws are stored as plain arrays, never as pickles. The folder is readable by its owner alone: a compile cache is
+trusted code.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Any
+
+import jax
+import numpy as np
+
+_ENTRY_FORMAT = 1
+
+
+def default_cache_dir() -> Path:
+    """Folder used by the command line: ``$BAYES_OBSCALING_CACHE``, or ``bayes_obscaling`` in the user's cache folder.
+
+    Returns
+    -------
+    Path
+    """
+    if given := os.environ.get("BAYES_OBSCALING_CACHE"):
+        return Path(given)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "bayes_obscaling"
+
+
+def use_compile_cache(folder: Path) -> None:
+    """Keep compiled programs in `folder` (created for its owner alone); a folder that cannot be written is left out."""
+    if _private(folder / "compiled"):
+        jax.config.update("jax_compilation_cache_dir", str(folder / "compiled"))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
+
+
+def content_hash(parts: Any, arrays: Any) -> str:
+    """Hash of JSON-able `parts` and a pytree of arrays."""
+    digest = hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode())
+    for array in jax.tree.leaves(arrays):
+        value = np.asarray(array)
+        digest.update(f"{value.dtype}{value.shape}".encode())
+        digest.update(np.ascontiguousarray(value).tobytes())
+    return digest.hexdigest()[:32]
+
+
+def load_arrays(folder: Path, key: str) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
+    """Arrays and facts stored under `key`; None when absent or damaged (a damaged entry is made anew)."""
+    try:
+        with np.load(folder / f"{key}.npz", allow_pickle=False) as file:
+            facts = json.loads(str(file["__facts__"]))
+            if facts.pop("format") != _ENTRY_FORMAT:
+                return None
+            return {name: file[name] for name in file.files if name != "__facts__"}, facts
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None
+
+
+def store_arrays(folder: Path, key: str, arrays: dict[str, np.ndarray], facts: dict[str, Any]) -> None:
+    """Store arrays and facts under `key`; a cache that cannot be written (full disk, read-only) is not an error."""
+    if not _private(folder):
+        return
+    text = json.dumps({**facts, "format": _ENTRY_FORMAT})
+    try:
+        write_atomically(folder / f"{key}.npz", lambda file: np.savez(file, __facts__=np.array(text), **arrays))
+    except OSError:
+        return
+
+
+def write_atomically(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
+    """Write a file so that it is there whole or not at all.
+
+    Parameters
+    ----------
+    path : Path
+        Destination; replaced if it exists.
+    write : callable
+        Given a binary file to write to.
+
+    Raises
+    ------
+    OSError
+        When it cannot be written; nothing is left behind.
+    """
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        mask = os.umask(0)  # mkstemp makes private files; the destination gets what an ordinary file would have
+        os.umask(mask)
+        temporary.chmod(0o666 & ~mask)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _private(folder: Path) -> bool:
+    """Make a folder for its owner alone; False when that fails or it belongs to someone else."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        folder.chmod(0o700)
+        return os.access(folder, os.W_OK)
+    except OSError:
+        return False

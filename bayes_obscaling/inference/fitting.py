@@ -1,0 +1,326 @@
+"""fit(): sample the capabilities once per predictor set, then the task heads along their draws."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from bayes_obscaling.data import ScoreTable
+from bayes_obscaling.errors import InputError
+from bayes_obscaling.inference.arrays import Problem, build_problem, heads_start, measurement_start
+from bayes_obscaling.inference.cache import content_hash, load_arrays, store_arrays, use_compile_cache
+from bayes_obscaling.inference.convergence import Convergence, assess
+from bayes_obscaling.inference.nuts import Arrays, Chain, Draws, Sampler, run_chains
+from bayes_obscaling.models.capability import CapabilitySpec, features, heads, joint, measurement
+from bayes_obscaling.models.priors import HEAD_PRIORS
+from bayes_obscaling.results.fit import Fit, posterior_tree
+
+Progress = Callable[[str, int, int], None]  # (what is being sampled, draws made, draws in all)
+Values = dict[str, np.ndarray]
+
+# Sampler settings, chosen for zero divergences and R-hat < 1.01 on the bundled tables (see docs/model_notes.md).
+_MEASUREMENT = {"warmup": 800, "thin": 2, "target_accept": 0.9, "max_depth": 8}
+_HEADS = {"warmup": 1000, "thin": 2, "target_accept": 0.97, "max_depth": 8}
+_CHUNK = 50
+# A measurement fit that has not converged goes on, up to this many times the draws asked for (thinned back to them).
+_MOST_ROUNDS = 4
+# Sites that only say how another one is parameterised.
+_SCAFFOLD = ("_raw", "_free", "_signed", "_capped")
+
+_samplers: dict[Any, Sampler] = {}
+
+
+def fit(
+    table: ScoreTable,
+    tasks: str | Sequence[str],
+    *,
+    cutoff: float | None = None,
+    from_compute: bool | Sequence[str] = False,
+    spec: CapabilitySpec | None = None,
+    chains: int = 4,
+    draws: int = 1000,
+    seed: int = 0,
+    cache: Path | str | None = None,
+    progress: Progress | None = None,
+) -> Fit:
+    """Fit the capability model to a table.
+
+    Parameters
+    ----------
+    table : ScoreTable
+        Scores of models on benchmarks and tasks.
+    tasks : str or sequence of str
+        Tasks, or standard benchmarks, to forecast. All tasks of the table that have visible scores are fitted along
+        with the asked ones, cut at the same place: they teach each other.
+    cutoff : float, optional
+        FLOPs. Scores of the asked tasks (and of those fitted along) are seen only for models at or below it; models
+        of unknown compute count as above. Default: every score is seen.
+    from_compute : bool or sequence of str
+        Forecast these models from family and FLOPs alone: every score of theirs is hidden. True: all models above
+        the cutoff.
+    spec : CapabilitySpec, optional
+        What is believed; default ``CapabilitySpec()``.
+    chains, draws : int
+        Chains, and draws kept of each; `draws` is rounded up to a multiple of 50.
+    seed : int
+        Random seed. Same seed, machine and versions give the same draws.
+    cache : path, optional
+        Folder in which measurement draws and compiled programs are kept; default none.
+    progress : callable, optional
+        Told ``(label, done, total)`` as draws are made.
+
+    Returns
+    -------
+    Fit
+
+    Raises
+    ------
+    InputError
+        For an unknown task, a cutoff below every model, nothing to learn from, too few chains or draws.
+    """
+    started = time.monotonic()
+    spec = spec or CapabilitySpec()
+    if chains < 2 or draws < 100:
+        raise InputError(
+            f"{chains} chains of {draws} draws cannot be checked for convergence: take at least 2 chains and 100 draws."
+        )
+    if cutoff is not None and not cutoff > 0:
+        raise InputError(f"The cutoff is {cutoff} FLOPs: give a positive number, such as 8.4e22.")
+    draws = -(-draws // _CHUNK) * _CHUNK
+    asked = [tasks] if isinstance(tasks, str) else list(tasks)
+    if not asked:
+        raise InputError("No task was named: name one, such as word_unscrambling.")
+    names = list(dict.fromkeys(table.resolve(name) for name in asked))
+    hidden = _hidden_models(table, cutoff, from_compute)
+    problem = build_problem(table, names, cutoff, hidden, spec)
+    folder = Path(cache) if cache is not None else None
+    if folder is not None:
+        use_compile_cache(folder)
+    tell = progress or (lambda *_: None)
+
+    values: Values
+    convergence: dict[str, Convergence] = {}
+    if spec.posterior == "joint" and problem.task_scores is not None:
+        values, convergence["joint"], stats = _sample_joint(problem, spec, chains, draws, seed, tell)
+    else:
+        sets = []
+        for index, left_out in enumerate(problem.predictor_sets):
+            label = "capabilities" + (f" without {', '.join(left_out)}" if left_out else "")
+            sampled, record, measured = _sample_measurement(
+                problem, index, spec, chains, draws, seed, folder, lambda *a, label=label: tell(label, *a)
+            )
+            sets.append((sampled, measured))
+            convergence[label] = record
+        values = {name: np.stack([s[name] for s, _ in sets], axis=2) for name in sets[0][0]}
+        stats = {f"measurement_{name}": np.stack([m[name] for _, m in sets], axis=2) for name in sets[0][1]}
+        if problem.task_scores is not None:
+            head_values, convergence["task heads"], head_stats = _sample_heads(
+                problem, values["theta"], spec, chains, draws, seed, lambda *a: tell("task heads", *a)
+            )
+            values |= head_values
+            stats |= head_stats
+    provenance = {
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "seconds": round(time.monotonic() - started, 1),
+        "versions": {name: version(name) for name in ("bayes_obscaling", "jax", "numpyro", "arviz-stats", "numpy")},
+        "python": platform.python_version(),
+        "machine": f"{platform.system()} {platform.machine()}",
+        "device": jax.devices()[0].platform,
+        "chain_method": "threads",
+        "data_hash": table.data_hash,
+        "seed": seed,
+    }
+    return Fit(
+        table=table,
+        spec=spec,
+        tasks=tuple(names),
+        cutoff=cutoff,
+        from_compute=tuple(hidden),
+        posterior=posterior_tree(problem, values, stats),
+        convergence=convergence,
+        provenance=provenance,
+        notes=table.notes + problem.notes,
+    )
+
+
+def _hidden_models(table: ScoreTable, cutoff: float | None, from_compute: bool | Sequence[str]) -> list[str]:
+    if from_compute is False:
+        return []
+    models = table.models
+    if from_compute is True:
+        if cutoff is None:
+            raise InputError("From-compute forecasts need a cutoff, or the names of the models whose scores to hide.")
+        hidden = list(models.index[models["flops"].notna() & (models["flops"] > cutoff * (1 + 1e-9))])
+    else:
+        hidden = [table.resolve_model(name) for name in from_compute]
+    for name in hidden:
+        if not np.isfinite(models.loc[name, "flops"]):
+            raise InputError(f"{name} has no FLOPs, so it cannot be forecast from compute: add its FLOPs to the table.")
+    return hidden
+
+
+def _sample_measurement(
+    problem: Problem,
+    index: int,
+    spec: CapabilitySpec,
+    chains: int,
+    draws: int,
+    seed: int,
+    folder: Path | None,
+    tell: Callable[[int, int], None],
+) -> tuple[Values, Convergence, Values]:
+    """Capabilities of one predictor set: from the cache, or sampled until converged."""
+    data, layout = problem.measurements[index], problem.layout
+    believed = spec.model_dump(include={"compute_law", "priors"})
+    for name in HEAD_PRIORS:
+        believed["priors"].pop(name)
+    versions = [version(name) for name in ("jax", "numpyro", "bayes_obscaling")]
+    settings = [believed, layout, _MEASUREMENT, chains, draws, seed, versions]
+    key = content_hash(settings, data)
+    if folder is not None and (stored := load_arrays(folder, key)) is not None:
+        arrays, facts = stored
+        stats = {name: arrays.pop(name) for name in ("diverging", "energy", "tree_steps")}
+        tell(1, 1)
+        return arrays, Convergence(**facts["convergence"]), stats
+
+    def model(fixed: Arrays, _: Arrays) -> None:
+        measurement(fixed, layout, spec)
+
+    def start(chain: int) -> Values:
+        return measurement_start(data, layout, spec, np.random.default_rng([seed, 1, chain]))
+
+    sampler_key = ("measurement", layout, content_hash(believed, ()))
+    values, record, stats = _sample(
+        sampler_key, model, data, None, start, _MEASUREMENT, chains, draws, [seed, 1, index], _MOST_ROUNDS, tell
+    )
+    if folder is not None:
+        facts = {"convergence": record.model_dump()}
+        store_arrays(folder, key, {**values, **stats}, facts)
+    return values, record, stats
+
+
+def _sample_heads(
+    problem: Problem,
+    theta: np.ndarray,
+    spec: CapabilitySpec,
+    chains: int,
+    draws: int,
+    seed: int,
+    tell: Callable[[int, int], None],
+) -> tuple[Values, Convergence, Values]:
+    """Task heads along draws of the capabilities: chain c of the heads walks along chain c of theta (a cut).
+
+    At each draw of theta the head makes a few NUTS transitions that leave its conditional posterior invariant; since
+    neighbouring draws of theta are alike and a transition nearly forgets where it began, the walk follows the cut
+    posterior closely (the tempered cut of Plummer 2015), and its R-hat and ESS mean what they always do.
+    """
+    scores = problem.task_scores
+    assert scores is not None
+    z = np.asarray(features(jnp.asarray(theta), jnp.asarray(problem.reference)))
+    n_tasks, n_features, n_families = scores.score.shape[0], z.shape[-1], len(problem.families)
+
+    def model(fixed: Arrays, moving: Arrays) -> None:
+        heads(moving, fixed, n_families, spec)
+
+    def start(chain: int) -> Values:
+        return heads_start(n_tasks, n_features, n_families, np.random.default_rng([seed, 2, chain]))
+
+    believed = spec.model_dump(include={"fit_sd", "priors"})
+    sampler_key = ("heads", z.shape[2:], n_tasks, n_families, content_hash(believed, ()))
+    return _sample(sampler_key, model, scores, z, start, _HEADS, chains, draws, [seed, 2], _MOST_ROUNDS, tell)
+
+
+def _sample_joint(
+    problem: Problem, spec: CapabilitySpec, chains: int, draws: int, seed: int, tell: Progress
+) -> tuple[Values, Convergence, Values]:
+    """Capabilities and heads at once."""
+    data, layout, scores = problem.measurements[0], problem.layout, problem.task_scores
+    assert scores is not None
+    fixed = (data, scores, jnp.asarray(problem.reference))
+    n_tasks = scores.score.shape[0]
+
+    def model(fixed: Arrays, _: Arrays) -> None:
+        joint(*fixed, layout, spec)
+
+    def start(chain: int) -> Values:
+        rng = np.random.default_rng([seed, 3, chain])
+        both = measurement_start(data, layout, spec, rng)
+        return both | heads_start(n_tasks, layout.n_factors, layout.n_families, rng)
+
+    values, record, stats = _sample(
+        ("joint", layout, n_tasks, content_hash(spec.model_dump(), ())), model, fixed, None, start, _HEADS,
+        chains, draws, [seed, 3], _MOST_ROUNDS, lambda *a: tell("capabilities and task heads", *a),
+    )  # fmt: skip
+    measured = _measurement_names(values)
+    return {n: v[:, :, None] if n in measured else v for n, v in values.items()}, record, stats
+
+
+def _measurement_names(values: Values) -> set[str]:
+    head = {"share_mean", "share_sd", "contrast_sd", "log_steepness_mean", "steepness_sd", "steepness", "weight"}
+    return {name for name in values if name not in head and not name.startswith("task_")}
+
+
+def _sample(
+    sampler_key: Any,
+    model: Callable[[Arrays, Arrays], None],
+    fixed: Arrays,
+    moving: np.ndarray | None,
+    start: Callable[[int], Values],
+    settings: dict[str, Any],
+    chains: int,
+    draws: int,
+    seed: list[int],
+    most_rounds: int,
+    tell: Callable[[int, int], None],
+) -> tuple[Values, Convergence, Values]:
+    """Run chains until they have converged or `most_rounds` is reached; keep `draws` evenly spaced draws of each.
+
+    Along something that moves, a further round walks the same way again and replaces the last one.
+    """
+    here = None if moving is None else moving[0, 0]
+    if sampler_key not in _samplers:
+        _samplers[sampler_key] = Sampler(model, fixed, here, start(0), chunk=_CHUNK, **settings)
+    sampler = _samplers[sampler_key]
+    keys = jax.random.split(jax.random.key(np.random.default_rng(seed).integers(2**31)), chains)
+    running = [Chain(sampler, keys[c], start(c), fixed) for c in range(chains)]
+    movings = [None if moving is None else moving[c] for c in range(chains)]
+    done, total = 0, chains * (draws + -(-settings["warmup"] // (_CHUNK * settings["thin"])) * _CHUNK)
+
+    def made(count: int) -> None:
+        nonlocal done
+        done += count
+        tell(min(done, total), total)
+
+    rounds: list[Draws] = []
+    for attempt in range(1, most_rounds + 1):
+        made_now = run_chains(running, movings, draws, made)
+        rounds = [made_now] if moving is not None else [*rounds, made_now]
+        together = jax.tree.map(lambda *parts: np.concatenate(parts, axis=1)[:, len(parts) - 1 :: len(parts)], *rounds)
+        constrained = [
+            sampler.constrain(jnp.asarray(together.position[c]), fixed, movings[c]) for c in range(chains)
+        ]
+        values = {
+            name: np.stack([np.asarray(chain[name]) for chain in constrained])
+            for name in constrained[0]
+            if not name.endswith(_SCAFFOLD)
+        }
+        divergences = int(sum(np.sum(part.diverging) for part in rounds))
+        record = assess(values, divergences)
+        if (record.rhat < 1.01 and min(record.ess_bulk, record.ess_tail) > 400) or attempt == most_rounds:
+            break
+        total += chains * draws
+    stats = {
+        "diverging": together.diverging > 0,
+        "energy": together.energy,
+        "tree_steps": together.steps,
+    }
+    return values, record, stats

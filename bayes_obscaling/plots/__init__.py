@@ -1,0 +1,1 @@
+"""Plots of results; every function takes results and an optional ax, and returns the ax."""
