@@ -41,7 +41,8 @@ class Sampler:
     ----------
     model : callable
         ``model(fixed, moving)``, a pure numpyro model. `fixed` are the arrays of the data; `moving` is None, or arrays
-        that change from draw to draw (a cut: the head's chain walks along draws of the capabilities).
+        that change from draw to draw (a cut: the head's chain walks along draws of the capabilities, in `thin` even
+        steps from one to the next, a transition at each).
     fixed, moving : pytree of arrays
         An example of the arguments (`moving` for one draw): shapes and types to compile for.
     init : dict
@@ -93,21 +94,24 @@ class Sampler:
                 rng_key=key,
             )
 
-        def advance(state: Any, fixed: Arrays, moving: Arrays) -> tuple[Any, Draws]:
-            def keep(state: Any, here: Arrays) -> tuple[Any, Draws]:
-                if walks:  # the density has changed under the chain's feet
-                    value, slope = jax.value_and_grad(potential(fixed, here))(state.z)
-                    state = state._replace(potential_energy=value, z_grad=slope)
+        def advance(state: Any, last: Arrays, fixed: Arrays, moving: Arrays) -> tuple[Any, Arrays, Draws]:
+            def keep(carry: tuple[Any, Arrays], goal: Arrays) -> tuple[tuple[Any, Arrays], Draws]:
+                state, last = carry
 
-                def one(_: int, carry: tuple[Any, jax.Array]) -> tuple[Any, jax.Array]:
+                def one(j: jax.Array, carry: tuple[Any, jax.Array]) -> tuple[Any, jax.Array]:
                     state, diverged = carry
+                    here = jax.tree.map(lambda a, b: a + (b - a) * (j + 1) / thin, last, goal)
+                    if walks:  # the density has changed under the chain's feet
+                        value, slope = jax.value_and_grad(potential(fixed, here))(state.z)
+                        state = state._replace(potential_energy=value, z_grad=slope)
                     state = transition(state, (fixed, here))
                     return state, diverged + state.diverging
 
                 state, diverged = jax.lax.fori_loop(0, thin, one, (state, jnp.zeros((), jnp.int32)))
-                return state, Draws(state.z, diverged, state.num_steps, state.energy, state.accept_prob)
+                return (state, goal), Draws(state.z, diverged, state.num_steps, state.energy, state.accept_prob)
 
-            return jax.lax.scan(keep, state, moving, length=chunk)
+            (state, last), draws = jax.lax.scan(keep, (state, last), moving, length=chunk)
+            return state, last, draws
 
         def constrain(position: jax.Array, fixed: Arrays, moving: Arrays) -> dict[str, jax.Array]:
             def one(flat: jax.Array, here: Arrays) -> dict[str, jax.Array]:
@@ -119,7 +123,7 @@ class Sampler:
         many = jax.tree.map(lambda a: jnp.broadcast_to(a, (chunk, *a.shape)), moving)
         self.start = jax.jit(start).lower(key, init, fixed, moving).compile()
         state = jax.eval_shape(start, key, init, fixed, moving)
-        self.advance = jax.jit(advance).lower(state, fixed, many).compile()
+        self.advance = jax.jit(advance).lower(state, moving, fixed, many).compile()
         self.constrain = jax.jit(constrain)
 
 
@@ -141,24 +145,24 @@ class Chain:
     def __init__(self, sampler: Sampler, key: jax.Array, init: dict[str, jax.Array], fixed: Arrays) -> None:
         self.sampler, self.key, self.init, self.fixed = sampler, key, init, fixed
         self.state: Any = None
+        self.last: Arrays = None
 
     def run(self, moving: Arrays, draws: int, stop: threading.Event, progress: Progress) -> Draws | None:
         """Make `draws` kept draws (a multiple of the chunk), warming up first if need be; None when told to stop."""
         sampler, chunk = self.sampler, self.sampler.chunk
-        start = np.random.default_rng(np.asarray(jax.random.key_data(self.key)))
         warmup_chunks = 0
         if self.state is None:
-            here = jax.tree.map(lambda a: a[0], moving)
-            self.state = sampler.start(self.key, self.init, self.fixed, here)
-            warmup_chunks = -(-sampler.warmup // (chunk * sampler.thin))
+            # Warm-up walks back from a later draw to the first, so that sampling starts where it ended.
+            warmup_chunks = min(-(-sampler.warmup // (chunk * sampler.thin)), draws // chunk)
+            self.last = jax.tree.map(lambda a: a[warmup_chunks * chunk - 1], moving)
+            self.state = sampler.start(self.key, self.init, self.fixed, self.last)
         kept = []
         for i in range(-warmup_chunks, draws // chunk):
             if stop.is_set():
                 return None
-            # Warm-up walks along random draws of what moves, so that the metric suits all of them.
-            rows = np.arange(i * chunk, (i + 1) * chunk) if i >= 0 else np.sort(start.integers(0, draws, chunk))
+            rows = np.arange(i * chunk, (i + 1) * chunk) if i >= 0 else np.arange(-i * chunk, (-i - 1) * chunk, -1) - 1
             here = jax.tree.map(lambda a, rows=rows: a[rows], moving)
-            self.state, chunk_draws = sampler.advance(self.state, self.fixed, here)
+            self.state, self.last, chunk_draws = sampler.advance(self.state, self.last, self.fixed, here)
             if i >= 0:
                 kept.append(jax.tree.map(np.asarray, chunk_draws))
             jax.block_until_ready(self.state.z)

@@ -28,6 +28,8 @@ from bayes_obscaling.models.priors import Frozen, LogNormal, Normal, Priors
 COMPUTE_CENTRE = 22.5
 # Score-scale floor of the measurement noise of a benchmark.
 BENCHMARK_FLOOR_SD = 0.01
+# Degrees of freedom of the noise of task scores around their curve.
+TASK_NOISE_DF = 10.0
 # Spread of a factor (logits) below which standardising would only blow up noise: a cutoff with one or two models.
 _SMALLEST_SPREAD = 0.1
 # How far each factor is centred: 1 samples theta itself, 0 its standardised residual. The first factors are seen by
@@ -300,7 +302,10 @@ def heads(z: jax.Array, data: TaskScores, n_families: int, spec: CapabilitySpec)
     eta = (z[data.predictors] * weight[:, None, :]).sum(axis=-1) + difficulty[:, None] + offset[:, data.family]
     p = response(eta, data.chance[:, None], gap[:, None])
     variance = score_variance(p, data.inv_items, overdispersion[:, None], spec.fit_sd)
-    numpyro.sample("task_score", dist.Normal(p, jnp.sqrt(variance)).mask(data.seen), obs=data.score)
+    # Heavier tails than normal: one odd score among near-floor ones must not decide how steep the curve is, and a
+    # trajectory that passes through a steep curve does not meet a cliff (no divergences).
+    noise = dist.StudentT(TASK_NOISE_DF, p, jnp.sqrt(variance))
+    numpyro.sample("task_score", noise.mask(data.seen), obs=data.score)
 
 
 def joint(
