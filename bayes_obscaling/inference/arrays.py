@@ -104,13 +104,15 @@ def build_problem(
             raise InputError(f"No model in the table has a score on {name}: add some, or ask for another benchmark.")
         seen[:, benchmarks.index(name)] &= below
 
-    # Tasks are fitted together: each one of the table that still has a visible score, when any task is asked for.
+    # Tasks are fitted together: every one of the table that still has a visible score and counts items (an index or a
+    # BLEU has another kind of noise and teaches nothing about accuracies), and those asked for.
     asked_tasks = [name for name in tasks if name not in wide]
     pool: list[str] = []
     if asked_tasks:
         task_score = table.matrix(table.task_names)
         visible = task_score.notna().to_numpy() & (below & ~latent)[:, None]
-        pool = [name for name, any_seen in zip(task_score, visible.any(axis=0), strict=True) if any_seen]
+        counted = facts.loc[task_score.columns, "n_items"].notna() | task_score.columns.isin(asked_tasks)
+        pool = [name for name, any_seen in zip(task_score, visible.any(axis=0) & counted, strict=True) if any_seen]
         for name in asked_tasks:
             if name not in pool:
                 where = "in the table" if cutoff is None else f"at or below the cutoff of {cutoff:.3g} FLOPs"

@@ -29,7 +29,7 @@ Values = dict[str, np.ndarray]
 
 # Sampler settings, chosen for zero divergences and R-hat < 1.01 on the bundled tables (see docs/model_notes.md).
 _MEASUREMENT = {"warmup": 800, "thin": 2, "target_accept": 0.9, "max_depth": 8}
-_HEADS = {"warmup": 800, "thin": 2, "target_accept": 0.9, "max_depth": 8}
+_HEADS = {"warmup": 800, "thin": 2, "target_accept": 0.9, "max_depth": 6}
 _CHUNK = 50
 # A measurement fit that has not converged goes on, up to this many times the draws asked for (thinned back to them).
 _MOST_ROUNDS = 4

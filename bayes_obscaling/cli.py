@@ -1,0 +1,465 @@
+"""The command line: each command is a few lines over the public API."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from bayes_obscaling.errors import InputError
+
+if TYPE_CHECKING:
+    from bayes_obscaling.data import ScoreTable
+    from bayes_obscaling.results.fit import Fit
+    from bayes_obscaling.results.forecast import Forecast, Scenario
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Credible-interval forecasts of language-model scores from public benchmarks.",
+)
+# A pipe or a file has no width: give tables the room they need. A terminal narrower than that gets fewer columns.
+_ROOM = 132
+out = Console(width=None if sys.stdout.isatty() else _ROOM)
+err = Console(stderr=True)
+
+_FAR = "Distance: decades of compute beyond the seen models that the forecast leans on."
+
+
+def main() -> None:
+    """Run the command line; bad input is one sentence and exit code 2."""
+    try:
+        app(standalone_mode=False)
+    except InputError as error:
+        _fail(str(error))
+    except typer.Abort:
+        _interrupted()
+    except KeyboardInterrupt:
+        _interrupted()
+    except BrokenPipeError:  # the reader of a pipe has gone
+        sys.stderr.close()
+        sys.exit(1)
+    except Exception as error:
+        # typer's own errors (an unknown option, a missing argument) carry their exit code and their message.
+        if not hasattr(error, "show"):
+            raise
+        error.show()
+        sys.exit(getattr(error, "exit_code", 2))
+
+
+def _fail(message: str) -> None:
+    err.print(f"[bold red]Error:[/] {_plain(message)}", highlight=False, soft_wrap=True)
+    sys.exit(2)
+
+
+def _interrupted() -> None:
+    err.print("Interrupted. Finished sampling stages are kept; the same command goes on from there.", soft_wrap=True)
+    sys.exit(130)
+
+
+def _plain(text: str) -> str:
+    return text.replace("[", r"\[")
+
+
+@app.command()
+def forecast(
+    task: Annotated[
+        list[str] | None, typer.Option("--task", "-t", help="Task or benchmark; repeat for several.")
+    ] = None,
+    cutoff_flops: Annotated[float | None, typer.Option(help="FLOPs above which task scores are hidden.")] = None,
+    scores: Annotated[list[Path] | None, typer.Option(help="Your own table of scores (CSV); repeatable.")] = None,
+    benchmarks: Annotated[
+        Path | None, typer.Option(help="Chance, items and range of your own benchmarks (CSV).")
+    ] = None,
+    models: Annotated[str | None, typer.Option(help="Only these models: A,B.")] = None,
+    family: Annotated[list[str] | None, typer.Option(help="Family of a model to come, or 'new'; with --flops.")] = None,
+    flops: Annotated[list[float] | None, typer.Option(help="Training compute of that model, in FLOPs.")] = None,
+    from_compute: Annotated[bool, typer.Option(help="Hide all scores of the forecast models of the table.")] = False,
+    all_models: Annotated[
+        bool, typer.Option(help="Fit on all 128 bundled models, not the study's 77 (slower).")
+    ] = False,
+    factors: Annotated[int | None, typer.Option(min=1, max=8, help="Number of latent capabilities.")] = None,
+    curvature: Annotated[bool, typer.Option(help="Let capability bend in log compute (Box-Cox law).")] = False,
+    joint: Annotated[bool, typer.Option(help="Joint posterior: task scores may bend the capabilities.")] = False,
+    chains: Annotated[int, typer.Option(help="Chains.")] = 4,
+    draws: Annotated[int, typer.Option(help="Draws kept of each chain.")] = 1000,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed.")] = 0,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the forecast here (CSV).")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw the intervals here (PNG, PDF, SVG); one task.")] = None,
+    save_fit: Annotated[Path | None, typer.Option(help="Save the fit here (netCDF).")] = None,
+    fit: Annotated[Path | None, typer.Option(help="Forecast from this saved fit instead of fitting.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the forecast as JSON.")] = False,
+) -> None:
+    """Forecast scores with 50, 80, 90 and 95 % intervals."""
+    say = err if as_json else out  # JSON alone goes to standard output
+    _check_destinations(output, plot, save_fit)
+    scenarios = _pair_scenarios(family, flops)
+    if fit is None:
+        if not task:
+            raise InputError("No task was named: use --task, such as --task word_unscrambling; 'tasks' lists them.")
+        table = _user_table(task, scores, benchmarks, models, all_models)
+        names = [table.resolve(name) for name in task]
+        where = "every score seen" if cutoff_flops is None else f"cutoff {cutoff_flops:.3g} FLOPs"
+        say.print(
+            f"Forecast of [bold]{', '.join(names)}[/]: {len(table.models)} models, "
+            f"{table.models['family'].nunique()} families, {where}.",
+            highlight=False,
+        )
+        wanted = _named_models(table, models)
+        hide: bool | list[str] = (wanted or True) if from_compute else False
+        if from_compute and not wanted and cutoff_flops is None:
+            raise InputError("--from-compute needs --models or --cutoff-flops, to know whose scores to hide.")
+        fitted = _fit(table, names, cutoff_flops, hide, _spec(factors, curvature, joint), chains, draws, seed)
+    else:
+        if unusable := [
+            name
+            for name, given in (
+                ("--scores", scores), ("--cutoff-flops", cutoff_flops), ("--from-compute", from_compute),
+                ("--factors", factors), ("--all-models", all_models), ("--curvature", curvature), ("--joint", joint),
+            )
+            if given
+        ]:  # fmt: skip
+            raise InputError(f"{unusable[0]} changes the fit and cannot go with --fit: leave out one of the two.")
+        from bayes_obscaling.results.fit import load_fit
+
+        fitted = load_fit(fit)
+        names = [fitted.table.resolve(name) for name in task] if task else list(fitted.tasks)
+        wanted = _named_models(fitted.table, models)
+        say.print(
+            f"Forecast of [bold]{', '.join(names)}[/] from {fit} ({fitted.provenance['created']}).", highlight=False
+        )
+        _say_if_data_changed(fitted)
+    from bayes_obscaling.results.forecast import forecast as make
+
+    asked: list[Any] = [*wanted, *scenarios]
+    result = make(fitted, asked or None, tasks=names)
+    if save_fit is not None:
+        fitted.save(save_fit)
+    summary = result.summary()
+    if output is not None:
+        _write(output, summary.to_csv(index=False).encode())
+    if plot is not None:
+        _draw(result, plot, names)
+    if as_json:
+        print(json.dumps(_as_json(result), indent=2))
+    else:
+        _print_forecast(result)
+    _print_verdict(result, say)
+    for path in (output, plot, save_fit):
+        if path is not None:
+            say.print(f"Wrote {path}", highlight=False)
+
+
+@app.command()
+def check(
+    files: Annotated[list[Path], typer.Argument(help="Tables of scores (CSV).")],
+    benchmarks: Annotated[
+        Path | None, typer.Option(help="Chance, items and range of your own benchmarks (CSV).")
+    ] = None,
+) -> None:
+    """Check tables of scores: PASS, REVIEW and FAIL lines; exit code 2 on FAIL."""
+    from bayes_obscaling.data import check_table, load_base_llms
+
+    colours = {"PASS": "green", "REVIEW": "yellow", "FAIL": "red"}
+    failed = False
+    for file in files:
+        out.print(f"[bold]{_plain(str(file))}[/]", highlight=False)
+        for finding in check_table(file, benchmarks, against=load_base_llms()):
+            failed |= finding.level == "FAIL"
+            text = f"{finding.check}: {finding.message}" + (f" {finding.remedy}" if finding.remedy else "")
+            colour = colours[finding.level]
+            out.print(f"  [{colour}]{finding.level:6}[/] {_plain(text)}", highlight=False, soft_wrap=True)
+    if failed:
+        sys.exit(2)
+
+
+@app.command()
+def tasks(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """List the bundled tasks and benchmarks: counts, chance, items, published cutoffs and exclusions."""
+    from bayes_obscaling.data import load_base_llms, load_instruct_llms
+
+    rows = []
+    for source, table in (("base", load_base_llms()), ("instruct", load_instruct_llms())):
+        counts = table.scores["benchmark"].value_counts()
+        for name, facts in table.benchmarks.iterrows():
+            rows.append(
+                {
+                    "name": name,
+                    "role": facts["role"],
+                    "table": source,
+                    "scores": int(counts.get(name, 0)),
+                    "chance": facts["chance"],
+                    "items": facts["n_items"],
+                    "cutoff": facts["cutoff_flops"],
+                    "left out": ", ".join(facts["excludes"]),
+                    "description": facts["description"],
+                }
+            )
+    rows.sort(key=lambda row: row["role"] != "task")
+    _print_rows(rows, as_json, "cutoff: published cutoff in FLOPs; left out: no predictor of this task by default.")
+
+
+@app.command()
+def models(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """List the bundled models: family, size, data, compute, number of scores."""
+    from bayes_obscaling.data import load_base_llms, load_instruct_llms
+
+    rows = []
+    for table in (load_base_llms(), load_instruct_llms()):
+        counts = table.scores["model"].value_counts()
+        for name, facts in table.models.iterrows():
+            rows.append(
+                {
+                    "name": name,
+                    **facts[["family", "params", "tokens", "flops", "cohort"]].to_dict(),
+                    "scores": int(counts.get(name, 0)),
+                }
+            )
+    _print_rows(rows, as_json, "paper: the models of the published study, fitted by default.")
+
+
+# --- pieces of forecast -------------------------------------------------------------------------------------------
+
+
+def _check_destinations(*paths: Path | None) -> None:
+    """Find out before a minute of sampling that a file cannot be written."""
+    for path in paths:
+        if path is None:
+            continue
+        if path.is_dir():
+            raise InputError(f"{path} is a folder: give a file name.")
+        if not path.parent.is_dir():
+            raise InputError(f"The folder {path.parent} does not exist: make it, or write elsewhere.")
+
+
+def _pair_scenarios(families: list[str] | None, flops: list[float] | None) -> list[Scenario]:
+    families, flops = families or [], flops or []
+    if len(families) != len(flops):
+        raise InputError(
+            f"--family was given {len(families)} times and --flops {len(flops)} times: give them in pairs, such as "
+            "--family Llama-2 --flops 3e24."
+        )
+    if not families:
+        return []
+    from bayes_obscaling.results.forecast import Scenario
+
+    return [Scenario(family=name, flops=value) for name, value in zip(families, flops, strict=True)]
+
+
+def _user_table(
+    task: list[str], scores: list[Path] | None, benchmarks: Path | None, models: str | None, all_models: bool
+) -> ScoreTable:
+    """Pick the bundled table that holds the tasks, merge the user's files, and keep the models to fit on."""
+    from bayes_obscaling.data import load_base_llms, load_instruct_llms
+
+    base, instruct = load_base_llms(), load_instruct_llms()
+    table = base
+    if all(base.find(name) is None and instruct.find(name) is not None for name in task):
+        table = instruct
+    if benchmarks is not None and not scores:
+        raise InputError("--benchmarks describes columns of your own table: give that table with --scores.")
+    bundled = set(table.models.index)
+    before = table
+    for file in scores or []:
+        table = table.with_scores(file, benchmarks, tasks=tuple(task))
+    if table is not before:
+        for note in table.notes:
+            err.print(f"Note: {_plain(note)}", highlight=False, soft_wrap=True)
+    if before is instruct or all_models:
+        return table
+    touched = set(table.models.index) - bundled
+    if scores:
+        known = before.scores.set_index(["model", "benchmark"])["score"]
+        now = table.scores.set_index(["model", "benchmark"])["score"]
+        changed = now[~(now.index.isin(known.index) & (known.reindex(now.index) == now))]
+        touched |= set(changed.index.get_level_values("model"))
+    facts = table.models
+    keep = facts.index[(facts["cohort"] == "paper") | facts.index.isin([*touched, *_named_models(table, models)])]
+    return table.select(list(keep))
+
+
+def _named_models(table: ScoreTable, models: str | None) -> list[str]:
+    return [table.resolve_model(name.strip()) for name in (models or "").split(",") if name.strip()]
+
+
+def _spec(factors: int | None, curvature: bool, joint: bool) -> Any:
+    from bayes_obscaling.models.capability import CapabilitySpec
+
+    chosen: dict[str, Any] = {}
+    if factors is not None:
+        chosen["n_factors"] = factors
+    if curvature:
+        chosen["compute_law"] = "box-cox"
+    if joint:
+        chosen["posterior"] = "joint"
+    return CapabilitySpec(**chosen)
+
+
+def _fit(
+    table: ScoreTable,
+    names: list[str],
+    cutoff: float | None,
+    hide: bool | list[str],
+    spec: Any,
+    chains: int,
+    draws: int,
+    seed: int,
+) -> Fit:
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total} draws"),
+        TimeElapsedColumn(), TimeRemainingColumn(),
+    )  # fmt: skip
+    with Progress(*columns, console=err, transient=False) as bars:
+        waiting = bars.add_task("preparing the sampler", total=None)
+        rows: dict[str, Any] = {}
+
+        def tell(label: str, done: int, total: int) -> None:
+            bars.update(waiting, visible=False)
+            if label not in rows:
+                rows[label] = bars.add_task(label, total=total)
+            bars.update(rows[label], completed=done, total=total)
+
+        from bayes_obscaling.inference.cache import default_cache_dir
+        from bayes_obscaling.inference.fitting import fit as sample
+
+        return sample(
+            table, names, cutoff=cutoff, from_compute=hide, spec=spec, chains=chains, draws=draws, seed=seed,
+            cache=default_cache_dir(), progress=tell,
+        )  # fmt: skip
+
+
+def _say_if_data_changed(fitted: Fit) -> None:
+    if fitted.table.data_hash != fitted.provenance["data_hash"]:
+        err.print("[yellow]The table inside the fit is not the one it was fitted to.[/]")
+
+
+def _write(path: Path, content: bytes) -> None:
+    from bayes_obscaling.inference.cache import write_atomically
+
+    try:
+        write_atomically(path, lambda file: file.write(content))
+    except OSError as error:
+        raise InputError(f"{path} cannot be written ({error.strerror or error}): write elsewhere.") from error
+
+
+def _draw(result: Forecast, path: Path, names: list[str]) -> None:
+    import io
+
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    import matplotlib.pyplot as plt
+
+    if len(names) > 1:
+        raise InputError("A plot shows one task: name one with --task.")
+    kind = path.suffix.lstrip(".") or "png"
+    if kind not in ("png", "pdf", "svg"):
+        raise InputError(f"A plot cannot be written as .{kind}: use .png, .pdf or .svg.")
+    buffer = io.BytesIO()
+    ax = result.plot()
+    ax.figure.savefig(buffer, format=kind, dpi=150, bbox_inches="tight")
+    plt.close(ax.figure)
+    _write(path, buffer.getvalue())
+
+
+def _as_json(result: Forecast) -> dict[str, Any]:
+    rows = json.loads(result.summary().to_json(orient="records", double_precision=10))
+    return {
+        "forecast": rows,
+        "verdict": {
+            "ok": not result.problems,
+            "problems": list(result.problems),
+            **result.convergence.model_dump(exclude={"worst"}),
+        },
+        "warnings": list(result.warnings),
+        "notes": list(result.fit.notes),
+        "provenance": result.fit.provenance,
+        "spec": result.fit.spec.model_dump(),
+    }
+
+
+def _print_forecast(result: Forecast) -> None:
+    frame = result.summary()
+    for task, rows in frame.groupby("task", sort=False):
+        table = Table(
+            title=f"{task} (scores 0 to 1)", title_justify="left", header_style="bold", pad_edge=False, box=None
+        )
+        levels = {"50 %": ("q25", "q75"), "80 %": ("q10", "q90"), "90 %": ("q5", "q95"), "95 %": ("q2.5", "q97.5")}
+        if out.width < _ROOM - 12:
+            levels = {"50 %": levels["50 %"], "90 %": levels["90 %"]}
+        columns = ("model", "FLOPs", "basis", "observed", "median", *levels, "distance")
+        for column in columns:
+            table.add_column(column, justify="left" if column in ("model", "basis") else "right", no_wrap=True)
+        for _, row in rows.sort_values("median", ascending=False).iterrows():
+            compute = f"{row['flops']:.2g}"
+            if row["flops"] != row["flops"]:
+                compute = f"~{row['latent_flops']:.2g}"
+            intervals = [f"{row[low]:.3f}-{row[high]:.3f}" for low, high in levels.values()]
+            inside = row["q5"] <= row["observed"] <= row["q95"]
+            observed = "" if row["observed"] != row["observed"] else f"{row['observed']:.3f}{'' if inside else '*'}"
+            distance = "" if row["distance"] != row["distance"] else f"{row['distance']:+.1f}"
+            name = str(row["model"]).split("/")[-1] + (" (score seen)" if row["seen"] else "")
+            table.add_row(name, compute, row["basis"], observed, f"{row['median']:.3f}", *intervals, distance)
+        out.print(table)
+        scored = rows[rows["observed"].notna() & ~rows["seen"]]
+        if len(scored):
+            hits = {
+                level: ((scored[low] <= scored["observed"]) & (scored["observed"] <= scored[high])).sum()
+                for level, low, high in (
+                    (50, "q25", "q75"),
+                    (80, "q10", "q90"),
+                    (90, "q5", "q95"),
+                    (95, "q2.5", "q97.5"),
+                )
+            }
+            inside = ", ".join(f"{level} %: {count}/{len(scored)}" for level, count in hits.items())
+            out.print(f"Observed scores inside the intervals: {inside}. * outside the 90 % interval.", highlight=False)
+    if frame["flops"].isna().any():
+        out.print("~ compute is not public: posterior median (interval in the CSV).", highlight=False)
+    out.print(_FAR, highlight=False)
+
+
+def _print_verdict(result: Forecast, console: Console) -> None:
+    for warning in result.warnings:
+        console.print(f"[yellow]Warning:[/] {_plain(warning)}", highlight=False, soft_wrap=True)
+    for note in result.fit.notes:
+        console.print(f"Note: {_plain(note)}", highlight=False, soft_wrap=True)
+    c = result.convergence
+    numbers = f"R-hat {c.rhat:.3f}, bulk ESS {c.ess_bulk:.0f}, tail ESS {c.ess_tail:.0f}, divergences {c.divergences}"
+    if result.problems:
+        console.print(f"[bold red]Sampler: NOT CONVERGED[/] ({numbers})", highlight=False)
+        for problem in result.problems:
+            console.print(f"  - {_plain(problem)}", highlight=False, soft_wrap=True)
+        console.print("  Do not use these intervals: take more --draws, or fewer --factors.", highlight=False)
+    else:
+        console.print(f"[bold green]Sampler: converged[/] ({numbers})", highlight=False)
+
+
+def _print_rows(rows: list[dict[str, Any]], as_json: bool, note: str) -> None:
+    if as_json:
+        print(json.dumps([{k: None if v != v else v for k, v in row.items()} for row in rows], indent=2))
+        return
+    table = Table(header_style="bold", box=None, pad_edge=False)
+    shown = [name for name in rows[0] if name != "description"]
+    for name in shown:
+        table.add_column(name, justify="left" if isinstance(rows[0][name], str) else "right", no_wrap=True)
+    for row in rows:
+        table.add_row(*(_cell(row[name]) for name in shown))
+    out.print(table)
+    out.print(note, highlight=False)
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, str):
+        return _plain(value)
+    if value != value:
+        return ""
+    return f"{value:g}" if abs(value) < 1e5 else f"{value:.3g}"
