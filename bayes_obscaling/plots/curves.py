@@ -164,16 +164,14 @@ def _equivalent_compute(fit: Fit, task: str, family: str) -> pd.Series:
     observed = fit.posterior["observed_data"].to_dataset()
     draws = fit.draws.sel(predictors=str(observed["task_predictors"].sel(task=task).item()))
     theta, reference = jnp.asarray(draws["theta"].to_numpy()), jnp.asarray(observed["reference"].to_numpy())
-    centre, spread = (value[:, :, 0] for value in feature_scale(theta, reference))
+    centre, spread = feature_scale(theta, reference)  # (chain, draw, 1, factor)
     intercept, slope = (jnp.asarray(draws[site].sel(family=family).to_numpy()) for site in ("intercept", "slope"))
+    curvature = jnp.asarray(draws["curvature"].to_numpy()) if "curvature" in draws else jnp.zeros((1, 1, 1))
     direction = draws["weight"].sel(task=task).mean(("chain", "draw")).to_numpy()
-    direction = direction / np.linalg.norm(direction)
-    curvature = jnp.asarray(draws["curvature"].to_numpy() if "curvature" in draws else np.zeros(1))
     grid = np.linspace(18.0, 28.0, 101)
-    typical = []
-    for x in grid:
-        curve = capability_curve(intercept, slope, curvature, jnp.asarray(x - COMPUTE_CENTRE))
-        typical.append(np.asarray(((curve - centre) / spread).mean(axis=(0, 1))) @ direction)
+    compute = jnp.asarray(grid - COMPUTE_CENTRE)[:, None]
+    curve = capability_curve(intercept[:, :, None], slope[:, :, None], curvature[:, :, None], compute)
+    typical = np.asarray(((curve - centre) / spread).mean(axis=(0, 1))) @ direction / np.linalg.norm(direction)
     places = task_capability(fit, task)
     if not np.all(np.diff(typical) > 0):  # a family that does not grow with compute has no equivalent
         return pd.Series(dtype=float)

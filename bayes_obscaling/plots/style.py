@@ -15,7 +15,9 @@ from bayes_obscaling.results.fit import Fit
 
 # Okabe and Ito (2008): told apart by colour-blind readers; markers also differ in shape and filling.
 BLUE, VERMILLION, GREY, ALARM = "#0072B2", "#D55E00", "#6E6E6E", "#C00000"
-SEEN: dict[str, Any] = {"marker": "o", "markerfacecolor": "black", "markeredgecolor": "black", "label": "observed, seen by the fit"}
+SEEN: dict[str, Any] = {
+    "marker": "o", "markerfacecolor": "black", "markeredgecolor": "black", "label": "observed, seen by the fit",
+}  # fmt: skip
 HELD_OUT: dict[str, Any] = {
     "marker": "D", "markerfacecolor": "white", "markeredgecolor": VERMILLION, "markeredgewidth": 1.4,
     "label": "observed, held out",
