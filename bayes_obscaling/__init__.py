@@ -23,7 +23,7 @@ _PUBLIC = {
     "load_instruct_llms": "data",
     "load_olmo_ladder": "data",
 }
-__all__ = sorted(_PUBLIC)  # noqa: PLE0605
+__all__ = sorted(_PUBLIC)
 
 
 def __getattr__(name: str) -> Any:

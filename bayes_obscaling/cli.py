@@ -99,6 +99,10 @@ def forecast(
     """Forecast scores with 50, 80, 90 and 95 % intervals."""
     say = err if as_json else out  # JSON alone goes to standard output
     _check_destinations(output, plot, save_fit)
+    if plot is not None and plot.suffix not in (".png", ".pdf", ".svg"):
+        raise InputError(f"A plot cannot be written as {plot.name}: use .png, .pdf or .svg.")
+    if plot is not None and len(task or ()) > 1:
+        raise InputError("A plot shows one task: name one with --task.")
     scenarios = _pair_scenarios(family, flops)
     if fit is None:
         if not task:
@@ -145,7 +149,7 @@ def forecast(
     if output is not None:
         _write(output, summary.to_csv(index=False).encode())
     if plot is not None:
-        _draw(result, plot, names)
+        _draw(result, plot)
     if as_json:
         print(json.dumps(_as_json(result), indent=2))
     else:
@@ -350,7 +354,7 @@ def _write(path: Path, content: bytes) -> None:
         raise InputError(f"{path} cannot be written ({error.strerror or error}): write elsewhere.") from error
 
 
-def _draw(result: Forecast, path: Path, names: list[str]) -> None:
+def _draw(result: Forecast, path: Path) -> None:
     import io
 
     import matplotlib as mpl
@@ -358,11 +362,7 @@ def _draw(result: Forecast, path: Path, names: list[str]) -> None:
     mpl.use("Agg")
     import matplotlib.pyplot as plt
 
-    if len(names) > 1:
-        raise InputError("A plot shows one task: name one with --task.")
-    kind = path.suffix.lstrip(".") or "png"
-    if kind not in ("png", "pdf", "svg"):
-        raise InputError(f"A plot cannot be written as .{kind}: use .png, .pdf or .svg.")
+    kind = path.suffix.lstrip(".")
     buffer = io.BytesIO()
     ax = result.plot()
     ax.figure.savefig(buffer, format=kind, dpi=150, bbox_inches="tight")

@@ -4,10 +4,10 @@
 
 Fits twice (cutoffs 8.4e22 and 2.2e22 FLOPs) with default settings and prints, for each task, mean CRPS and mean
 absolute error over the held-out models, coverage of the intervals and the sampler's verdict. With --reference, a folder
-that holds ``bootstrap_intervals.csv`` (per held-out model: setup, task, x_metric, version, model, y_true, y_pred, crps, as
-given by the published code of Ruan, Maddison and Hashimoto 2024 and its parametric bootstrap), the same cells are
-compared with PC-3 regression. The per-task means of that method are also stored in this script, so that the comparison
-can be read without the folder.
+that holds ``bootstrap_intervals.csv`` (setup, task, x_metric, version, model, y_true, y_pred, crps for each held-out
+model, made with the published code of Ruan, Maddison and Hashimoto 2024 and its parametric bootstrap), the same cells
+are compared with PC-3 regression. The per-task means of that method are also stored in this script, so that the
+comparison can be read without the folder.
 """
 
 from __future__ import annotations

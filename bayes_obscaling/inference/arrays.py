@@ -229,7 +229,9 @@ def measurement_start(
     for k in range(n_factors):
         rows = seen[:, k]
         steep = rows.sum() > 3 and np.ptp(x[rows]) > 0.5
-        lines[k] = np.polyfit(x[rows], theta[rows, k], 1) if steep else (1.0, theta[rows, k].mean() if rows.any() else 0)
+        lines[k] = (
+            np.polyfit(x[rows], theta[rows, k], 1) if steep else (1.0, theta[rows, k].mean() if rows.any() else 0)
+        )
         theta[~rows, k] = np.polyval(lines[k], x[~rows])
     mean = lines[:, 1] + np.outer(x, lines[:, 0])
     residual_sd, centred = 0.6, np.array((CENTRING * 2)[:n_factors])

@@ -67,8 +67,9 @@ def store_arrays(folder: Path, key: str, arrays: dict[str, np.ndarray], facts: d
     if not _private(folder):
         return
     text = json.dumps({**facts, "format": _ENTRY_FORMAT})
+    everything: dict[str, Any] = {**arrays, "__facts__": np.array(text), "allow_pickle": False}
     try:
-        write_atomically(folder / f"{key}.npz", lambda file: np.savez(file, __facts__=np.array(text), **arrays))
+        write_atomically(folder / f"{key}.npz", lambda file: np.savez(file, **everything))
     except OSError:
         return
 

@@ -50,6 +50,11 @@ class Convergence(Frozen):
         return tuple(found)
 
     @property
+    def sampled_enough(self) -> bool:
+        """Whether R-hat and effective sample sizes are within limits (longer chains would not help)."""
+        return self.rhat < RHAT_LIMIT and min(self.ess_bulk, self.ess_tail) > ESS_LIMIT
+
+    @property
     def ok(self) -> bool:
         """Whether nothing is wrong."""
         return not self.problems
@@ -87,7 +92,8 @@ def assess(values: Mapping[str, np.ndarray], divergences: int = 0) -> Convergenc
         labels += [name] * int(varies.sum())
     data = xr.DataArray(np.concatenate(flat, axis=-1), dims=("chain", "draw", "quantity"))
     if not data.sizes["quantity"]:
-        return Convergence(rhat=1.0, ess_bulk=float(data[..., 0:1].size), ess_tail=float(data[..., 0:1].size))
+        count = float(data.sizes["chain"] * data.sizes["draw"])
+        return Convergence(rhat=1.0, ess_bulk=count, ess_tail=count, divergences=int(divergences))
     dims = ["chain", "draw"]
     rhat = azs.rhat(data, sample_dims=dims).to_numpy()
     return Convergence(

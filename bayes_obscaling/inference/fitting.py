@@ -33,6 +33,8 @@ _HEADS = {"warmup": 800, "thin": 2, "target_accept": 0.9, "max_depth": 6}
 _CHUNK = 50
 # A measurement fit that has not converged goes on, up to this many times the draws asked for (thinned back to them).
 _MOST_ROUNDS = 4
+# Fewer kept draws than this cannot reach the limits on effective sample sizes, however long the chains run.
+_FEWEST_TO_EXTEND = 1000
 # Sites that only say how another one is parameterised.
 _SCAFFOLD = ("_raw", "_free", "_signed", "_capped")
 
@@ -249,7 +251,8 @@ def _sample_joint(
     n_tasks = scores.score.shape[0]
 
     def model(fixed: Arrays, _: Arrays) -> None:
-        joint(*fixed, layout, spec)
+        data, scores, reference = fixed
+        joint(data, scores, reference, layout, spec)
 
     def start(chain: int) -> Values:
         rng = np.random.default_rng([seed, 3, chain])
@@ -305,9 +308,7 @@ def _sample(
         made_now = run_chains(running, movings, draws, made)
         rounds = [made_now] if moving is not None else [*rounds, made_now]
         together = jax.tree.map(lambda *parts: np.concatenate(parts, axis=1)[:, len(parts) - 1 :: len(parts)], *rounds)
-        constrained = [
-            sampler.constrain(jnp.asarray(together.position[c]), fixed, movings[c]) for c in range(chains)
-        ]
+        constrained = [sampler.constrain(jnp.asarray(together.position[c]), fixed, movings[c]) for c in range(chains)]
         values = {
             name: np.stack([np.asarray(chain[name]) for chain in constrained])
             for name in constrained[0]
@@ -315,7 +316,7 @@ def _sample(
         }
         divergences = int(sum(np.sum(part.diverging) for part in rounds))
         record = assess(values, divergences)
-        if (record.rhat < 1.01 and min(record.ess_bulk, record.ess_tail) > 400) or attempt == most_rounds:
+        if record.sampled_enough or chains * draws < _FEWEST_TO_EXTEND or attempt == most_rounds:
             break
         total += chains * draws
     stats = {

@@ -62,7 +62,7 @@ class Sampler:
         model: Callable[[Arrays, Arrays], Any],
         fixed: Arrays,
         moving: Arrays,
-        init: dict[str, jax.Array],
+        init: dict[str, Any],
         *,
         warmup: int,
         chunk: int,
@@ -142,7 +142,7 @@ class Chain:
         Data.
     """
 
-    def __init__(self, sampler: Sampler, key: jax.Array, init: dict[str, jax.Array], fixed: Arrays) -> None:
+    def __init__(self, sampler: Sampler, key: jax.Array, init: dict[str, Any], fixed: Arrays) -> None:
         self.sampler, self.key, self.init, self.fixed = sampler, key, init, fixed
         self.state: Any = None
         self.last: Arrays = None
@@ -207,8 +207,12 @@ def run_chains(
     with ThreadPoolExecutor(workers or min(len(chains), os.cpu_count() or 1)) as pool:
         jobs = [pool.submit(c.run, m, draws, stop, tell) for c, m in zip(chains, movings, strict=True)]
         try:
-            wait(jobs, return_when=FIRST_EXCEPTION)
-            results = [job.result() for job in jobs if job.done()]
+            pending = set(jobs)
+            while pending:  # short waits: an interrupt is heard wherever it comes from
+                done, pending = wait(pending, timeout=0.2, return_when=FIRST_EXCEPTION)
+                for job in done:
+                    job.result()
+            results = [job.result() for job in jobs]
         finally:  # an interrupt or a failed chain stops the others
             stop.set()
     return jax.tree.map(lambda *parts: np.stack(parts), *results)

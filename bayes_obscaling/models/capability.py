@@ -21,7 +21,7 @@ import numpyro
 import numpyro.distributions as dist
 from pydantic import Field
 
-from bayes_obscaling.models.links import response, score_variance
+from bayes_obscaling.models.links import Numbers, response, score_variance
 from bayes_obscaling.models.priors import Frozen, LogNormal, Normal, Priors
 
 # Compute enters the model as log10(FLOPs) minus this: 3.2e22 FLOPs, near the middle of the public models.
@@ -110,7 +110,7 @@ def _standard(name: str, shape: tuple[int, ...]) -> jax.Array:
     return numpyro.sample(name, dist.Normal(0.0, 1.0).expand(shape))
 
 
-def _product(left: jax.Array, right: jax.Array) -> jax.Array:
+def _product(left: jax.Array | np.ndarray, right: jax.Array) -> jax.Array:
     """Matrix product as one fused loop: for a dozen numbers XLA's call to a matrix library costs more than the sum."""
     return (left[:, :, None] * right[None]).sum(axis=1)
 
@@ -124,7 +124,7 @@ def _without(size: int, *taken: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(i for i in range(size) if all(i not in group for group in taken))
 
 
-def capability_curve(intercept: jax.Array, slope: jax.Array, curvature: jax.Array, compute: jax.Array) -> jax.Array:
+def capability_curve(intercept: Numbers, slope: Numbers, curvature: Numbers, compute: Numbers) -> jax.Array:
     """Expected capability at a compute: ``a + b (1 - exp(-h x)) / h``, in the limit h -> 0 ``a + b x``.
 
     Parameters
@@ -142,7 +142,7 @@ def capability_curve(intercept: jax.Array, slope: jax.Array, curvature: jax.Arra
     small = jnp.abs(curvature) < 1e-4
     h = jnp.where(small, 1.0, curvature)
     bent = -jnp.expm1(-h * compute) / h
-    return intercept + slope * jnp.where(small, compute * (1.0 - 0.5 * curvature * compute), bent)
+    return jnp.asarray(intercept + slope * jnp.where(small, compute * (1.0 - 0.5 * curvature * compute), bent))
 
 
 def measurement(data: Measurements, layout: MeasurementLayout, spec: CapabilitySpec) -> jax.Array:
@@ -209,9 +209,7 @@ def measurement(data: Measurements, layout: MeasurementLayout, spec: CapabilityS
         )
     loading = numpyro.deterministic("loading", loading)
     others = _places(_without(n_benchmarks, layout.anchors), n_benchmarks)
-    difficulty = numpyro.sample(
-        "difficulty_free", dist.Normal(*_pair(priors.difficulty)).expand((others.shape[1],))
-    )
+    difficulty = numpyro.sample("difficulty_free", dist.Normal(*_pair(priors.difficulty)).expand((others.shape[1],)))
     difficulty = numpyro.deterministic("difficulty", _product(others, difficulty[:, None])[:, 0])
     capped = _places(_without(n_benchmarks, layout.no_ceiling), n_benchmarks)
     gap = numpyro.sample(
@@ -229,7 +227,7 @@ def measurement(data: Measurements, layout: MeasurementLayout, spec: CapabilityS
     return theta
 
 
-def features(theta: jax.Array, reference: jax.Array) -> jax.Array:
+def features(theta: jax.Array | np.ndarray, reference: jax.Array | np.ndarray) -> jax.Array:
     """Standardise capabilities over the models whose task scores are seen.
 
     So a forecast does not depend on which other models happen to be asked about, and priors on the heads are in units
@@ -247,10 +245,10 @@ def features(theta: jax.Array, reference: jax.Array) -> jax.Array:
     array (..., M, K)
     """
     centre, spread = feature_scale(theta, reference)
-    return (theta - centre) / spread
+    return jnp.asarray((theta - centre) / spread)
 
 
-def feature_scale(theta: jax.Array, reference: jax.Array) -> tuple[jax.Array, jax.Array]:
+def feature_scale(theta: jax.Array | np.ndarray, reference: jax.Array | np.ndarray) -> tuple[jax.Array, jax.Array]:
     """Mean and spread (..., 1, K) of the reference models' capabilities, as used by `features`."""
     share = (reference / reference.sum())[:, None]
     centre = (share * theta).sum(axis=-2, keepdims=True)

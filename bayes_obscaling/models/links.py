@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+
+# What the pure functions of this package compute with; they return JAX arrays.
+Numbers = jax.Array | np.ndarray | float
 
 # How close to its floor or ceiling a score may lie before it is inverted (the inverse is infinite at both).
 _EDGE = 1e-4
 
 
-def response(eta: jax.Array, chance: jax.Array, ceiling_gap: jax.Array) -> jax.Array:
+def response(eta: Numbers, chance: Numbers, ceiling_gap: Numbers) -> jax.Array:
     """Map a linear predictor to an expected score.
 
     ``p = c + (1 - c)(1 - up) sigmoid(eta)``: the four-parameter logistic model of item response theory (Barton and
@@ -30,10 +34,10 @@ def response(eta: jax.Array, chance: jax.Array, ceiling_gap: jax.Array) -> jax.A
     array
         Expected score in (c, 1), shape of the broadcast.
     """
-    return chance + (1.0 - chance) * (1.0 - ceiling_gap) * jax.nn.sigmoid(eta)
+    return jnp.asarray(chance + (1.0 - chance) * (1.0 - ceiling_gap) * jax.nn.sigmoid(eta))
 
 
-def inverse_response(score: jax.Array, chance: jax.Array, ceiling_gap: jax.Array) -> jax.Array:
+def inverse_response(score: Numbers, chance: Numbers, ceiling_gap: Numbers) -> jax.Array:
     """Invert `response`; scores at or beyond floor and ceiling are moved just inside.
 
     Parameters
@@ -51,7 +55,7 @@ def inverse_response(score: jax.Array, chance: jax.Array, ceiling_gap: jax.Array
     return jnp.log(share) - jnp.log1p(-share)
 
 
-def score_variance(p: jax.Array, inv_items: jax.Array, overdispersion: jax.Array, floor_sd: jax.Array) -> jax.Array:
+def score_variance(p: Numbers, inv_items: Numbers, overdispersion: Numbers, floor_sd: Numbers) -> jax.Array:
     """Variance of an observed score around its expectation.
 
     ``p (1 - p) (1 / n + phi^2) + s^2``: binomial sampling of `n` items, an overdispersion `phi` that scales like it
@@ -73,4 +77,4 @@ def score_variance(p: jax.Array, inv_items: jax.Array, overdispersion: jax.Array
     array
         Variance in squared score units.
     """
-    return p * (1.0 - p) * (inv_items + overdispersion**2) + floor_sd**2
+    return jnp.asarray(p * (1.0 - p) * (inv_items + overdispersion**2) + floor_sd**2)

@@ -270,11 +270,17 @@ def _table_to_csv(table: ScoreTable) -> dict[str, str]:
 
 
 def _table_from_csv(texts: dict[str, str], notes: list[str]) -> ScoreTable:
-    def read(name: str, text_columns: list[str]) -> pd.DataFrame:
-        frame = pd.read_csv(io.StringIO(texts[name]), float_precision="round_trip", keep_default_na=False, na_values=[""])
-        return frame.fillna(dict.fromkeys(text_columns, ""))
+    def read(name: str, numbers: list[str]) -> pd.DataFrame:
+        # Python's own float() is exact in every version of pandas.
+        frame = pd.read_csv(io.StringIO(texts[name]), dtype=str, keep_default_na=False)
+        for column in numbers:
+            frame[column] = [float(text) if text else np.nan for text in frame[column]]
+        return frame
 
-    benchmarks = read("table_benchmarks", ["description"])
+    benchmarks = read("table_benchmarks", ["chance", "n_items", "lower", "upper", "cutoff_flops"])
     for name in ("excludes", "aliases"):
         benchmarks[name] = benchmarks[name].map(lambda text: tuple(json.loads(text)))
-    return ScoreTable(read("table_models", ["cohort"]), benchmarks, read("table_scores", []), notes)
+    for name in ("signed", "has_ceiling"):
+        benchmarks[name] = benchmarks[name] == "True"
+    models = read("table_models", ["params", "tokens", "flops"])
+    return ScoreTable(models, benchmarks, read("table_scores", ["score", "n_items"]), notes)

@@ -109,7 +109,9 @@ class Forecast:
             frame[name] = getattr(self.convergence, name)
         return frame
 
-    def quantiles(self, levels: Sequence[float] = (0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.975)) -> pd.DataFrame:
+    def quantiles(
+        self, levels: Sequence[float] = (0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.975)
+    ) -> pd.DataFrame:
         """Quantiles in long form: ``model, task, level, value``.
 
         Parameters
@@ -153,7 +155,7 @@ class Forecast:
         return compute_to_reach(self.fit, task, level, family)
 
     def to_hub(self) -> pd.DataFrame:
-        """Quantiles in the columns of a hubverse model output: ``target, model, output_type, output_type_id, value``."""
+        """Quantiles as a hubverse model output: ``target, model, output_type, output_type_id, value``."""
         frame = self.quantiles(_HUB_LEVELS).rename(columns={"task": "target", "level": "output_type_id"})
         frame.insert(2, "output_type", "quantile")
         return frame[["target", "model", "output_type", "output_type_id", "value"]]
@@ -217,7 +219,7 @@ def forecast(
             mean, draws = _score_draws(fit, scenario, task, world)
             means.append(mean)
             responses.append(draws)
-            rows.append(_about(fit, scenario, task, world))
+            rows.append(_about(fit, scenario, task))
     shape = (len(asked), len(names))
     chosen = np.stack(responses if kind == "response" else means, axis=-1)
     array = xr.DataArray(
@@ -265,12 +267,14 @@ def compute_to_reach(fit: Fit, task: str, level: float, family: str) -> np.ndarr
     (name,) = _tasks_of(fit, task)
     chance = float(fit.table.benchmarks.loc[name, "chance"])
     if not chance < level < 1:
-        raise InputError(f"The level {level} is not between the chance score of {name} ({chance:g}) and 1: give another.")
+        raise InputError(
+            f"The level {level} is not between the chance score of {name} ({chance:g}) and 1: give another."
+        )
     scenario = _checked(fit, Scenario(family=family, flops=1e22))
     grid = np.linspace(18.0, 30.0, 121)
     population = _family_effects(fit, scenario)
     curves = np.stack(
-        [_mean_score(fit, name, scenario, _theta_at(fit, population, x - COMPUTE_CENTRE), population) for x in grid]
+        [_mean_score(fit, name, _theta_at(fit, population, x - COMPUTE_CENTRE), population) for x in grid]
     ).reshape(len(grid), -1)
     reached = curves >= level
     first = reached.argmax(axis=0)
@@ -341,10 +345,14 @@ def _scenarios_of(fit: Fit, scenarios: Any, tasks: list[str]) -> list[Scenario]:
         models = fit.draws["model"].to_numpy()
         hidden = [m for m in models if any(not _seen(fit, m, task) for task in tasks)]
         if not hidden:
-            raise InputError("Every model's score was seen, so nothing is left to forecast: set a cutoff or a scenario.")
+            raise InputError(
+                "Every model's score was seen, so nothing is left to forecast: set a cutoff or a scenario."
+            )
         return [Scenario(model=m) for m in hidden]
     single = isinstance(scenarios, (Scenario, str))
-    return [_checked(fit, Scenario(model=s) if isinstance(s, str) else s) for s in ([scenarios] if single else scenarios)]
+    return [
+        _checked(fit, Scenario(model=s) if isinstance(s, str) else s) for s in ([scenarios] if single else scenarios)
+    ]
 
 
 def _checked(fit: Fit, scenario: Scenario) -> Scenario:
@@ -352,8 +360,8 @@ def _checked(fit: Fit, scenario: Scenario) -> Scenario:
         return Scenario(model=fit.table.resolve_model(scenario.model))
     if not (np.isfinite(scenario.flops) and scenario.flops > 0):
         raise InputError(
-            f"The scenario '{scenario.name}' has FLOPs {scenario.flops}: a model that does not exist yet needs a positive "
-            "number, such as 3e24."
+            f"The scenario '{scenario.name}' has FLOPs {scenario.flops}: a model that does not exist yet needs a "
+            "positive number, such as 3e24."
         )
     if scenario.family == NEW_FAMILY:
         return scenario
@@ -363,7 +371,9 @@ def _checked(fit: Fit, scenario: Scenario) -> Scenario:
 
         near = close_names(scenario.family, list(families.values()))
         hint = f" (nearest: {', '.join(near)})" if near else ""
-        raise InputError(f"There is no family '{scenario.family}' in the table{hint}: name one, or 'new' for an unseen one.")
+        raise InputError(
+            f"There is no family '{scenario.family}' in the table{hint}: name one, or 'new' for an unseen one."
+        )
     return Scenario(scenario.model, families[scenario.family.casefold()], scenario.flops)
 
 
@@ -381,10 +391,10 @@ def _family_effects(fit: Fit, scenario: Scenario) -> dict[str, np.ndarray]:
     if scenario.family != NEW_FAMILY:
         family = scenario.family or fit.table.models.loc[scenario.model, "family"]
         mine = draws.sel(family=family)
-        effects = {"intercept": mine["intercept"], "slope": mine["slope"], "offset": mine["family_offset"]}
-        if "task_family_offset" in draws:
-            effects["task_offset"] = mine["task_family_offset"]
-        return {name: value.to_numpy() for name, value in effects.items()}
+        names = {
+            "intercept": "intercept", "slope": "slope", "offset": "family_offset", "task_offset": "task_family_offset"
+        }  # fmt: skip
+        return {short: mine[name].to_numpy() for short, name in names.items() if name in mine}
     # One standard-normal draw serves all predictor sets: it is the same unseen family in each.
     rng = _rng(fit, NEW_FAMILY)
     n_chains, n_draws = draws.sizes["chain"], draws.sizes["draw"]
@@ -440,9 +450,7 @@ def _standardised(fit: Fit, theta: np.ndarray, predictors: int) -> np.ndarray:
     return (theta - centre) / spread
 
 
-def _mean_score(
-    fit: Fit, task: str, scenario: Scenario, theta: np.ndarray, effects: dict[str, np.ndarray]
-) -> np.ndarray:
+def _mean_score(fit: Fit, task: str, theta: np.ndarray, effects: dict[str, np.ndarray]) -> np.ndarray:
     """Expected score (chain, draw) given capabilities (chain, draw, predictors, factor)."""
     draws, index = fit.draws, _predictors(fit, task)
     chance = float(fit.table.benchmarks.loc[task, "chance"])
@@ -465,7 +473,7 @@ def _score_draws(
     fit: Fit, scenario: Scenario, task: str, world: dict[str, np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Curve and new evaluation, (chain, draw) each."""
-    mean = _mean_score(fit, task, scenario, world["theta"], world)
+    mean = _mean_score(fit, task, world["theta"], world)
     draws, rng = fit.draws, _rng(fit, "noise", scenario.name, task)
     count = _items(fit, scenario, task)
     if task in draws["benchmark"].to_numpy():
@@ -493,7 +501,7 @@ def _seen(fit: Fit, model: str, task: str) -> bool:
     return bool(np.isfinite(observed[name].sel({dim: task, "model": model}).item()))
 
 
-def _about(fit: Fit, scenario: Scenario, task: str, world: dict[str, np.ndarray]) -> dict[str, Any]:
+def _about(fit: Fit, scenario: Scenario, task: str) -> dict[str, Any]:
     models = fit.table.models
     benchmark_scores = fit.posterior["observed_data"]["benchmark_score"]
     measured = benchmark_scores.notnull().any("benchmark").to_series()
@@ -541,7 +549,7 @@ def _warnings(about: pd.DataFrame) -> tuple[str, ...]:
     ]
     lonely = about[(about["basis"] == "compute") & (about["family_models"] <= 1) & (about["family"] != NEW_FAMILY)]
     found += [
-        f"{row.model}: only {row.family_models} other measured model of its family; the forecast leans on other families."
+        f"{row.model}: {row.family_models} other measured models of its family; the forecast leans on other families."
         for row in lonely.drop_duplicates("model").itertuples()
     ]
     return tuple(found)

@@ -1,0 +1,188 @@
+"""The command line as a stranger meets it: real files, real messages, exit codes."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from bayes_obscaling import cli
+
+Run = Callable[..., tuple[int, str, str]]
+
+HEADER = "Model,Model Family,Model Size (B),Pretraining Data Size (T),FLOPs (1E21)"
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    def call(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["bayes-obscaling", *map(str, arguments)])
+        try:
+            cli.main()
+            code = 0
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A fit saved by the real command on the real table, with few draws."""
+    folder = tmp_path_factory.mktemp("saved")
+    scores = folder / "mine.csv"
+    scores.write_text(
+        f"{HEADER},MMLU,HellaSwag,HumanEval,my_exam\n"
+        "me/one-7b,Llama-2,7,2,84,0.46,0.78,0.14,0.35\n"
+        "me/two-70b,Llama-2,70,2,840,0.70,0.87,,\n"
+        "me/three-1b,Mine,1,1,6,0.26,0.55,,0.22\n"
+    )
+    described = folder / "exam.csv"
+    described.write_text("benchmark,role,chance,n_items\nmy_exam,task,0.2,400\n")
+    argv, sys.argv = sys.argv, [
+        "bayes-obscaling", "forecast", "--task", "my_exam", "--task", "word_unscrambling", "--cutoff-flops", "8.4e22",
+        "--scores", str(scores), "--benchmarks", str(described), "--chains", "2", "--draws", "100",
+        "--output", str(folder / "forecast.csv"), "--save-fit", str(folder / "fit.nc"),
+        "--plot", str(folder / "no.png"),
+    ]  # fmt: skip
+    try:
+        with pytest.raises(SystemExit) as stop:  # two tasks, one plot: refused before sampling
+            cli.main()
+        assert stop.value.code == 2
+        assert not list(folder.glob("fit.nc")) and not list(folder.glob("forecast.csv"))
+        sys.argv = sys.argv[:-2]
+        cli.main()
+    finally:
+        sys.argv = argv
+    return folder
+
+
+def test_forecast_of_a_users_own_task_and_models(saved: Path) -> None:
+    rows = pd.read_csv(saved / "forecast.csv").set_index(["model", "task"])
+    mine = rows.loc[("me/two-70b", "my_exam")]
+    assert mine["basis"] == "benchmarks"
+    assert mine["family"] == "Llama-2"
+    assert mine["q2.5"] < mine["q5"] < mine["q25"] < mine["median"] < mine["q75"] < mine["q95"] < mine["q97.5"]
+    assert mine["median"] > 0.25  # stronger than the model that scored .35, and chance is .2
+    seen = rows.xs("my_exam", level="task").loc["me/one-7b"]
+    assert bool(seen["seen"])
+    assert rows[["q2.5", "q97.5"]].to_numpy().min() >= 0 and rows[["q2.5", "q97.5"]].to_numpy().max() <= 1
+    assert rows.loc[("mistralai/Mistral-7B-v0.1", "my_exam"), "latent_flops"] > 1e21
+
+
+def test_few_draws_are_reported_as_not_converged(saved: Path, run: Run) -> None:
+    code, out, _ = run("forecast", "--fit", saved / "fit.nc", "--task", "word_unscrambling")
+    assert code == 0
+    assert "NOT CONVERGED" in out and "ESS" in out
+    assert not pd.read_csv(saved / "forecast.csv")["converged"].any()
+
+
+def test_saved_fit_answers_scenarios_as_json_on_stdout(saved: Path, run: Run) -> None:
+    code, out, err = run(
+        "forecast", "--fit", saved / "fit.nc", "--task", "MMLU", "--family", "Llama-2", "--flops", "3e24",
+        "--family", "new", "--flops", "3e24", "--json",
+    )  # fmt: skip
+    assert code == 0
+    answer = json.loads(out)  # nothing else on standard output
+    known, unseen = answer["forecast"]
+    assert known["basis"] == unseen["basis"] == "compute"
+    assert unseen["q95"] - unseen["q5"] > known["q95"] - known["q5"]
+    assert answer["verdict"]["ok"] is False and "NOT CONVERGED" in err
+
+
+def test_a_saved_fit_cannot_be_asked_to_change(saved: Path, run: Run) -> None:
+    code, _, err = run("forecast", "--fit", saved / "fit.nc", "--factors", "2")
+    assert code == 2 and "--factors" in err
+
+
+BAD_TABLES = {
+    "percent": (f"{HEADER},MMLU\na/b-7b,Llama-2,7,2,84,45.2\n", ["MMLU", "100"]),
+    "out of range": (f"{HEADER},MMLU\na/b-7b,Llama-2,7,2,84,-0.2\n", ["MMLU", "row 2"]),
+    "duplicate model": (f"{HEADER},MMLU\na/b,Llama-2,7,2,84,.4\na/b,Llama-2,7,2,84,.4\n", ["a/b", "row"]),
+    "empty": ("", ["empty"]),
+    "no family": (f"{HEADER},MMLU\na/b,,7,,,.4\n", ["a/b", "family"]),
+    "zero flops": (f"{HEADER},MMLU\na/b,Llama-2,7,2,0,.4\n", ["FLOPs", "row 2"]),
+    "negative flops": (f"{HEADER},MMLU\na/b,Llama-2,7,2,-84,.4\n", ["FLOPs", "row 2"]),
+    "text": (f"{HEADER},MMLU\na/b,Llama-2,7,2,84,good\n", ["good", "MMLU", "row 2"]),
+}
+
+
+@pytest.mark.parametrize("name", BAD_TABLES)
+def test_a_bad_table_is_one_sentence_and_exit_code_2(name: str, tmp_path: Path, run: Run) -> None:
+    content, expected = BAD_TABLES[name]
+    file, output = tmp_path / "mine.csv", tmp_path / "forecast.csv"
+    file.write_text(content)
+    code, out, err = run("forecast", "--task", "word_unscrambling", "--scores", file, "--output", output)
+    assert code == 2
+    assert "Traceback" not in err + out
+    assert "mine.csv" in err
+    for fragment in expected:
+        assert fragment in err
+    assert not output.exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "fragment"), [(b"\x89PNG\r\n\x1a\n\x00\x00\x01", "CSV"), ("Modèle,é\n".encode("latin-1"), "UTF-8")]
+)
+def test_files_that_are_not_text_are_refused(content: bytes, fragment: str, tmp_path: Path, run: Run) -> None:
+    file = tmp_path / "mine.csv"
+    file.write_bytes(content)
+    code, _, err = run("forecast", "--task", "word_unscrambling", "--scores", file)
+    assert code == 2 and fragment in err and "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fragments"),
+    [
+        (("--task", "word_scrambling"), ["word_unscrambling"]),
+        (("--task", "word_unscrambling", "--cutoff-flops", "1e10"), ["cutoff", "1e+10"]),
+        (("--task", "word_unscrambling", "--cutoff-flops", "-1"), ["cutoff", "positive"]),
+        ((), ["--task"]),
+        (("--task", "MMLU", "--family", "Llama-2"), ["--flops"]),
+        (("--task", "MMLU", "--from-compute"), ["--cutoff-flops"]),
+        (("--task", "MMLU", "--models", "no-such-model"), ["no-such-model"]),
+        (("--task", "MMLU", "--scores", "absent.csv"), ["absent.csv"]),
+        (("--task", "MMLU", "--output", "absent/forecast.csv"), ["absent"]),
+        (("--fit", "absent.nc"), ["absent.nc"]),
+        (("--task", "word_unscrambling", "--chains", "1"), ["chains"]),
+    ],
+)
+def test_bad_arguments_are_one_sentence_and_exit_code_2(
+    arguments: tuple[str, ...], fragments: list[str], run: Run
+) -> None:
+    code, out, err = run("forecast", *arguments)
+    assert code == 2
+    assert "Traceback" not in err + out
+    for fragment in fragments:
+        assert fragment in err
+
+
+def test_an_unknown_option_is_refused(run: Run) -> None:
+    code, _, err = run("forecast", "--no-such-option")
+    assert code == 2 and "--no-such-option" in err
+
+
+def test_check_fails_on_a_bad_table_and_passes_a_good_one(tmp_path: Path, run: Run) -> None:
+    good, bad = tmp_path / "good.csv", tmp_path / "bad.csv"
+    good.write_text("Model,MMLU\nmeta-llama/Llama-2-7b-hf,0.45\n")
+    bad.write_text("Model,MMLU\nmeta-llama/Llama-2-7b-hf,45\n")
+    code, out, _ = run("check", good)
+    assert code == 0 and "PASS" in out and "FAIL" not in out
+    code, out, _ = run("check", good, bad)
+    assert code == 2 and "FAIL" in out and "MMLU" in out
+
+
+def test_tasks_and_models_list_what_is_bundled(run: Run) -> None:
+    code, out, _ = run("tasks", "--json")
+    by_name = {row["name"]: row for row in json.loads(out) if row["table"] == "base"}
+    assert code == 0 and by_name["arithmetic_2dm"]["left out"] == "GSM8K"
+    assert by_name["word_unscrambling"]["cutoff"] == 8.4e22 and by_name["word_unscrambling"]["scores"] == 65
+    code, out, _ = run("models", "--json")
+    assert code == 0 and len(json.loads(out)) == 128 + 27
+    assert "GSM8K" in run("tasks")[1]
