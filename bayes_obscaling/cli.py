@@ -29,7 +29,7 @@ _ROOM = 132
 out = Console(width=None if sys.stdout.isatty() else _ROOM)
 err = Console(stderr=True)
 
-_FAR = "Distance: decades of compute beyond the seen models that the forecast leans on."
+_FAR = "Distance: decades of compute above (+) or below (-) the seen models that the forecast leans on."
 
 
 def main() -> None:

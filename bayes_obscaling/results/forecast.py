@@ -26,7 +26,7 @@ from bayes_obscaling.results.fit import Fit
 
 Kind = Literal["response", "mean"]
 NEW_FAMILY = "new"
-# Decades of compute beyond a family's next model from which intervals are known to cover less than they claim.
+# Decades of compute outside a family's measured models from which intervals are known to cover less than they claim.
 FAR_DECADES = 0.8
 _QUANTILES = (2.5, 5, 10, 25, 75, 90, 95, 97.5)
 _HUB_LEVELS = (0.01, 0.025, *np.arange(0.05, 0.951, 0.05).round(2), 0.975, 0.99)
@@ -93,8 +93,8 @@ class Forecast:
         -------
         DataFrame
             Columns ``model, family, flops, task, basis, observed, mean, median, sd, q2.5 ... q97.5``, where the
-            forecast stands (``distance`` in decades of compute beyond the family's nearest seen model,
-            ``family_models`` seen, ``latent_flops`` with a 90 % interval where compute is unknown), and
+            forecast stands (``distance`` in decades of compute outside the range of the seen models it leans on,
+            ``family_models`` measured, ``latent_flops`` with a 90 % interval where compute is unknown), and
             ``converged, rhat, ess_bulk, ess_tail, divergences``.
         """
         flat = self._flat()
@@ -257,7 +257,8 @@ def compute_to_reach(fit: Fit, task: str, level: float, family: str) -> np.ndarr
     Returns
     -------
     array (chains * draws,)
-        FLOPs; infinite in draws whose curve does not reach the score below 1e30 FLOPs.
+        FLOPs; 1e18 in draws whose curve is above the score there already, infinite in draws whose curve does not
+        reach it below 1e30.
 
     Raises
     ------
@@ -304,7 +305,14 @@ def capability_grid(fit: Fit, task: str, points: int = 60) -> tuple[np.ndarray, 
         Capability in sd of the models whose scores are seen, along the posterior mean direction of the task.
     curves : array (draws, points)
         Expected scores.
+
+    Raises
+    ------
+    InputError
+        For a benchmark, or a task that the fit does not hold.
     """
+    if "task" not in fit.draws.coords or task not in fit.draws["task"].to_numpy():
+        raise InputError(f"The fit has no task head for {task}: fit with it as a task.")
     draws, index = fit.draws, _predictors(fit, task)
     z = _standardised(fit, draws["theta"].isel(predictors=index).to_numpy(), index)
     weight = draws["weight"].sel(task=task).to_numpy()
@@ -516,14 +524,14 @@ def _about(fit: Fit, scenario: Scenario, task: str) -> dict[str, Any]:
         if not np.isfinite(flops):
             compute = fit.draws["compute"].isel(predictors=_predictors(fit, task)).sel(model=scenario.model)
             latent = list(10.0 ** (np.percentile(compute, (50, 5, 95)) + COMPUTE_CENTRE))
-    # Distance is counted from models that the forecast leans on: with benchmarks, those whose task score is seen;
-    # without, those of the same family with any benchmark score.
-    same = models["family"] == family
-    leaned = models.index[same & measured.reindex(models.index) & (models.index != scenario.model)]
+    # Distance is counted from the models that the forecast leans on: with benchmarks, those whose task score is seen;
+    # without, the measured models of the same family, or of all families for one that is new.
+    others = models.index[measured.reindex(models.index) & (models.index != scenario.model)]
+    same = [m for m in others if models.loc[m, "family"] == family]
     if basis == "benchmarks":
         leaned = [m for m in models.index if m != scenario.model and _seen(fit, m, task)]
-    nearest = models.loc[leaned, "flops"].max()
-    distance = np.log10(flops / nearest) if np.isfinite(flops) and np.isfinite(nearest) else np.nan
+    else:
+        leaned = list(others) if family == NEW_FAMILY else same
     return {
         "model": scenario.name,
         "family": family,
@@ -532,19 +540,27 @@ def _about(fit: Fit, scenario: Scenario, task: str) -> dict[str, Any]:
         "basis": basis,
         "observed": observed,
         "seen": seen,
-        "distance": distance,
-        "family_models": int((same & measured.reindex(models.index) & (models.index != scenario.model)).sum()),
+        "distance": _decades_outside(flops, models.loc[leaned, "flops"]),
+        "family_models": len(same),
         "latent_flops": latent[0],
         "latent_flops_q5": latent[1],
         "latent_flops_q95": latent[2],
     }
 
 
+def _decades_outside(flops: float, seen: pd.Series) -> float:
+    """Decades of compute above the largest (positive) or below the smallest (negative) of `seen`; 0 between them."""
+    if not np.isfinite(flops) or not seen.notna().any():
+        return float("nan")
+    x, low, high = np.log10([flops, seen.min(), seen.max()])
+    return float(max(x - high, 0.0) + min(x - low, 0.0))
+
+
 def _warnings(about: pd.DataFrame) -> tuple[str, ...]:
-    far = about[(about["basis"] == "compute") & (about["distance"] > FAR_DECADES)]
+    far = about[(about["basis"] == "compute") & (about["distance"].abs() > FAR_DECADES)]
     found = [
-        f"{row.model} lies {row.distance:.1f} decades of compute beyond its family's largest measured model: so far "
-        "out, intervals have covered less than they claim."
+        f"{row.model} lies {abs(row.distance):.1f} decades of compute {'beyond' if row.distance > 0 else 'below'} the "
+        "measured models it leans on: so far out, intervals have covered less than they claim."
         for row in far.drop_duplicates("model").itertuples()
     ]
     lonely = about[(about["basis"] == "compute") & (about["family_models"] <= 1) & (about["family"] != NEW_FAMILY)]
