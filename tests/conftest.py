@@ -122,7 +122,9 @@ def _simulate(
 
     models = [f"family-{f}-{j}" for f in range(n_families) for j in range(per_family)]
     names = [f"bench-{i}" for i in range(n_benchmarks)] + [f"task-{i}" for i in range(n_tasks)]
-    wide = pd.DataFrame(np.clip(np.hstack([score, task_score]), 0, 1), index=pd.Index(models, name="model"), columns=names)
+    wide = pd.DataFrame(
+        np.clip(np.hstack([score, task_score]), 0, 1), index=pd.Index(models, name="model"), columns=names
+    )
     table = ScoreTable(
         pd.DataFrame({"model": models, "family": [f"family-{f}" for f in family], "flops": 10**log_flops}),
         pd.DataFrame(

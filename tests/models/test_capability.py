@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -32,8 +33,8 @@ def altered(table: ScoreTable, model: str, benchmark: str, score: float) -> Scor
     return ScoreTable(table.models, table.benchmarks, scores)
 
 
-def measured(problem: Problem, index: int = 0) -> float:
-    """Log density of a measurement fit at a fixed point."""
+def measured(problem: Problem, index: int = 0) -> tuple[dict[str, np.ndarray], Callable[[dict], float]]:
+    """Starting values of a measurement fit and its log density."""
     data = problem.measurements[index]
     point = measurement_start(data, problem.layout, SPEC, np.random.default_rng(3))
     return point, lambda at: float(log_density(measurement, (data, problem.layout, SPEC), {}, at)[0])
@@ -78,11 +79,11 @@ def test_curvature_is_an_option(problem: Problem):
 
 
 def test_sites_of_the_heads_and_of_the_joint_model(problem: Problem, paper: ScoreTable):
-    z = jnp.zeros((2, 77, 4))
+    z, t = jnp.zeros((2, 77, 4)), len(problem.tasks)
     trace = trace_of(heads, 0, z, problem.task_scores, 21, SPEC)
-    assert trace["weight"]["value"].shape == (13, 4)
-    assert trace["task_family_offset"]["value"].shape == (13, 21)
-    assert trace["task_score"]["value"].shape == (13, 77)
+    assert trace["weight"]["value"].shape == (t, 4)
+    assert trace["task_family_offset"]["value"].shape == (t, 21)
+    assert trace["task_score"]["value"].shape == (t, 77)
     one = problem_of(paper, "word_unscrambling")
     alike = build_problem(paper, ["word_unscrambling"], CUTOFF, (), SPEC.model_copy(update={"posterior": "joint"}))
     trace = trace_of(joint, 0, alike.measurements[0], alike.task_scores, jnp.asarray(alike.reference), one.layout, SPEC)
@@ -148,7 +149,7 @@ def test_each_task_has_its_own_chance(problem: Problem):
         p = np.asarray(trace_of(heads, seed, z, problem.task_scores, 21, SPEC)["task_score"]["fn"].base_dist.loc)
         assert (p >= chance[:, None]).all()
         assert (p <= 1).all()
-    low = handlers.substitute(heads, {"task_difficulty": jnp.full(13, -60.0)})
+    low = handlers.substitute(heads, {"task_difficulty": jnp.full(len(chance), -60.0)})
     floor = trace_of(low, 0, z, problem.task_scores, 21, SPEC)["task_score"]["fn"].base_dist.loc
     np.testing.assert_allclose(floor, np.broadcast_to(chance[:, None], floor.shape), atol=1e-6)
 

@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bayes_obscaling.inference.cache import (
+    content_hash,
+    default_cache_dir,
+    load_arrays,
+    store_arrays,
+    write_atomically,
+)
+
+LEAK = pytest.mark.xfail(strict=True, reason="np.load leaves the file open when the archive is broken: ResourceWarning")
+ARRAYS = {"theta": np.arange(6.0).reshape(2, 3), "flag": np.array([True, False])}
+
+
+def test_default_folder_is_the_environments(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setenv("BAYES_OBSCALING_CACHE", str(tmp_path / "mine"))
+    assert default_cache_dir() == tmp_path / "mine"
+    monkeypatch.delenv("BAYES_OBSCALING_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert default_cache_dir() == tmp_path / "bayes_obscaling"
+
+
+def test_stored_arrays_come_back(tmp_path: Path):
+    folder = tmp_path / "deep" / "cache"
+    store_arrays(folder, "key", ARRAYS, {"rhat": 1.004})
+    arrays, facts = load_arrays(folder, "key")
+    assert facts == {"rhat": 1.004}
+    assert set(arrays) == set(ARRAYS)
+    for name, value in ARRAYS.items():
+        np.testing.assert_array_equal(arrays[name], value)
+    assert load_arrays(folder, "other") is None
+    assert load_arrays(tmp_path / "nowhere", "key") is None
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert [p.name for p in folder.iterdir()] == ["key.npz"]
+
+
+@pytest.mark.parametrize("kind", [pytest.param("truncated", marks=LEAK), "text", "empty", "pickle", "other format"])
+def test_a_damaged_entry_counts_as_absent(tmp_path: Path, kind: str):
+    store_arrays(tmp_path, "key", ARRAYS, {})
+    path = tmp_path / "key.npz"
+    whole = path.read_bytes()
+    if kind == "pickle":
+        np.savez(path, __facts__=np.array({"format": 1}, dtype=object), theta=np.array([object()]))
+    elif kind == "other format":
+        path.write_bytes(
+            whole.replace(b'"\x00\x00\x00f\x00\x00\x00o\x00\x00\x00r', b'"\x00\x00\x00F\x00\x00\x00o\x00\x00\x00r')
+        )
+        assert path.read_bytes() != whole
+    else:
+        path.write_bytes({"truncated": whole[: len(whole) // 2], "text": b"not a zip file", "empty": b""}[kind])
+    assert load_arrays(tmp_path, "key") is None
+
+
+def test_hash_depends_on_values_shapes_and_types():
+    base = content_hash({"a": 1}, [np.zeros(4)])
+    assert base == content_hash({"a": 1}, [np.zeros(4)])
+    changed = [
+        content_hash({"a": 2}, [np.zeros(4)]),
+        content_hash({"a": 1}, [np.array([0, 0, 0, 1e-12])]),
+        content_hash({"a": 1}, [np.zeros((2, 2))]),
+        content_hash({"a": 1}, [np.zeros(4, np.float32)]),
+    ]
+    assert len({base, *changed}) == 5
+
+
+def test_writing_replaces_the_file_whole(tmp_path: Path):
+    path = tmp_path / "out"
+    path.write_bytes(b"old")
+    write_atomically(path, lambda file: file.write(b"new"))
+    assert path.read_bytes() == b"new"
+    mask = os.umask(0)
+    os.umask(mask)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o666 & ~mask
+
+
+@pytest.mark.parametrize("error", [OSError("disk full"), KeyboardInterrupt()])
+def test_a_failed_write_keeps_the_old_file_and_leaves_nothing(tmp_path: Path, error: BaseException):
+    path = tmp_path / "out"
+    path.write_bytes(b"old")
+
+    def write(file) -> None:
+        file.write(b"half of the ne")
+        raise error
+
+    with pytest.raises(type(error)):
+        write_atomically(path, write)
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+    with pytest.raises(FileNotFoundError):
+        write_atomically(tmp_path / "missing" / "out", lambda file: file.write(b"x"))
+
+
+def test_a_cache_that_cannot_be_written_is_no_error(tmp_path: Path):
+    blocked = tmp_path / "file"
+    blocked.write_bytes(b"a file where the folder should be")
+    store_arrays(blocked, "key", ARRAYS, {})
+    assert load_arrays(blocked, "key") is None

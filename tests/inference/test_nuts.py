@@ -1,0 +1,185 @@
+"""The compiled sampler on posteriors that are known in closed form."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro
+import numpyro.distributions as dist
+import pytest
+
+from bayes_obscaling.inference.convergence import assess
+from bayes_obscaling.inference.nuts import Chain, Draws, Sampler, run_chains
+
+MEAN = np.array([1.0, -2.0, 0.5])
+PLAIN = np.diag([1.0, 4.0, 0.09])
+CORRELATED = np.array([[1.0, 1.8, 0.1], [1.8, 4.0, 0.3], [0.1, 0.3, 0.09]])
+
+
+def gaussian(fixed: dict[str, jax.Array], _: Any) -> None:
+    numpyro.sample("x", dist.MultivariateNormal(fixed["mean"], scale_tril=fixed["root"]))
+
+
+def data(mean: np.ndarray, covariance: np.ndarray) -> dict[str, jax.Array]:
+    return {"mean": jnp.asarray(mean), "root": jnp.asarray(np.linalg.cholesky(covariance))}
+
+
+@pytest.fixture(scope="module")
+def sampler() -> Sampler:
+    return Sampler(gaussian, data(MEAN, PLAIN), None, {"x": jnp.zeros(3)}, warmup=300, chunk=50)
+
+
+def chains_of(sampler: Sampler, fixed: Any, init: dict[str, jax.Array], count: int = 4, seed: int = 0) -> list[Chain]:
+    return [Chain(sampler, key, init, fixed) for key in jax.random.split(jax.random.key(seed), count)]
+
+
+def agrees(values: np.ndarray, mean: float, sd: float, slack: float = 0.0) -> None:
+    """Mean and sd of (chain, draw) values are as known, within 4.5 Monte Carlo standard errors."""
+    ess, ess_square = (assess({"x": v}).ess_bulk for v in (values, (values - mean) ** 2))
+    assert abs(values.mean() - mean) < (4.5 / np.sqrt(ess) + slack) * sd
+    assert abs(((values - mean) ** 2).mean() / sd**2 - 1) < 4.5 * np.sqrt(2 / ess_square) + 2 * slack
+
+
+@pytest.mark.parametrize("covariance", [PLAIN, CORRELATED], ids=["independent", "correlated"])
+def test_gaussian(sampler: Sampler, covariance: np.ndarray):
+    """One compiled sampler, several data sets."""
+    fixed = data(MEAN, covariance)
+    draws = run_chains(chains_of(sampler, fixed, {"x": jnp.zeros(3)}), [None] * 4, 1000, lambda _: None)
+    assert draws.position.shape == (4, 1000, 3)
+    assert assess({"x": draws.position}).rhat < 1.02
+    for i in range(3):
+        agrees(draws.position[..., i], MEAN[i], np.sqrt(covariance[i, i]))
+    z = (draws.position - MEAN) @ np.linalg.inv(np.linalg.cholesky(covariance)).T
+    agrees(z[..., 0] * z[..., 1], 0.0, 1.0, slack=0.2)  # whitened: uncorrelated, product of two standard normals
+    assert draws.diverging.sum() == 0
+    assert draws.accept.mean() > 0.7
+
+
+def test_positive_parameters_come_back_constrained():
+    def model(fixed: jax.Array, _: Any) -> None:
+        scale = numpyro.sample("scale", dist.LogNormal(fixed, 0.5))
+        numpyro.deterministic("twice", 2 * scale)
+
+    sampler = Sampler(model, jnp.asarray(0.3), None, {"scale": jnp.ones(())}, warmup=200, chunk=50)
+    draws = run_chains(chains_of(sampler, jnp.asarray(0.3), {"scale": jnp.ones(())}), [None] * 4, 1000, lambda _: None)
+    values = [sampler.constrain(jnp.asarray(position), jnp.asarray(0.3), None) for position in draws.position]
+    scale = np.stack([v["scale"] for v in values])
+    agrees(np.log(scale), 0.3, 0.5)
+    np.testing.assert_allclose(np.stack([v["twice"] for v in values]), 2 * scale)
+
+
+@pytest.fixture(scope="module")
+def toy() -> dict[str, Any]:
+    """Head mean m ~ N(0, 2^2), data y_i ~ N(m + x, 1), x moving ~ N(1, 0.8^2) whatever y says: a cut in closed form.
+
+    Given x, m is normal with precision 1/4 + n and mean shrink (mean(y) - x).
+    """
+    precision = 1 / 2.0**2 + 4
+    return {"y": np.array([3.1, 2.2, 4.0, 2.9]), "precision": precision, "shrink": 4 / precision}
+
+
+def walk(toy: dict[str, Any], memory: float, thin: int, draws: int = 2000) -> tuple[np.ndarray, np.ndarray]:
+    """Draws of m and of the x that they belong to; `memory` is the autocorrelation of x."""
+
+    def model(fixed: jax.Array, moving: jax.Array) -> None:
+        m = numpyro.sample("m", dist.Normal(0.0, 2.0))
+        numpyro.sample("y", dist.Normal(m + moving, 1.0).expand((4,)), obs=fixed)
+
+    x = np.random.default_rng(1).standard_normal((4, draws))
+    for i in range(1, draws):
+        x[:, i] = memory * x[:, i - 1] + np.sqrt(1 - memory**2) * x[:, i]
+    x = 1.0 + 0.8 * x
+    y, init = jnp.asarray(toy["y"]), {"m": jnp.zeros(())}
+    sampler = Sampler(model, y, x[0, 0], init, warmup=400, chunk=50, thin=thin)
+    return run_chains(chains_of(sampler, y, init), list(x), draws, lambda _: None).position[..., 0], x
+
+
+@pytest.mark.parametrize("memory", [0.0, 0.9], ids=["independent", "slow"])
+def test_walk_along_a_moving_location_reproduces_the_cut(toy: dict[str, Any], memory: float):
+    m, _ = walk(toy, memory, thin=2)
+    variance = 1 / toy["precision"] + (0.8 * toy["shrink"]) ** 2
+    agrees(m, toy["shrink"] * (toy["y"].mean() - 1.0), np.sqrt(variance), slack=0.02)
+
+
+def test_walk_with_many_transitions_follows_each_draw(toy: dict[str, Any]):
+    """What is left of m after its conditional mean given this very x is the conditional posterior."""
+    m, x = walk(toy, 0.9, thin=16)
+    agrees(m - toy["shrink"] * (toy["y"].mean() - x), 0.0, np.sqrt(1 / toy["precision"]), slack=0.03)
+
+
+def run_in_parts(sampler: Sampler, parts: list[int]) -> Draws:
+    (chain,) = chains_of(sampler, data(MEAN, CORRELATED), {"x": jnp.zeros(3)}, 1, seed=3)
+    made = [chain.run(None, draws, threading.Event(), lambda _: None) for draws in parts]
+    return jax.tree.map(lambda *p: np.concatenate(p), *made)
+
+
+def test_a_chain_goes_on_where_it_ended(sampler: Sampler):
+    at_once, in_parts = run_in_parts(sampler, [500]), run_in_parts(sampler, [300, 50, 150])
+    for name, one, other in zip(Draws._fields, at_once, in_parts, strict=True):
+        np.testing.assert_array_equal(one, other, err_msg=name)
+
+
+@pytest.mark.xfail(strict=True, reason="warm-up is cut to the number of draws: the first draws kept are still adapting")
+def test_few_draws_get_the_whole_warm_up(sampler: Sampler):
+    few, many = run_in_parts(sampler, [100]), run_in_parts(sampler, [300])
+    np.testing.assert_array_equal(few.position, many.position[:100])
+
+
+def test_chains_differ_and_start_where_they_are_told(sampler: Sampler):
+    draws = run_chains(chains_of(sampler, data(MEAN, PLAIN), {"x": jnp.zeros(3)}, 2), [None, None], 100, lambda _: None)
+    assert not np.array_equal(draws.position[0], draws.position[1])
+
+
+def test_progress_counts_every_kept_draw(sampler: Sampler):
+    counts: list[int] = []
+    run_chains(chains_of(sampler, data(MEAN, PLAIN), {"x": jnp.zeros(3)}, 2), [None, None], 400, counts.append)
+    assert sum(counts) == 2 * (400 + 300)  # warm-up of 300 included
+    assert set(counts) == {50}
+
+
+def test_a_stop_event_ends_a_chain(sampler: Sampler):
+    (chain,) = chains_of(sampler, data(MEAN, PLAIN), {"x": jnp.zeros(3)}, 1)
+    stop, calls = threading.Event(), 0
+
+    def progress(_: int) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 3:
+            stop.set()
+
+    assert chain.run(None, 10**7, stop, progress) is None
+    assert calls == 3
+
+
+def test_an_interrupt_stops_all_chains_within_a_chunk(sampler: Sampler):
+    calls = 0
+
+    def progress(_: int) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 5:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        run_chains(
+            chains_of(sampler, data(MEAN, PLAIN), {"x": jnp.zeros(3)}, 3), [None] * 3, 10**7, progress, workers=3
+        )
+    ended = calls
+    assert ended < 10**7 / 50
+    assert threading.active_count() == len(threading.enumerate())
+    assert not [t for t in threading.enumerate() if t.name.startswith("ThreadPoolExecutor")]
+    assert calls == ended  # nobody is still sampling
+
+
+def test_a_failing_chain_stops_the_others(sampler: Sampler):
+    fixed = data(MEAN, PLAIN)
+    fine, broken = chains_of(sampler, fixed, {"x": jnp.zeros(3)}, 2)
+    broken.fixed = {"mean": jnp.zeros(2), "root": jnp.eye(2)}  # not what was compiled for
+    with pytest.raises(TypeError):
+        run_chains([fine, broken], [None, None], 10**7, lambda _: None, workers=2)
