@@ -128,7 +128,8 @@ def build_problem(
                 )
 
     excluded = [tuple(b for b in facts.loc[name, "excludes"] if b in benchmarks) for name in pool]
-    sets = tuple(dict.fromkeys([*([()] if asked_benchmarks else []), *excluded]))
+    own = [()] if asked_benchmarks and not (pool and spec.posterior == "joint") else []  # joint: one set for all
+    sets = tuple(dict.fromkeys([*own, *excluded]))
     notes: list[str] = []
     factors = _choose_anchors(spec, benchmarks, seen, facts.loc[benchmarks, "signed"].to_numpy(bool), sets)
     if len(factors) < spec.n_factors:

@@ -53,7 +53,7 @@ def content_hash(parts: Any, arrays: Any) -> str:
 def load_arrays(folder: Path, key: str) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
     """Arrays and facts stored under `key`; None when absent or damaged (a damaged entry is made anew)."""
     try:
-        with np.load(folder / f"{key}.npz", allow_pickle=False) as file:
+        with (folder / f"{key}.npz").open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             facts = json.loads(str(file["__facts__"]))
             if facts.pop("format") != _ENTRY_FORMAT:
                 return None

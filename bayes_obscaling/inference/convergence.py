@@ -62,11 +62,11 @@ class Convergence(Frozen):
     def merge(self, other: Convergence) -> Convergence:
         """Take the worse of two records."""
         return Convergence(
-            rhat=max(self.rhat, other.rhat),
-            ess_bulk=min(self.ess_bulk, other.ess_bulk),
-            ess_tail=min(self.ess_tail, other.ess_tail),
+            rhat=float(np.maximum(self.rhat, other.rhat)),  # a NaN stays one
+            ess_bulk=float(np.minimum(self.ess_bulk, other.ess_bulk)),
+            ess_tail=float(np.minimum(self.ess_tail, other.ess_tail)),
             divergences=self.divergences + other.divergences,
-            worst=self.worst if self.rhat >= other.rhat else other.worst,
+            worst=other.worst if not self.rhat >= other.rhat and not np.isnan(self.rhat) else self.worst,
         )
 
 
@@ -87,7 +87,7 @@ def assess(values: Mapping[str, np.ndarray], divergences: int = 0) -> Convergenc
     flat, labels = [], []
     for name, value in values.items():
         columns = np.asarray(value, float).reshape(*value.shape[:2], -1)
-        varies = np.ptp(columns, axis=(0, 1)) > 1e-12
+        varies = ~(np.ptp(columns, axis=(0, 1)) <= 1e-12)  # a NaN is no constant
         flat.append(columns[..., varies])
         labels += [name] * int(varies.sum())
     data = xr.DataArray(np.concatenate(flat, axis=-1), dims=("chain", "draw", "quantity"))

@@ -152,15 +152,16 @@ class Chain:
         sampler, chunk = self.sampler, self.sampler.chunk
         warmup_chunks = 0
         if self.state is None:
-            # Warm-up walks back from a later draw to the first, so that sampling starts where it ended.
-            warmup_chunks = min(-(-sampler.warmup // (chunk * sampler.thin)), draws // chunk)
-            self.last = jax.tree.map(lambda a: a[warmup_chunks * chunk - 1], moving)
+            # Warm-up walks to and fro and ends at the first draw, so that sampling starts where it ended.
+            warmup_chunks = -(-sampler.warmup // (chunk * sampler.thin))
+            self.last = jax.tree.map(lambda a: a[_to_and_fro(warmup_chunks * chunk - 1, draws)], moving)
             self.state = sampler.start(self.key, self.init, self.fixed, self.last)
         kept = []
         for i in range(-warmup_chunks, draws // chunk):
             if stop.is_set():
                 return None
-            rows = np.arange(i * chunk, (i + 1) * chunk) if i >= 0 else np.arange(-i * chunk, (-i - 1) * chunk, -1) - 1
+            steps = np.arange(i * chunk, (i + 1) * chunk)
+            rows = steps if i >= 0 else _to_and_fro(-1 - steps, draws)
             here = jax.tree.map(lambda a, rows=rows: a[rows], moving)
             self.state, self.last, chunk_draws = sampler.advance(self.state, self.last, self.fixed, here)
             if i >= 0:
@@ -168,6 +169,12 @@ class Chain:
             jax.block_until_ready(self.state.z)
             progress(chunk)
         return jax.tree.map(lambda *parts: np.concatenate(parts), *kept)
+
+
+def _to_and_fro(step: Any, draws: int) -> Any:
+    """Row at a step of a walk 0, 1, ..., draws - 1, draws - 1, ..., 1, 0, 0, 1, ..."""
+    step = step % (2 * draws)
+    return np.minimum(step, 2 * draws - 1 - step)
 
 
 def run_chains(

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from typing import Any
+from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, ValidationError, model_validator
 
 from bayes_obscaling.errors import InputError
 
@@ -15,9 +15,9 @@ class Frozen(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    @model_validator(mode="before")
+    @model_validator(mode="wrap")
     @classmethod
-    def _known_names(cls, values: Any) -> Any:
+    def _one_sentence(cls, values: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
         for name in values if isinstance(values, dict) else ():
             if name not in cls.model_fields:
                 near = difflib.get_close_matches(str(name), cls.model_fields, n=3)
@@ -25,7 +25,12 @@ class Frozen(BaseModel):
                 raise InputError(
                     f"{cls.__name__} has no field '{name}': {hint}the fields are {', '.join(cls.model_fields)}."
                 )
-        return values
+        try:
+            return handler(values)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"])) or "value"
+            raise InputError(f"{cls.__name__}: {where} is {first['input']!r}: {first['msg']}.") from error
 
 
 class Normal(Frozen):

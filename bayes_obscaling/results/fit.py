@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import xarray as xr
-from pydantic import ValidationError
 
 from bayes_obscaling.data import ScoreTable
 from bayes_obscaling.errors import InputError
@@ -185,7 +184,7 @@ def load_fit(path: str | Path, spec: CapabilitySpec | None = None) -> Fit:
     try:
         saved = CapabilitySpec(**record["spec"])
         convergence = {stage: Convergence(**values) for stage, values in record["convergence"].items()}
-    except (InputError, ValidationError) as error:
+    except InputError as error:
         raise InputError(f"{path} holds a spec that this version does not know ({error}): fit again.") from error
     if spec is not None and spec != saved:
         changed = [name for name in CapabilitySpec.model_fields if getattr(spec, name) != getattr(saved, name)]
