@@ -15,7 +15,6 @@ from bayes_obscaling.inference.cache import (
     write_atomically,
 )
 
-LEAK = pytest.mark.xfail(strict=True, reason="np.load leaves the file open when the archive is broken: ResourceWarning")
 ARRAYS = {"theta": np.arange(6.0).reshape(2, 3), "flag": np.array([True, False])}
 
 
@@ -41,7 +40,7 @@ def test_stored_arrays_come_back(tmp_path: Path):
     assert [p.name for p in folder.iterdir()] == ["key.npz"]
 
 
-@pytest.mark.parametrize("kind", [pytest.param("truncated", marks=LEAK), "text", "empty", "pickle", "other format"])
+@pytest.mark.parametrize("kind", ["truncated", "text", "empty", "pickle", "other format"])
 def test_a_damaged_entry_counts_as_absent(tmp_path: Path, kind: str):
     store_arrays(tmp_path, "key", ARRAYS, {})
     path = tmp_path / "key.npz"

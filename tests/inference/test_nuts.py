@@ -125,7 +125,6 @@ def test_a_chain_goes_on_where_it_ended(sampler: Sampler):
         np.testing.assert_array_equal(one, other, err_msg=name)
 
 
-@pytest.mark.xfail(strict=True, reason="warm-up is cut to the number of draws: the first draws kept are still adapting")
 def test_few_draws_get_the_whole_warm_up(sampler: Sampler):
     few, many = run_in_parts(sampler, [100]), run_in_parts(sampler, [300])
     np.testing.assert_array_equal(few.position, many.position[:100])
