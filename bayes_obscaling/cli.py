@@ -29,6 +29,7 @@ _ROOM = 132
 out = Console(width=None if sys.stdout.isatty() else _ROOM)
 err = Console(stderr=True)
 
+_MOST_WARNINGS = 4
 _FAR = "Distance: decades of compute above (+) or below (-) the seen models that the forecast leans on."
 
 
@@ -176,7 +177,7 @@ def check(
         out.print(f"[bold]{_plain(str(file))}[/]", highlight=False)
         for finding in check_table(file, benchmarks, against=load_base_llms()):
             failed |= finding.level == "FAIL"
-            text = f"{finding.check}: {finding.message}" + (f" {finding.remedy}" if finding.remedy else "")
+            text = f"{finding.check}: {finding.message}" + (f" -> {finding.remedy}" if finding.remedy else "")
             colour = colours[finding.level]
             out.print(f"  [{colour}]{finding.level:6}[/] {_plain(text)}", highlight=False, soft_wrap=True)
     if failed:
@@ -428,8 +429,12 @@ def _print_forecast(result: Forecast) -> None:
 
 
 def _print_verdict(result: Forecast, console: Console) -> None:
-    for warning in result.warnings:
+    for warning in result.warnings[:_MOST_WARNINGS]:
         console.print(f"[yellow]Warning:[/] {_plain(warning)}", highlight=False, soft_wrap=True)
+    if (more := len(result.warnings) - _MOST_WARNINGS) > 0:
+        console.print(
+            f"[yellow]Warning:[/] {more} more like these; --json lists all, the CSV has distance and family_models."
+        )
     for note in result.fit.notes:
         console.print(f"Note: {_plain(note)}", highlight=False, soft_wrap=True)
     c = result.convergence
@@ -438,7 +443,7 @@ def _print_verdict(result: Forecast, console: Console) -> None:
         console.print(f"[bold red]Sampler: NOT CONVERGED[/] ({numbers})", highlight=False)
         for problem in result.problems:
             console.print(f"  - {_plain(problem)}", highlight=False, soft_wrap=True)
-        console.print("  Do not use these intervals: take more --draws, or fewer --factors.", highlight=False)
+        console.print("  Do not rely on these intervals: take more --draws, or fewer --factors.", highlight=False)
     else:
         console.print(f"[bold green]Sampler: converged[/] ({numbers})", highlight=False)
 

@@ -30,6 +30,8 @@ Values = dict[str, np.ndarray]
 # Sampler settings, chosen for zero divergences and R-hat < 1.01 on the bundled tables (see docs/model_notes.md).
 _MEASUREMENT = {"warmup": 800, "thin": 2, "target_accept": 0.9, "max_depth": 8}
 _HEADS = {"warmup": 500, "thin": 3, "target_accept": 0.8, "max_depth": 6}
+# After divergences: once more from the start, with smaller steps.
+_CAREFUL = {"target_accept": 0.99, "max_depth": 10}
 _CHUNK = 50
 # A measurement fit that has not converged goes on, up to this many times the draws asked for (thinned back to them).
 _MOST_ROUNDS = 4
@@ -304,7 +306,8 @@ def _sample(
 ) -> tuple[Values, Convergence, Values]:
     """Run chains until they have converged or `most_rounds` is reached; keep `draws` evenly spaced draws of each.
 
-    Along something that moves, a further round walks the same way again and replaces the last one.
+    Along something that moves, a further round walks the same way again and replaces the last one. After divergences
+    all is done again with smaller steps, once.
     """
     here = None if moving is None else moving[0, 0]
     if sampler_key not in _samplers:
@@ -320,6 +323,7 @@ def _sample(
         done += count
         tell(min(done, total), total)
 
+    is_careful = settings.items() >= _CAREFUL.items()
     rounds: list[Draws] = []
     for attempt in range(1, most_rounds + 1):
         made_now = run_chains(running, movings, draws, made)
@@ -333,9 +337,17 @@ def _sample(
         }
         divergences = int(sum(np.sum(part.diverging) for part in rounds))
         record = assess(values, divergences)
-        if record.sampled_enough or chains * draws < _FEWEST_TO_EXTEND or attempt == most_rounds:
+        if (
+            (record.divergences and not is_careful)
+            or record.sampled_enough
+            or chains * draws < _FEWEST_TO_EXTEND
+            or attempt == most_rounds
+        ):
             break
         total += chains * draws
+    if record.divergences and not is_careful:
+        careful = ((sampler_key, "careful"), model, fixed, moving, start, settings | _CAREFUL)
+        return _sample(*careful, chains, draws, seed, most_rounds, tell)
     stats = {
         "diverging": together.diverging > 0,
         "energy": together.energy,
