@@ -42,6 +42,7 @@ def chains_of(sampler: Sampler, fixed: Any, init: dict[str, jax.Array], count: i
 def agrees(values: np.ndarray, mean: float, sd: float, slack: float = 0.0) -> None:
     """Mean and sd of (chain, draw) values are as known, within 4.5 Monte Carlo standard errors."""
     ess, ess_square = (assess({"x": v}).ess_bulk for v in (values, (values - mean) ** 2))
+    assert min(ess, ess_square) > 200  # chains that are stuck would allow themselves any error
     assert abs(values.mean() - mean) < (4.5 / np.sqrt(ess) + slack) * sd
     assert abs(((values - mean) ** 2).mean() / sd**2 - 1) < 4.5 * np.sqrt(2 / ess_square) + 2 * slack
 
