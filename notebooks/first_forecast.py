@@ -22,7 +22,6 @@
 # The second has none yet.
 
 # %%
-# ruff: noqa: D100, E402
 import warnings
 
 warnings.filterwarnings("ignore", message="IProgress")  # no progress bars here, so ipywidgets is not needed
