@@ -223,9 +223,9 @@ def _sample_heads(
 ) -> tuple[Values, Convergence, Values]:
     """Task heads along draws of the capabilities: chain c of the heads walks along chain c of theta (a cut).
 
-    At each draw of theta the head makes a few NUTS transitions that leave its conditional posterior invariant; since
-    neighbouring draws of theta are alike and a transition nearly forgets where it began, the walk follows the cut
-    posterior closely (the tempered cut of Plummer 2015), and its R-hat and ESS mean what they always do.
+    At each draw of theta the head makes a few NUTS transitions that leave its conditional posterior invariant, and the
+    last is kept (the cut of Plummer 2015): what lags behind shrinks with the autocorrelation of a transition to the
+    power of their number. Moving theta in even steps instead lags by about one over their number, which is worse.
     """
     scores = problem.task_scores
     assert scores is not None

@@ -41,8 +41,8 @@ class Sampler:
     ----------
     model : callable
         ``model(fixed, moving)``, a pure numpyro model. `fixed` are the arrays of the data; `moving` is None, or arrays
-        that change from draw to draw (a cut: the head's chain walks along draws of the capabilities, in `thin` even
-        steps from one to the next, a transition at each).
+        that change from draw to draw (a cut: the head's chain walks along draws of the capabilities, and makes
+        `thin` transitions at each).
     fixed, moving : pytree of arrays
         An example of the arguments (`moving` for one draw): shapes and types to compile for.
     init : dict
@@ -94,24 +94,21 @@ class Sampler:
                 rng_key=key,
             )
 
-        def advance(state: Any, last: Arrays, fixed: Arrays, moving: Arrays) -> tuple[Any, Arrays, Draws]:
-            def keep(carry: tuple[Any, Arrays], goal: Arrays) -> tuple[tuple[Any, Arrays], Draws]:
-                state, last = carry
+        def advance(state: Any, fixed: Arrays, moving: Arrays) -> tuple[Any, Draws]:
+            def keep(state: Any, here: Arrays) -> tuple[Any, Draws]:
+                if walks:  # the density has changed under the chain's feet
+                    value, slope = jax.value_and_grad(potential(fixed, here))(state.z)
+                    state = state._replace(potential_energy=value, z_grad=slope)
 
-                def one(j: jax.Array, carry: tuple[Any, jax.Array]) -> tuple[Any, jax.Array]:
+                def one(_: int, carry: tuple[Any, jax.Array]) -> tuple[Any, jax.Array]:
                     state, diverged = carry
-                    here = jax.tree.map(lambda a, b: a + (b - a) * (j + 1) / thin, last, goal)
-                    if walks:  # the density has changed under the chain's feet
-                        value, slope = jax.value_and_grad(potential(fixed, here))(state.z)
-                        state = state._replace(potential_energy=value, z_grad=slope)
                     state = transition(state, (fixed, here))
                     return state, diverged + state.diverging
 
                 state, diverged = jax.lax.fori_loop(0, thin, one, (state, jnp.zeros((), jnp.int32)))
-                return (state, goal), Draws(state.z, diverged, state.num_steps, state.energy, state.accept_prob)
+                return state, Draws(state.z, diverged, state.num_steps, state.energy, state.accept_prob)
 
-            (state, last), draws = jax.lax.scan(keep, (state, last), moving, length=chunk)
-            return state, last, draws
+            return jax.lax.scan(keep, state, moving, length=chunk)
 
         def constrain(position: jax.Array, fixed: Arrays, moving: Arrays) -> dict[str, jax.Array]:
             def one(flat: jax.Array, here: Arrays) -> dict[str, jax.Array]:
@@ -123,7 +120,7 @@ class Sampler:
         many = jax.tree.map(lambda a: jnp.broadcast_to(a, (chunk, *a.shape)), moving)
         self.start = jax.jit(start).lower(key, init, fixed, moving).compile()
         state = jax.eval_shape(start, key, init, fixed, moving)
-        self.advance = jax.jit(advance).lower(state, moving, fixed, many).compile()
+        self.advance = jax.jit(advance).lower(state, fixed, many).compile()
         self.constrain = jax.jit(constrain)
 
 
@@ -145,7 +142,6 @@ class Chain:
     def __init__(self, sampler: Sampler, key: jax.Array, init: dict[str, Any], fixed: Arrays) -> None:
         self.sampler, self.key, self.init, self.fixed = sampler, key, init, fixed
         self.state: Any = None
-        self.last: Arrays = None
 
     def run(self, moving: Arrays, draws: int, stop: threading.Event, progress: Progress) -> Draws | None:
         """Make `draws` kept draws (a multiple of the chunk), warming up first if need be; None when told to stop."""
@@ -154,8 +150,8 @@ class Chain:
         if self.state is None:
             # Warm-up walks to and fro and ends at the first draw, so that sampling starts where it ended.
             warmup_chunks = -(-sampler.warmup // (chunk * sampler.thin))
-            self.last = jax.tree.map(lambda a: a[_to_and_fro(warmup_chunks * chunk - 1, draws)], moving)
-            self.state = sampler.start(self.key, self.init, self.fixed, self.last)
+            first = jax.tree.map(lambda a: a[_to_and_fro(warmup_chunks * chunk - 1, draws)], moving)
+            self.state = sampler.start(self.key, self.init, self.fixed, first)
         kept = []
         for i in range(-warmup_chunks, draws // chunk):
             if stop.is_set():
@@ -163,7 +159,7 @@ class Chain:
             steps = np.arange(i * chunk, (i + 1) * chunk)
             rows = steps if i >= 0 else _to_and_fro(-1 - steps, draws)
             here = jax.tree.map(lambda a, rows=rows: a[rows], moving)
-            self.state, self.last, chunk_draws = sampler.advance(self.state, self.last, self.fixed, here)
+            self.state, chunk_draws = sampler.advance(self.state, self.fixed, here)
             if i >= 0:
                 kept.append(jax.tree.map(np.asarray, chunk_draws))
             jax.block_until_ready(self.state.z)
