@@ -22,7 +22,7 @@ from bayes_obscaling.inference.convergence import Convergence, assess
 from bayes_obscaling.inference.nuts import Arrays, Chain, Draws, Sampler, run_chains
 from bayes_obscaling.models.capability import CapabilitySpec, TaskScores, features, heads, joint, measurement
 from bayes_obscaling.models.priors import HEAD_PRIORS
-from bayes_obscaling.results.fit import Fit, posterior_tree
+from bayes_obscaling.results.fit import MEASUREMENT_DIMS, Fit, posterior_tree
 
 Progress = Callable[[str, int, int], None]  # (what is being sampled, draws made, draws in all)
 Values = dict[str, np.ndarray]
@@ -204,7 +204,7 @@ def _sample_measurement(
 
     sampler_key = ("measurement", layout, content_hash(believed, ()))
     values, record, stats = _sample(
-        sampler_key, model, data, None, start, _MEASUREMENT, chains, draws, [seed, 1, index], _MOST_ROUNDS, tell
+        sampler_key, model, data, None, start, _MEASUREMENT, chains, draws, [seed, 1, index], tell
     )
     if folder is not None:
         facts = {"convergence": record.model_dump()}
@@ -242,7 +242,7 @@ def _sample_heads(
 
     believed = spec.model_dump(include={"fit_sd", "priors"})
     sampler_key = ("heads", z.shape[2:], n_tasks, n_families, content_hash(believed, ()))
-    return _sample(sampler_key, model, scores, z, start, _HEADS, chains, draws, [seed, 2], _MOST_ROUNDS, tell)
+    return _sample(sampler_key, model, scores, z, start, _HEADS, chains, draws, [seed, 2], tell)
 
 
 def _rows_to_fit(reference: np.ndarray) -> np.ndarray:
@@ -280,15 +280,9 @@ def _sample_joint(
 
     values, record, stats = _sample(
         ("joint", layout, n_tasks, content_hash(spec.model_dump(), ())), model, fixed, None, start, _HEADS,
-        chains, draws, [seed, 3], _MOST_ROUNDS, lambda *a: tell("capabilities and task heads", *a),
+        chains, draws, [seed, 3], lambda *a: tell("capabilities and task heads", *a),
     )  # fmt: skip
-    measured = _measurement_names(values)
-    return {n: v[:, :, None] if n in measured else v for n, v in values.items()}, record, stats
-
-
-def _measurement_names(values: Values) -> set[str]:
-    head = {"share_mean", "share_sd", "contrast_sd", "log_steepness_mean", "steepness_sd", "steepness", "weight"}
-    return {name for name in values if name not in head and not name.startswith("task_")}
+    return {n: v[:, :, None] if n in MEASUREMENT_DIMS else v for n, v in values.items()}, record, stats
 
 
 def _sample(
@@ -301,10 +295,9 @@ def _sample(
     chains: int,
     draws: int,
     seed: list[int],
-    most_rounds: int,
     tell: Callable[[int, int], None],
 ) -> tuple[Values, Convergence, Values]:
-    """Run chains until they have converged or `most_rounds` is reached; keep `draws` evenly spaced draws of each.
+    """Run chains until they have converged or `_MOST_ROUNDS` is reached; keep `draws` evenly spaced draws of each.
 
     Along something that moves, a further round walks the same way again and replaces the last one. After divergences
     all is done again with smaller steps, once.
@@ -325,7 +318,7 @@ def _sample(
 
     is_careful = settings.items() >= _CAREFUL.items()
     rounds: list[Draws] = []
-    for attempt in range(1, most_rounds + 1):
+    for attempt in range(1, _MOST_ROUNDS + 1):
         made_now = run_chains(running, movings, draws, made)
         rounds = [made_now] if moving is not None else [*rounds, made_now]
         together = jax.tree.map(lambda *parts: np.concatenate(parts, axis=1)[:, len(parts) - 1 :: len(parts)], *rounds)
@@ -341,13 +334,13 @@ def _sample(
             (record.divergences and not is_careful)
             or record.sampled_enough
             or chains * draws < _FEWEST_TO_EXTEND
-            or attempt == most_rounds
+            or attempt == _MOST_ROUNDS
         ):
             break
         total += chains * draws
     if record.divergences and not is_careful:
         careful = ((sampler_key, "careful"), model, fixed, moving, start, settings | _CAREFUL)
-        return _sample(*careful, chains, draws, seed, most_rounds, tell)
+        return _sample(*careful, chains, draws, seed, tell)
     stats = {
         "diverging": together.diverging > 0,
         "energy": together.energy,

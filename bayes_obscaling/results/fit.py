@@ -22,7 +22,7 @@ from bayes_obscaling.models.capability import CapabilitySpec
 # Raised whenever the meaning of what is saved changes; a file of another format is refused.
 FORMAT = 1
 
-_MEASUREMENT_DIMS: dict[str, tuple[str, ...]] = {
+MEASUREMENT_DIMS: dict[str, tuple[str, ...]] = {
     "intercept_mean": ("factor",),
     "intercept_sd": ("factor",),
     "slope_mean": ("factor",),
@@ -235,8 +235,8 @@ def posterior_tree(problem: Problem, values: dict[str, np.ndarray], stats: dict[
 
     posterior = {}
     for name, value in values.items():
-        if name in _MEASUREMENT_DIMS:
-            posterior[name] = (("chain", "draw", "predictors", *_MEASUREMENT_DIMS[name]), value)
+        if name in MEASUREMENT_DIMS:
+            posterior[name] = (("chain", "draw", "predictors", *MEASUREMENT_DIMS[name]), value)
         else:
             posterior[name] = (("chain", "draw", *_HEAD_DIMS[name]), value)
     sample_stats = {
