@@ -14,6 +14,7 @@ _PUBLIC = {
     "InputError": "errors",
     "Scenario": "results.forecast",
     "ScoreTable": "data",
+    "Split": "data",
     "check_table": "data",
     "default_cache_dir": "inference.cache",
     "fit": "inference.fitting",
@@ -22,6 +23,15 @@ _PUBLIC = {
     "load_fit": "results.fit",
     "load_instruct_llms": "data",
     "load_olmo_ladder": "data",
+    "split_by_date": "data",
+    "split_by_family": "data",
+    "split_by_flops": "data",
+    "split_by_rank": "data",
+    "split_by_score": "data",
+    "split_by_size": "data",
+    "split_largest_of_family": "data",
+    "split_models": "data",
+    "split_random": "data",
 }
 __all__ = sorted(_PUBLIC)
 

@@ -2,6 +2,35 @@
 
 from bayes_obscaling.data.bundled import load_base_llms, load_instruct_llms, load_olmo_ladder
 from bayes_obscaling.data.checks import Finding, check_table
+from bayes_obscaling.data.splits import (
+    Split,
+    split_by_date,
+    split_by_family,
+    split_by_flops,
+    split_by_rank,
+    split_by_score,
+    split_by_size,
+    split_largest_of_family,
+    split_models,
+    split_random,
+)
 from bayes_obscaling.data.table import ScoreTable
 
-__all__ = ["Finding", "ScoreTable", "check_table", "load_base_llms", "load_instruct_llms", "load_olmo_ladder"]
+__all__ = [
+    "Finding",
+    "ScoreTable",
+    "Split",
+    "check_table",
+    "load_base_llms",
+    "load_instruct_llms",
+    "load_olmo_ladder",
+    "split_by_date",
+    "split_by_family",
+    "split_by_flops",
+    "split_by_rank",
+    "split_by_score",
+    "split_by_size",
+    "split_largest_of_family",
+    "split_models",
+    "split_random",
+]
