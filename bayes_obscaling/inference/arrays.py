@@ -61,7 +61,7 @@ class Problem:
 
 
 def build_problem(
-    table: ScoreTable, tasks: Sequence[str], cutoff: float | None, from_compute: Sequence[str], spec: CapabilitySpec
+    table: ScoreTable, tasks: Sequence[str], held_out: Sequence[str], from_compute: Sequence[str], spec: CapabilitySpec
 ) -> Problem:
     """Lay out a table for fitting.
 
@@ -71,8 +71,8 @@ def build_problem(
         All scores, seen and unseen.
     tasks : sequence of str
         Canonical names of the tasks or benchmarks to forecast.
-    cutoff : float or None
-        FLOPs above which (or unknown) a model's scores on the asked tasks, and on every task fitted along, are hidden.
+    held_out : sequence of str
+        Models whose scores on the asked tasks, and on every task fitted along, are hidden.
     from_compute : sequence of str
         Models of which every score is hidden.
     spec : CapabilitySpec
@@ -86,10 +86,7 @@ def build_problem(
     models, facts = table.models, table.benchmarks
     flops = models["flops"].to_numpy()
     known = np.isfinite(flops)
-    below = np.ones(len(models), bool) if cutoff is None else known & (np.nan_to_num(flops) <= cutoff * (1 + 1e-9))
-    if not below.any():
-        smallest = f"; the smallest model with known compute has {np.nanmin(flops):.3g}" if known.any() else ""
-        raise InputError(f"No model is at or below the cutoff of {cutoff:.3g} FLOPs{smallest}: raise the cutoff.")
+    shown = ~models.index.isin(list(held_out))
     latent = models.index.isin(list(from_compute))
 
     wide = table.matrix(table.benchmark_names)
@@ -102,7 +99,7 @@ def build_problem(
     for name in asked_benchmarks:
         if name not in benchmarks:
             raise InputError(f"No model in the table has a score on {name}: add some, or ask for another benchmark.")
-        seen[:, benchmarks.index(name)] &= below
+        seen[:, benchmarks.index(name)] &= shown
 
     # Tasks are fitted together: every one of the table that still has a visible score and counts items (an index or a
     # BLEU has another kind of noise and teaches nothing about accuracies), and those asked for.
@@ -110,14 +107,14 @@ def build_problem(
     pool: list[str] = []
     if asked_tasks:
         task_score = table.matrix(table.task_names)
-        visible = task_score.notna().to_numpy() & (below & ~latent)[:, None]
+        visible = task_score.notna().to_numpy() & (shown & ~latent)[:, None]
         counted = facts.loc[task_score.columns, "n_items"].notna() | task_score.columns.isin(asked_tasks)
         pool = [name for name, any_seen in zip(task_score, visible.any(axis=0) & counted, strict=True) if any_seen]
         for name in asked_tasks:
             if name not in pool:
-                where = "in the table" if cutoff is None else f"at or below the cutoff of {cutoff:.3g} FLOPs"
                 raise InputError(
-                    f"No model {where} has a visible score on {name}: raise the cutoff or add scores with --scores."
+                    f"No model has a visible score on {name}: raise the cutoff, hold out fewer models, or add scores "
+                    "with --scores."
                 )
         if spec.posterior == "joint":  # one theta for all: only tasks that read the same predictors fit together
             pool = [name for name in pool if facts.loc[name, "excludes"] == facts.loc[asked_tasks[0], "excludes"]]
@@ -163,11 +160,11 @@ def build_problem(
     task_scores, reference = None, np.zeros(len(models))
     if pool:
         pooled = task_score[pool].to_numpy().T
-        shown = np.isfinite(pooled) & (below & ~latent)
-        reference = shown.any(axis=0).astype(float)
+        pooled_seen = np.isfinite(pooled) & (shown & ~latent)
+        reference = pooled_seen.any(axis=0).astype(float)
         task_scores = TaskScores(
             score=jnp.asarray(np.where(np.isfinite(pooled), pooled, 0.5)),
-            seen=jnp.asarray(shown),
+            seen=jnp.asarray(pooled_seen),
             inv_items=jnp.asarray(_inverse(table.item_counts(pool)[pool].to_numpy().T)),
             chance=jnp.asarray(facts.loc[pool, "chance"].to_numpy(float)),
             family=jnp.asarray(family),

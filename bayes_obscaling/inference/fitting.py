@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bayes_obscaling.data import ScoreTable
+from bayes_obscaling.data import ScoreTable, Split, split_by_flops
 from bayes_obscaling.errors import InputError
 from bayes_obscaling.inference.arrays import Problem, build_problem, heads_start, measurement_start
 from bayes_obscaling.inference.cache import content_hash, load_arrays, store_arrays, use_compile_cache
@@ -49,6 +49,7 @@ def fit(
     *,
     cutoff: float | None = None,
     from_compute: bool | Sequence[str] = False,
+    split: Split | None = None,
     spec: CapabilitySpec | None = None,
     chains: int = 4,
     draws: int = 1000,
@@ -71,6 +72,8 @@ def fit(
     from_compute : bool or sequence of str
         Forecast these models from family and FLOPs alone: every score of theirs is hidden. True: all models above
         the cutoff.
+    split : Split, optional
+        Any other way to hold models out (see `bayes_obscaling.data.splits`), instead of `cutoff` and `from_compute`.
     spec : CapabilitySpec, optional
         What is believed; default ``CapabilitySpec()``.
     chains, draws : int
@@ -97,15 +100,19 @@ def fit(
         raise InputError(
             f"{chains} chains of {draws} draws cannot be checked for convergence: take at least 2 chains and 100 draws."
         )
-    if cutoff is not None and not cutoff > 0:
-        raise InputError(f"The cutoff is {cutoff} FLOPs: give a positive number, such as 8.4e22.")
     draws = -(-draws // _CHUNK) * _CHUNK
     asked = [tasks] if isinstance(tasks, str) else list(tasks)
     if not asked:
         raise InputError("No task was named: name one, such as word_unscrambling.")
     names = list(dict.fromkeys(table.resolve(name) for name in asked))
-    hidden = _hidden_models(table, cutoff, from_compute)
-    problem = build_problem(table, names, cutoff, hidden, spec)
+    if split is None:
+        hidden = _hidden_models(table, cutoff, from_compute)
+        split = Split("all seen", ()) if cutoff is None else split_by_flops(table, cutoff)
+    elif cutoff is None and from_compute is False:
+        hidden = split.held_out if split.hides == "all" else ()
+    else:
+        raise InputError("Give a split, or a cutoff and from_compute, not both.")
+    problem = build_problem(table, names, split.held_out, hidden, spec)
     folder = Path(cache) if cache is not None else None
     if folder is not None:
         use_compile_cache(folder)
@@ -147,8 +154,9 @@ def fit(
         table=table,
         spec=spec,
         tasks=tuple(names),
-        cutoff=cutoff,
-        from_compute=tuple(hidden),
+        cutoff=split.cutoff,
+        held_out=split.held_out,
+        from_compute=hidden,
         posterior=posterior_tree(problem, values, stats),
         convergence=convergence,
         provenance=provenance,
@@ -156,9 +164,9 @@ def fit(
     )
 
 
-def _hidden_models(table: ScoreTable, cutoff: float | None, from_compute: bool | Sequence[str]) -> list[str]:
+def _hidden_models(table: ScoreTable, cutoff: float | None, from_compute: bool | Sequence[str]) -> tuple[str, ...]:
     if from_compute is False:
-        return []
+        return ()
     models = table.models
     if from_compute is True:
         if cutoff is None:
@@ -169,7 +177,7 @@ def _hidden_models(table: ScoreTable, cutoff: float | None, from_compute: bool |
     for name in hidden:
         if not np.isfinite(models.loc[name, "flops"]):
             raise InputError(f"{name} has no FLOPs, so it cannot be forecast from compute: add its FLOPs to the table.")
-    return hidden
+    return tuple(hidden)
 
 
 def _sample_measurement(

@@ -50,7 +50,8 @@ def cutoff_text(fit: Fit, task: str) -> str:
     hidden = len(fit.from_compute)
     but = f" but those of {hidden} model{'s' if hidden > 1 else ''}" if hidden else ""
     if (cutoff := cutoff_of(fit, task)) is None:
-        return f"all scores seen{but}"
+        held = len(fit.held_out) if task in fit.tasks and not hidden else 0
+        return f"scores of {held} models held out" if held else f"all scores seen{but}"
     return f"scores seen up to {flops_text(cutoff)} FLOPs"
 
 

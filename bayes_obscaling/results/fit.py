@@ -20,7 +20,7 @@ from bayes_obscaling.inference.convergence import Convergence
 from bayes_obscaling.models.capability import CapabilitySpec
 
 # Raised whenever the meaning of what is saved changes; a file of another format is refused.
-FORMAT = 1
+FORMAT = 2
 
 MEASUREMENT_DIMS: dict[str, tuple[str, ...]] = {
     "intercept_mean": ("factor",),
@@ -69,7 +69,9 @@ class Fit:
     tasks : tuple of str
         Tasks and benchmarks asked for.
     cutoff : float or None
-        FLOPs above which task scores were hidden.
+        FLOPs above which task scores were hidden, where they were hidden by compute.
+    held_out : tuple of str
+        Models whose task scores were hidden.
     from_compute : tuple of str
         Models all of whose scores were hidden.
     posterior : DataTree
@@ -87,6 +89,7 @@ class Fit:
     spec: CapabilitySpec
     tasks: tuple[str, ...]
     cutoff: float | None
+    held_out: tuple[str, ...]
     from_compute: tuple[str, ...]
     posterior: xr.DataTree
     convergence: dict[str, Convergence]
@@ -126,6 +129,7 @@ class Fit:
             "spec": self.spec.model_dump(),
             "tasks": self.tasks,
             "cutoff": self.cutoff,
+            "held_out": self.held_out,
             "from_compute": self.from_compute,
             "convergence": {stage: c.model_dump() for stage, c in self.convergence.items()},
             "provenance": self.provenance,
@@ -195,6 +199,7 @@ def load_fit(path: str | Path, spec: CapabilitySpec | None = None) -> Fit:
         spec=saved,
         tasks=tuple(record["tasks"]),
         cutoff=record["cutoff"],
+        held_out=tuple(record["held_out"]),
         from_compute=tuple(record["from_compute"]),
         posterior=tree,
         convergence=convergence,

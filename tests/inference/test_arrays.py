@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bayes_obscaling.data import ScoreTable
+from bayes_obscaling.data import ScoreTable, split_by_flops
 from bayes_obscaling.errors import InputError
 from bayes_obscaling.inference.arrays import Problem, build_problem
 from bayes_obscaling.inference.fitting import fit
@@ -23,7 +23,8 @@ def lay_out(
     latent: tuple[str, ...] = (),
     spec: CapabilitySpec | None = None,
 ) -> Problem:
-    return build_problem(table, tasks, cutoff, latent, spec or CapabilitySpec())
+    held_out = () if cutoff is None else split_by_flops(table, cutoff).held_out
+    return build_problem(table, tasks, held_out, latent, spec or CapabilitySpec())
 
 
 def shown(problem: Problem, task: str) -> set[str]:

@@ -13,7 +13,7 @@ import pytest
 from numpyro import handlers
 from numpyro.infer.util import log_density
 
-from bayes_obscaling.data import ScoreTable
+from bayes_obscaling.data import ScoreTable, split_by_flops
 from bayes_obscaling.inference.arrays import Problem, build_problem, heads_start, measurement_start
 from bayes_obscaling.models.capability import CapabilitySpec, feature_scale, features, heads, joint, measurement
 
@@ -22,7 +22,8 @@ CUTOFF = 8.4e22
 
 
 def problem_of(table: ScoreTable, *tasks: str, cutoff: float | None = CUTOFF, latent: tuple[str, ...] = ()) -> Problem:
-    return build_problem(table, tasks, cutoff, latent, SPEC)
+    held_out = () if cutoff is None else split_by_flops(table, cutoff).held_out
+    return build_problem(table, tasks, held_out, latent, SPEC)
 
 
 def altered(table: ScoreTable, model: str, benchmark: str, score: float) -> ScoreTable:
@@ -85,7 +86,13 @@ def test_sites_of_the_heads_and_of_the_joint_model(problem: Problem, paper: Scor
     assert trace["task_family_offset"]["value"].shape == (t, 21)
     assert trace["task_score"]["value"].shape == (t, 77)
     one = problem_of(paper, "word_unscrambling")
-    alike = build_problem(paper, ["word_unscrambling"], CUTOFF, (), SPEC.model_copy(update={"posterior": "joint"}))
+    alike = build_problem(
+        paper,
+        ["word_unscrambling"],
+        split_by_flops(paper, CUTOFF).held_out,
+        (),
+        SPEC.model_copy(update={"posterior": "joint"}),
+    )
     trace = trace_of(joint, 0, alike.measurements[0], alike.task_scores, jnp.asarray(alike.reference), one.layout, SPEC)
     assert {"theta", "score", "weight", "task_score"} <= set(trace)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from bayes_obscaling.data import split_by_flops
 from bayes_obscaling.inference.arrays import build_problem
 from bayes_obscaling.inference.convergence import Convergence
 from bayes_obscaling.models.capability import COMPUTE_CENTRE, CapabilitySpec
@@ -23,7 +24,8 @@ _FREE = ("intercept", "slope", "theta", "weight", "task_difficulty", "task_famil
 def made_fit(simulation, tiny_spec: CapabilitySpec) -> Fit:
     rng = np.random.default_rng(3)
     table = simulation.table
-    problem = build_problem(table, ["task-0", "task-1"], CUTOFF, [HIDDEN], tiny_spec)
+    held_out = split_by_flops(table, CUTOFF).held_out
+    problem = build_problem(table, ["task-0", "task-1"], held_out, [HIDDEN], tiny_spec)
     truth = simulation.truth | {"compute": np.log10(table.models["flops"].to_numpy()) - COMPUTE_CENTRE}
     values = {}
     for name, value in truth.items():
@@ -35,6 +37,7 @@ def made_fit(simulation, tiny_spec: CapabilitySpec) -> Fit:
         spec=tiny_spec,
         tasks=("task-0", "task-1"),
         cutoff=CUTOFF,
+        held_out=held_out,
         from_compute=(HIDDEN,),
         posterior=posterior_tree(problem, values, {"diverging": np.zeros((2, 150), bool)}),
         convergence={"capabilities": Convergence(rhat=1.001, ess_bulk=900.0, ess_tail=800.0)},
