@@ -52,10 +52,12 @@ WINOGRANDE = {"chance": 0.5, "n_items": 1267}
 
 EMERGENT, ARITHMETIC = 8.4e22, 2.2e22
 NO_GSM8K = {"excludes": "GSM8K"}
+# The published agentic setup reads standard benchmarks alone: no ratings by people or judges.
+STANDARD_ONLY = {"excludes": "Arena-Elo;MTBench"}
 GSM8K_TASK = {"n_items": 500, "cutoff_flops": EMERGENT} | NO_GSM8K
 # The published overall score is the unweighted mean of 27 subtasks: 24 of 250 items, causal_judgement 187, snarks 178,
 # penguins_in_a_table 146.
-BBH_TASK = {"chance": 0.2624, "n_items": 24 * 250 + 187 + 178 + 146, "cutoff_flops": EMERGENT}
+BBH_TASK = {"chance": 0.2624, "n_items": 24 * 250 + 187 + 178 + 146, "cutoff_flops": EMERGENT} | NO_GSM8K
 
 BASE_BENCHMARKS = [
     COMMON["MMLU"], COMMON["ARC-C"], COMMON["HellaSwag"],
@@ -91,8 +93,8 @@ INSTRUCT_BENCHMARKS = [
     COMMON["MMLU"], COMMON["ARC-C"], COMMON["HellaSwag"],
     benchmark("Winogrande", "pronoun resolution, 2 choices", aliases=("Winograd",), **WINOGRANDE),
     COMMON["TruthfulQA"], COMMON["GSM8K"], COMMON["HumanEval"],
-    task("agentbench", "ABench-OA", "AgentBench overall index (0..10)", upper=10),
-    task("agentboard", "ABoard-Avg_SR", "AgentBoard mean success rate (percent)", upper=100),
+    task("agentbench", "ABench-OA", "AgentBench overall index (0..10)", upper=10, **STANDARD_ONLY),
+    task("agentboard", "ABoard-Avg_SR", "AgentBoard mean success rate (percent)", upper=100, **STANDARD_ONLY),
 ]  # fmt: skip
 
 # model, column, corrected value, reason; FLOPs follow as 6 N D

@@ -270,15 +270,16 @@ def heads_start(n_tasks: int, n_features: int, n_families: int, rng: np.random.G
     def jitter(*shape: int) -> np.ndarray:
         return 0.3 * rng.standard_normal(shape)
 
+    log_steepness_mean = np.log(2.0) + jitter() / 3
     return {
         "share_mean": jitter(n_features),
         "share_sd": 0.5 * np.exp(jitter()),
         "share_raw": jitter(n_tasks, n_features),
         "contrast_sd": 0.1 * np.exp(jitter()),
         "contrast_raw": jitter(n_tasks, n_features),
-        "log_steepness_mean": np.log(2.0) + jitter() / 3,
+        "log_steepness_mean": log_steepness_mean,
         "steepness_sd": 0.3 * np.exp(jitter()),
-        "steepness_raw": jitter(n_tasks),
+        "steepness_raw": log_steepness_mean + 0.3 * jitter(n_tasks),
         "task_difficulty": -2.0 + jitter(n_tasks),
         "task_family_offset_sd": 0.3 * np.exp(jitter(n_tasks)),
         "task_offset_raw": jitter(n_tasks, n_families),

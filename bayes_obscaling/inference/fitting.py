@@ -29,7 +29,7 @@ Values = dict[str, np.ndarray]
 
 # Sampler settings, chosen for zero divergences and R-hat < 1.01 on the bundled tables (see docs/model_notes.md).
 _MEASUREMENT = {"warmup": 800, "thin": 2, "target_accept": 0.9, "max_depth": 8}
-_HEADS = {"warmup": 500, "thin": 3, "target_accept": 0.8, "max_depth": 6}
+_HEADS = {"warmup": 500, "thin": 5, "target_accept": 0.8, "max_depth": 6}
 # After divergences: once more from the start, with smaller steps.
 _CAREFUL = {"target_accept": 0.99, "max_depth": 10}
 _CHUNK = 50

@@ -35,6 +35,8 @@ _SMALLEST_SPREAD = 0.1
 # How far each factor is centred: 1 samples theta itself, 0 its standardised residual. The first factors are seen by
 # many benchmarks (the data dominate: centre), the later ones by few.
 CENTRING = (1.0, 0.6, 0.3, 0.6)
+# The same for a task's shares of the capabilities.
+SHARE_CENTRING = 0.5
 
 
 class CapabilitySpec(Frozen):
@@ -108,6 +110,15 @@ def _lognormal(prior: LogNormal) -> dist.LogNormal:
 
 def _standard(name: str, shape: tuple[int, ...]) -> jax.Array:
     return numpyro.sample(name, dist.Normal(0.0, 1.0).expand(shape))
+
+
+def _partly_centred(name: str, mean: jax.Array, sd: jax.Array, centred: Numbers) -> jax.Array:
+    """Sample ``N(mean, sd)`` as an affine map of ``raw ~ N(c mean, sd^c)`` (Papaspiliopoulos et al. 2007).
+
+    ``c = 1`` samples the value itself (good where data dominate), ``c = 0`` its standardised residual.
+    """
+    raw = numpyro.sample(name, dist.Normal(centred * mean, sd**centred * jnp.ones_like(mean)))
+    return mean + sd ** (1.0 - centred) * (raw - centred * mean)
 
 
 def _product(left: jax.Array | np.ndarray, right: jax.Array) -> jax.Array:
@@ -189,10 +200,9 @@ def measurement(data: Measurements, layout: MeasurementLayout, spec: CapabilityS
     compute = numpyro.deterministic("compute", compute)
     mean = capability_curve(intercept[data.family], slope[data.family], curvature, compute[:, None])
 
-    # Partial centring (Papaspiliopoulos et al. 2007): raw ~ N(c mean, sd^c) and theta an affine map of it.
-    centred = jnp.array((CENTRING * 2)[:n_factors])
-    raw = numpyro.sample("theta_raw", dist.Normal(centred * mean, residual_sd**centred))
-    theta = numpyro.deterministic("theta", mean + residual_sd ** (1.0 - centred) * (raw - centred * mean))
+    theta = numpyro.deterministic(
+        "theta", _partly_centred("theta_raw", mean, residual_sd, jnp.array((CENTRING * 2)[:n_factors]))
+    )
 
     # Measurement. Anchor k loads on factor k alone, with loading 1 and difficulty 0.
     anchors, signed = _places(layout.anchors, n_benchmarks), _places(layout.signed, n_benchmarks)
@@ -278,7 +288,8 @@ def heads(z: jax.Array, data: TaskScores, n_families: int, spec: CapabilitySpec)
     n_tasks, n_features = data.score.shape[0], z.shape[-1]
     share_mean = numpyro.sample("share_mean", dist.Normal(*_pair(priors.share_mean)).expand((n_features,)))
     share_sd = numpyro.sample("share_sd", _lognormal(priors.share_sd))
-    share = jax.nn.softmax(share_mean + share_sd * _standard("share_raw", (n_tasks, n_features)), axis=-1)
+    means = jnp.broadcast_to(share_mean, (n_tasks, n_features))
+    share = jax.nn.softmax(_partly_centred("share_raw", means, share_sd, SHARE_CENTRING), axis=-1)
     contrast_sd = numpyro.sample("contrast_sd", _lognormal(priors.contrast_sd))
     contrast = contrast_sd * _standard("contrast_raw", (n_tasks, n_features))
     steepness_mean = numpyro.sample(
@@ -286,7 +297,7 @@ def heads(z: jax.Array, data: TaskScores, n_families: int, spec: CapabilitySpec)
     )
     steepness_sd = numpyro.sample("steepness_sd", _lognormal(priors.steepness_sd))
     steepness = numpyro.deterministic(
-        "steepness", jnp.exp(steepness_mean + steepness_sd * _standard("steepness_raw", (n_tasks,)))
+        "steepness", jnp.exp(_partly_centred("steepness_raw", jnp.full(n_tasks, steepness_mean), steepness_sd, 1.0))
     )
     weight = numpyro.deterministic("weight", steepness[:, None] * (share + contrast))
     difficulty = numpyro.sample("task_difficulty", dist.Normal(*_pair(priors.task_difficulty)).expand((n_tasks,)))

@@ -56,8 +56,8 @@ def test_chance_items_and_exclusions():
     assert benchmarks.at["bbh_direct", "n_items"] == 6511
     assert benchmarks.index[benchmarks["signed"]].tolist() == ["TruthfulQA"]
     excluding = benchmarks.index[benchmarks["excludes"] == ("GSM8K",)]
-    assert {name.split("_")[0] for name in excluding} == {"arithmetic", "gsm8k"}
-    assert len(excluding) == 7
+    assert {name.split("_")[0] for name in excluding} == {"arithmetic", "gsm8k", "bbh"}
+    assert len(excluding) == 9
     counts = load_base_llms().item_counts(["ipa_transliterate", "XWinograd"])
     assert counts.loc[["Qwen/Qwen-72B", "Qwen/Qwen-7B"], "ipa_transliterate"].tolist() == [500, 1003]
     assert counts["XWinograd"].isna().all()

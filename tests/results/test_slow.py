@@ -87,11 +87,12 @@ def test_cut_and_joint_posterior_agree_where_there_is_no_feedback(little_feedbac
     medians_agree(*answers, slack=0.15)
 
 
-@pytest.mark.xfail(
-    strict=False, reason="three transitions a draw lag behind sixteen by more than the tolerance where fit_sd is .01"
-)
 def test_the_walk_has_enough_transitions(simulate: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    """The default number of transitions along each draw of the capabilities against many more."""
+    """The default number of transitions along each draw of the capabilities against many more.
+
+    On this table, made to be hard (exact scores, steep curves), three transitions miss the first limit (.10) and give
+    intervals 8 % too wide on average; five .06 and 4 %; sixteen against themselves with another seed .03 and 2 %.
+    """
     table = simulate(31, SPEC, n_families=8, per_family=5, n_benchmarks=6, n_tasks=3, cutoff=CUTOFF).table
     answers = []
     for thin in (None, 16):
@@ -101,7 +102,12 @@ def test_the_walk_has_enough_transitions(simulate: Callable[..., Any], monkeypat
                 patched.setattr(fitting, "_samplers", {})
             made = fit(table, table.task_names, cutoff=CUTOFF, spec=SPEC, chains=4, draws=1000, cache=tmp_path)
         answers.append(forecast(made, kind="mean"))
-    medians_agree(*answers, slack=0.1)
+    dims = ("chain", "draw")
+    few, many = (answer.draws for answer in answers)
+    levels = [0.25, 0.5, 0.75]
+    distance = (few.quantile(levels, dims) - many.quantile(levels, dims)) / many.std(dims)
+    assert np.sqrt((distance**2).mean(("scenario", "task"))).max() < 0.09
+    assert 0.95 < (few.std(dims) / many.std(dims)).mean() < 1.07
 
 
 @pytest.fixture(scope="module")

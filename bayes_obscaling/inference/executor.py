@@ -1,0 +1,482 @@
+"""Many jobs, any machine: each finished one is stored on its own, so that nothing is computed twice.
+
+A job runs in this process, in local processes, or through any `concurrent.futures` executor. A worker answers with the
+bytes of the file to store, or with what went wrong: it needs no disk of its own, its exceptions need not be picklable,
+and a result reads the same whether it was computed here, elsewhere, or last week. Only this process writes.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import pickle
+import re
+import signal
+import socket
+import threading
+import time
+import traceback
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Executor, Future, wait
+from concurrent.futures.process import ProcessPoolExecutor
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from multiprocessing import get_context, parent_process
+from pathlib import Path
+from typing import Any, NamedTuple, ParamSpec, TypeVar
+from urllib.parse import urlsplit
+
+import pandas as pd
+
+from bayes_obscaling.errors import InputError
+
+Result = tuple[pd.DataFrame, dict[str, Any]]
+JobFunction = Callable[[Any], Result]
+Progress = Callable[[str, int, int], None]  # label of the job that has just ended, jobs that have ended, all jobs
+OpenExecutor = Callable[[], AbstractContextManager[Executor]]
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_FORMAT = 1
+_UNREADABLE = (ValueError, KeyError, TypeError)  # what reading a damaged file raises
+_UNKNOWN_WIDTH = 64  # jobs handed over at once to an executor that does not say how many workers it has
+_FRUITLESS = 5  # executors in a row that broke before any job ended: the machine is at fault, not a job
+_RESUME = "run again with --resume: what is stored is not computed again"
+_ONE_AT_A_TIME = threading.RLock()  # numpyro's effect handlers are global: never two fits in the threads of one process
+
+
+@dataclass(frozen=True)
+class Job:
+    """One call of the job function: `key` is a hash of its content, `label` names it in messages."""
+
+    key: str
+    label: str
+    arguments: Any
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[0-9a-f]{8,128}", self.key):
+            raise InputError(
+                f"The key of job {self.label!r} is {self.key!r}; give a hash of 8 to 128 lower-case hex digits."
+            )
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of the jobs, in their order.
+
+    Attributes
+    ----------
+    results : dict
+        Frame and facts of each job that has a result, by key.
+    failures : dict
+        Why each of the others has none, by key.
+    notes : tuple of str
+        What was mended on the way: damaged files, dead workers.
+    resumed : int
+        How many results were already stored.
+    """
+
+    results: dict[str, Result]
+    failures: dict[str, str]
+    notes: tuple[str, ...]
+    resumed: int
+
+
+class _Failure(NamedTuple):
+    message: str
+    traceback: str = ""
+
+
+@dataclass(frozen=True)
+class Store:
+    """A folder with one file per finished job: a line with the checksum of the next line, and that line, both JSON.
+
+    Frames keep their values and dtypes exactly, or are refused. Facts are what JSON can hold; NaN and infinities
+    are written as Python writes them. A file that is cut short, changed, or renamed counts as absent.
+    """
+
+    folder: Path
+
+    def path(self, key: str) -> Path:
+        """Where the result of a job is stored."""
+        return self.folder / f"{key}.jsonl"
+
+    def load(self, key: str) -> Result | None:
+        """Frame and facts of a finished job; None when absent or damaged."""
+        try:
+            return _decode(key, self.path(key).read_bytes())
+        except (OSError, *_UNREADABLE):
+            return None
+
+    def save(self, key: str, frame: pd.DataFrame, facts: dict[str, Any]) -> None:
+        """Store a result; raises InputError when it cannot be written, and TypeError when it would not survive."""
+        self._keep(key, _encode(key, frame, facts))
+
+    def fail(self, key: str, message: str, details: str = "") -> None:
+        """Record why a job has no result; the job still counts as not done."""
+        self._write(self._failure_path(key), json.dumps({"message": message, "details": details}).encode())
+
+    def failure(self, key: str) -> str | None:
+        """Message of the last failure of a job that has no result since; None when there is none."""
+        try:
+            return str(json.loads(self._failure_path(key).read_bytes())["message"])
+        except (OSError, *_UNREADABLE):
+            return None
+
+    def _failure_path(self, key: str) -> Path:
+        return self.folder / f"{key}.failed.json"
+
+    def _keep(self, key: str, data: bytes) -> None:
+        self._write(self.path(key), data)
+        self._failure_path(key).unlink(missing_ok=True)
+
+    def _make_folder(self) -> None:
+        """Find out before the first long job, rather than after it, that nothing can be stored."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            if not os.access(self.folder, os.W_OK | os.X_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        except OSError as error:
+            raise InputError(
+                f"Results cannot be stored in {self.folder} ({error.strerror}); name another folder."
+            ) from error
+
+    def _write(self, path: Path, data: bytes) -> None:
+        from bayes_obscaling.inference.cache import write_atomically  # brings JAX, which a worker may not need
+
+        self._make_folder()
+        try:
+            write_atomically(path, lambda file: file.write(data))
+        except OSError as error:
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+            remedy = "free some space there" if full else "make that possible"
+            raise InputError(f"{path} cannot be written ({error.strerror}); {remedy} and {_RESUME}.") from error
+
+
+def run_jobs(
+    function: JobFunction,
+    jobs: Iterable[Job],
+    store: Store,
+    *,
+    executor: Executor | OpenExecutor | None = None,
+    progress: Progress | None = None,
+    retries: int = 1,
+    in_flight: int | None = None,
+) -> Outcome:
+    """Run the jobs that are not stored yet, and store each as soon as it has finished.
+
+    Parameters
+    ----------
+    function : callable
+        Called with a job's arguments, returns a frame and a dict of facts. A function of a module that the workers
+        can import.
+    jobs : iterable of Job
+        Jobs with the same key are one job.
+    store : Store
+        Where finished jobs are kept; those found there are not run.
+    executor : Executor or callable, optional
+        None runs one job after the other, here. A callable that opens an executor, such as
+        ``partial(local_processes, 4)`` or ``partial(connect, "tcp://host:8786")``, is called when there is something to
+        run, and again when a worker has died: only then can jobs go on after that. Jobs in the threads of one process
+        take turns, so give each Dask worker one thread.
+    progress : callable, optional
+        Called with the label of the job that has just ended, how many have ended, and how many there are.
+    retries : int
+        How often a job that was running when a worker died is run again, alone, on a newly opened executor.
+    in_flight : int, optional
+        Jobs handed to the executor at once. By default as many as it has workers, or 64 when it does not tell.
+
+    Returns
+    -------
+    Outcome
+        A job that raised, or that could not be run, is among the failures, and is tried again by the next run.
+
+    Raises
+    ------
+    InputError
+        When a result cannot be stored, or the executor cannot be opened.
+    """
+    run = _Run(jobs, store, progress)
+    if run.todo:
+        store._make_folder()
+    if executor is None:
+        while run.todo:
+            job = run.todo.popleft()
+            run.settle(job, _work(function, job.key, job.arguments))
+    else:
+        run.through(function, executor, retries, in_flight)
+    results = {key: run.results[key] for key in run.jobs if key in run.results}
+    failures = {key: run.failures[key] for key in run.jobs if key in run.failures}
+    return Outcome(results, failures, tuple(run.notes), run.resumed)
+
+
+class _Run:
+    """The jobs of one call of `run_jobs`, and how far they are."""
+
+    def __init__(self, jobs: Iterable[Job], store: Store, progress: Progress | None):
+        self.jobs = {job.key: job for job in jobs}
+        self.store, self.progress = store, progress
+        self.results: dict[str, Result] = {}
+        self.failures: dict[str, str] = {}
+        self.notes: list[str] = []
+        self.todo: deque[Job] = deque()
+        self.losses: Counter[str] = Counter()  # how often a worker died while the job was in flight
+        for job in self.jobs.values():
+            if (found := store.load(job.key)) is not None:
+                self.results[job.key] = found
+                continue
+            self.todo.append(job)
+            if (path := store.path(job.key)).exists():
+                self.notes.append(f"The stored result of {job.label} was damaged and is made anew ({path}).")
+        self.resumed = len(self.results)
+
+    def ended(self) -> int:
+        return len(self.results) + len(self.failures)
+
+    def settle(self, job: Job, answer: bytes | _Failure, *, quiet: bool = False) -> None:
+        """Store what a job came to."""
+        if isinstance(answer, bytes):
+            try:
+                result = _decode(job.key, answer)
+            except _UNREADABLE as error:  # a worker with another version of this package
+                answer = _failure(error)
+            else:
+                self.store._keep(job.key, answer)
+                self.results[job.key] = result
+        if isinstance(answer, _Failure):
+            self.store.fail(job.key, *answer)
+            self.failures[job.key] = answer.message
+        if self.progress is not None and not quiet:
+            self.progress(job.label, self.ended(), len(self.jobs))
+
+    def through(self, function: JobFunction, given: Executor | OpenExecutor, retries: int, width: int | None) -> None:
+        """Run what there is to do; open the executor anew whenever it breaks, if it can be opened."""
+        opened = fruitless = 0  # fruitless: executors in a row that broke before any job ended
+        while self.todo:
+            before = self.ended()
+            with ExitStack() as stack:
+                try:
+                    pool = given if isinstance(given, Executor) else stack.enter_context(given())
+                except InputError as error:
+                    if not opened:
+                        raise
+                    return self.give_up(str(error))
+                opened += 1
+                lost, reason = self.feed(function, pool, width or int(getattr(pool, "_max_workers", _UNKNOWN_WIDTH)))
+            if reason:
+                fruitless = 0 if self.ended() > before else fruitless + 1
+                go_on = not isinstance(given, Executor) and fruitless < _FRUITLESS
+                labels = ", ".join(job.label for job in lost) or "no job"
+                self.notes.append(f"Workers were lost with {labels}: {reason}")
+                for job in lost:
+                    self.losses[job.key] += 1
+                    if go_on and self.losses[job.key] <= retries:
+                        self.todo.append(job)  # last, and alone: if a worker dies then, it is this job's doing
+                    else:
+                        self.settle(job, _Failure(f"Its worker was lost ({reason}); {_RESUME}"))
+                if not go_on:
+                    self.give_up(reason)
+        return None
+
+    def give_up(self, reason: str) -> None:
+        """Record that the remaining jobs have no result."""
+        while self.todo:
+            self.settle(self.todo.popleft(), _Failure(f"Not finished ({reason}); {_RESUME}"))
+
+    def feed(self, function: JobFunction, pool: Executor, width: int) -> tuple[list[Job], str]:
+        """Run jobs until none is left or the executor breaks: then the jobs that were lost, and the reason."""
+        flying: dict[Future[bytes | _Failure], Job] = {}
+        lost: list[Job] = []
+        reason = ""
+        try:
+            while flying or (self.todo and not reason):
+                while self.todo and not reason and len(flying) < (1 if self.losses[self.todo[0].key] else width):
+                    job = self.todo.popleft()
+                    try:
+                        flying[pool.submit(_call, pickle.dumps((function, job.key, job.arguments)))] = job
+                    except (RuntimeError, OSError) as error:  # broken, shut down, or no process can be started
+                        reason = _describe(error)
+                        self.todo.appendleft(job)
+                    except Exception as error:  # it cannot be pickled
+                        self.settle(job, _Failure(f"The job cannot be sent to a worker ({_describe(error)})."))
+                for future in wait(flying, return_when=FIRST_COMPLETED).done:
+                    try:
+                        answer = future.result()
+                    except (BrokenExecutor, CancelledError) as error:
+                        reason = reason or _describe(error)
+                        lost.append(flying[future])
+                    except Exception as error:  # Dask: the job killed several workers, or they lack this package
+                        self.settle(flying[future], _failure(error))
+                    else:
+                        self.settle(flying[future], answer)
+                    del flying[future]
+        except BaseException:  # Ctrl-C, a full disk: keep what has finished
+            for future in flying:
+                future.cancel()
+            for future, job in flying.items():
+                with suppress(Exception):
+                    if future.done() and not future.cancelled():
+                        self.settle(job, future.result(), quiet=True)
+            raise
+        return lost, reason
+
+
+def _call(payload: bytes) -> bytes | _Failure:
+    """In a worker: run one job. It never raises, since not every exception can be sent back."""
+    try:
+        function, key, arguments = pickle.loads(payload)
+    except Exception as error:
+        return _failure(error)
+    return _work(function, key, arguments)
+
+
+def _work(function: JobFunction, key: str, arguments: Any) -> bytes | _Failure:
+    """Run one job: the bytes to store, or what went wrong."""
+    try:
+        with _ONE_AT_A_TIME:
+            frame, facts = function(arguments)
+        return _encode(key, frame, facts)
+    except (Exception, SystemExit) as error:
+        return _failure(error)
+
+
+def _failure(error: BaseException) -> _Failure:
+    return _Failure(_describe(error), "".join(traceback.format_exception(error)))
+
+
+def _describe(error: BaseException) -> str:
+    if isinstance(error, CancelledError):
+        return "the scheduler was lost, or cancelled the jobs"
+    return f"{type(error).__name__}: {error}".removesuffix(": ")
+
+
+def _encode(key: str, frame: pd.DataFrame, facts: dict[str, Any]) -> bytes:
+    columns = [[name, str(column.dtype), column.tolist()] for name, column in frame.items()]
+    try:
+        body = json.dumps({"key": key, "facts": facts, "columns": columns}).encode()
+        data = json.dumps({"format": _FORMAT, "sha256": hashlib.sha256(body).hexdigest()}).encode() + b"\n" + body
+        kept = _decode(key, data)[0]
+        pd.testing.assert_frame_equal(kept, frame, check_exact=True, check_index_type=False, check_column_type=False)
+    except (AssertionError, TypeError, ValueError) as error:
+        raise TypeError(f"This result cannot be stored as JSON without a change: {error}") from error
+    return data
+
+
+def _decode(key: str, data: bytes) -> Result:
+    head, _, body = data.partition(b"\n")
+    if json.loads(head) != {"format": _FORMAT, "sha256": hashlib.sha256(body).hexdigest()}:
+        raise ValueError("wrong checksum or format")
+    content = json.loads(body)
+    if content["key"] != key:
+        raise ValueError("stored under another key")
+    columns = {name: pd.Series(values, dtype=dtype) for name, dtype, values in content["columns"]}
+    return pd.DataFrame(columns), content["facts"]
+
+
+class _LocalProcesses(ProcessPoolExecutor):
+    """Spawned processes that each use their share of the cores, and none of which outlives its use."""
+
+    def __init__(self, workers: int):
+        super().__init__(workers, mp_context=get_context("spawn"), initializer=_start_worker)
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        share = str(max(1, cores // workers))
+        # XLA reads NPROC, Python 3.13 the last one; what the user has set is left alone.
+        self._limits = {
+            name: share for name in ("OMP_NUM_THREADS", "NPROC", "PYTHON_CPU_COUNT") if name not in os.environ
+        }
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Submit; the processes are started in here and inherit the environment, which libraries read when imported."""
+        os.environ.update(self._limits)
+        try:
+            return super().submit(fn, *args, **kwargs)
+        finally:
+            for name in self._limits:
+                os.environ.pop(name, None)
+
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> bool | None:
+        if kind is not None:  # leave at once: what still runs may take minutes
+            for process in list((self._processes or {}).values()):
+                process.terminate()
+        return super().__exit__(kind, error, trace)
+
+
+def _start_worker() -> None:
+    """In a new process: leave Ctrl-C to the parent, and end when the parent has ended, however it did."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def follow() -> None:
+        if (parent := parent_process()) is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=follow, daemon=True).start()
+
+
+def local_processes(workers: int) -> ProcessPoolExecutor:
+    """Worker processes on this machine (spawned: JAX and fork deadlock), each with its share of the cores.
+
+    Use it as a context manager: left by an exception, it stops the processes without waiting for their jobs.
+    """
+    if workers < 1:
+        raise InputError(f"{workers} worker processes were asked for; give 1 or more.")
+    return _LocalProcesses(workers)
+
+
+@contextmanager
+def connect(scheduler: str, *, timeout: float = 10.0) -> Iterator[Executor]:
+    """Use an existing Dask cluster, within a ``with`` block.
+
+    Parameters
+    ----------
+    scheduler : str
+        Address of its scheduler, ``tcp://HOST:PORT``. The package must be installed where its workers run.
+    timeout : float
+        Seconds that the scheduler has to answer, and then to show a worker.
+
+    Raises
+    ------
+    InputError
+        When distributed is not installed, or no scheduler or no worker is there.
+    """
+    try:
+        from distributed import Client
+    except ImportError as error:
+        remedy = "pip install 'bayes_obscaling[distributed]'"
+        raise InputError(
+            f"Running jobs on a Dask cluster needs the package distributed; install it: {remedy}."
+        ) from error
+    try:
+        _knock(scheduler, timeout)
+        client = Client(scheduler, timeout=timeout, set_as_default=False)
+    except (OSError, ValueError) as error:  # OSError includes TimeoutError
+        raise InputError(
+            f"No Dask scheduler answers at {scheduler!r} ({error}); check that it runs, and give its tcp://HOST:PORT."
+        ) from error
+    try:
+        try:
+            client.wait_for_workers(1, timeout=timeout)
+        except TimeoutError as error:
+            start = f"dask worker {scheduler} --nthreads 1"
+            raise InputError(f"The Dask scheduler at {scheduler} has no workers; start some: {start}.") from error
+        yield client.get_executor(pure=False)  # or the same job, tried again, would be answered with its first failure
+    finally:
+        with suppress(Exception):  # a scheduler that has gone cannot be taken leave of
+            client.close(timeout=timeout)
+
+
+def _knock(scheduler: str, timeout: float) -> None:
+    """Wait until something listens at the address: a `Client` that could not start may block a later one."""
+    where, end = urlsplit(scheduler), time.monotonic() + timeout
+    if where.scheme not in ("tcp", "tls") or not where.hostname or not where.port:
+        raise ValueError("not an address of that form")
+    while True:
+        try:
+            return socket.create_connection((where.hostname, where.port), timeout).close()
+        except OSError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.1)
