@@ -1,1 +1,1 @@
-"""How good the forecasts are."""
+"""How good the forecasts are: scores, baselines, backtests and the cutoff study."""
