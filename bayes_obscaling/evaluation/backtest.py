@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import pandas as pd
@@ -28,7 +30,7 @@ from bayes_obscaling.models.capability import CapabilitySpec
 from bayes_obscaling.results.forecast import forecast
 
 OURS = "bayes"
-# Below this a distance from the cutoff is not told apart from none.
+# Decades of compute beyond the cutoff.
 DISTANCE_BINS = (-np.inf, 0.5, 1.0, np.inf)
 BASELINE_DRAWS = 200  # bootstrap replicates of the literature
 
@@ -85,8 +87,9 @@ class Backtest:
     def by_distance(self, by: Sequence[str] = ("method",)) -> pd.DataFrame:
         """Mean scores by decades of compute beyond the cutoff."""
         labels = ["up to 0.5", "0.5 to 1", "more than 1"]
-        binned = pd.cut(self.cells["distance"], DISTANCE_BINS, labels=labels).astype(str)
-        return score_table(self.cells.assign(decades=binned.replace("nan", "unknown")), ("decades", *by))
+        binned = pd.cut(self.cells["distance"], DISTANCE_BINS, labels=labels).astype(object).fillna("unknown")
+        rows = score_table(self.cells.assign(decades=binned), ("decades", *by))
+        return rows.sort_values("decades", key=lambda column: column.map([*labels, "unknown"].index), kind="stable")
 
     def differences(self, by: Sequence[str] = (), metric: str = "crps") -> pd.DataFrame:
         """Ours less each baseline, with standard errors over families; negative is better."""
@@ -106,7 +109,7 @@ class Backtest:
             folder.mkdir(parents=True, exist_ok=True)
             for path, frame in zip(paths, (self.cells, self.scores()), strict=True):
                 text = frame.to_csv(index=False).encode()
-                write_atomically(path, lambda file, text=text: file.write(text))
+                write_atomically(path, partial(_write, text))
         except OSError as error:
             raise InputError(f"{folder} cannot be written ({error.strerror or error}): give another folder.") from error
         return paths
@@ -119,6 +122,10 @@ class Backtest:
         return Backtest(pd.concat([part.cells for part in parts], ignore_index=True), problems)
 
 
+def _write(text: bytes, file: IO[bytes]) -> None:
+    file.write(text)
+
+
 def backtest(
     table: ScoreTable,
     tasks: str | Sequence[str],
@@ -127,6 +134,7 @@ def backtest(
     setup: str = "",
     methods: Sequence[str] | None = None,
     unknown_compute: bool = True,
+    thresholds: Sequence[float] = (),
     spec: CapabilitySpec | None = None,
     chains: int = 4,
     draws: int = 1000,
@@ -151,6 +159,8 @@ def backtest(
         say anything of a model has no cell there.
     unknown_compute : bool
         Whether held-out models of unknown compute are judged (they never are when everything of them is hidden).
+    thresholds : sequence of float
+        Scores whose probability of being reached gets a column ``p_above_...`` of our cells.
     spec, chains, draws, seed, cache, progress
         As in `bayes_obscaling.fit`.
 
@@ -188,7 +198,10 @@ def backtest(
         )
         where["observed"] = observed
         drawn = answer.draws.sel(scenario=models, task=name).stack(sample=("chain", "draw"))
-        ours = score_draws(drawn.transpose("scenario", "sample").to_numpy(), observed)
+        values = drawn.transpose("scenario", "sample").to_numpy()
+        ours = score_draws(values, observed)
+        for threshold in thresholds:
+            ours[f"p_above_{threshold:g}"] = (values >= threshold).mean(axis=1)
         parts.append(pd.concat([where.assign(method=OURS), ours.assign(converged=not answer.problems)], axis=1))
         for method in methods:
             parts.append(_baseline_cells(method, table, name, split, where, seed))

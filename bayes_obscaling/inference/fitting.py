@@ -40,6 +40,10 @@ _FEWEST_TO_EXTEND = 1000
 # Sites that only say how another one is parameterised.
 _SCAFFOLD = ("_raw", "_free", "_signed", "_capped")
 
+# What stored results depend on beside their content: who drew them, and how.
+VERSIONS = [version(name) for name in ("jax", "numpyro", "bayes_obscaling")]
+SAMPLER_SETTINGS = [_MEASUREMENT, _HEADS, _CAREFUL, _MOST_ROUNDS, VERSIONS]
+
 _samplers: dict[Any, Sampler] = {}
 
 
@@ -164,6 +168,39 @@ def fit(
     )
 
 
+def sample_capabilities(
+    table: ScoreTable,
+    tasks: Sequence[str],
+    *,
+    spec: CapabilitySpec,
+    chains: int,
+    draws: int,
+    seed: int,
+    cache: Path | str,
+    progress: Progress | None = None,
+) -> None:
+    """Sample into `cache` what all cutoffs share: the capabilities behind some tasks, with every benchmark seen.
+
+    Parameters and errors as in `fit`. A joint posterior shares nothing.
+    """
+    if spec.posterior == "joint":
+        return
+    use_compile_cache(Path(cache))
+    problem = build_problem(table, list(tasks), (), (), spec)
+    tell = progress or (lambda *_: None)
+    for index in range(len(problem.predictor_sets)):
+        _sample_measurement(
+            problem,
+            index,
+            spec,
+            chains,
+            -(-draws // _CHUNK) * _CHUNK,
+            seed,
+            Path(cache),
+            lambda *a: tell("capabilities", *a),
+        )
+
+
 def _hidden_models(table: ScoreTable, cutoff: float | None, from_compute: bool | Sequence[str]) -> tuple[str, ...]:
     if from_compute is False:
         return ()
@@ -195,8 +232,7 @@ def _sample_measurement(
     believed = spec.model_dump(include={"compute_law", "priors"})
     for name in HEAD_PRIORS:
         believed["priors"].pop(name)
-    versions = [version(name) for name in ("jax", "numpyro", "bayes_obscaling")]
-    settings = [believed, layout, _MEASUREMENT, chains, draws, seed, versions]
+    settings = [believed, layout, _MEASUREMENT, chains, draws, seed, VERSIONS]
     key = content_hash(settings, data)
     if folder is not None and (stored := load_arrays(folder, key)) is not None:
         arrays, facts = stored

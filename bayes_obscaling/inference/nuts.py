@@ -207,7 +207,8 @@ def run_chains(
         with lock:
             progress(count)
 
-    with ThreadPoolExecutor(workers or min(len(chains), os.cpu_count() or 1)) as pool:
+    cores = int(os.environ.get("NPROC") or os.cpu_count() or 1)  # a worker process is told its share
+    with ThreadPoolExecutor(workers or min(len(chains), cores)) as pool:
         jobs = [pool.submit(c.run, m, draws, stop, tell) for c, m in zip(chains, movings, strict=True)]
         try:
             pending = set(jobs)

@@ -1,0 +1,53 @@
+"""The command line: each command is a few lines over the public API."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from bayes_obscaling.cli import forecasts, studies, tables
+from bayes_obscaling.cli.common import err, plain
+from bayes_obscaling.errors import InputError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Credible-interval forecasts of language-model scores from public benchmarks.",
+)
+for command in (
+    forecasts.forecast, studies.backtest, studies.cutoffs, tables.check, tables.tasks, tables.models,
+):  # fmt: skip
+    app.command()(command)
+
+
+def main() -> None:
+    """Run the command line; bad input is one sentence and exit code 2."""
+    try:
+        app(standalone_mode=False)
+    except InputError as error:
+        _fail(str(error))
+    except typer.Abort:
+        _interrupted()
+    except KeyboardInterrupt:
+        _interrupted()
+    except BrokenPipeError:  # the reader of a pipe has gone
+        sys.stderr.close()
+        sys.exit(1)
+    except Exception as error:
+        # typer's own errors (an unknown option, a missing argument) carry their exit code and their message.
+        if not hasattr(error, "show"):
+            raise
+        error.show()
+        sys.exit(getattr(error, "exit_code", 2))
+
+
+def _fail(message: str) -> None:
+    err.print(f"[bold red]Error:[/] {plain(message)}", highlight=False, soft_wrap=True)
+    sys.exit(2)
+
+
+def _interrupted() -> None:
+    err.print("Interrupted. Finished sampling stages are kept; the same command goes on from there.", soft_wrap=True)
+    sys.exit(130)

@@ -1,0 +1,120 @@
+"""What the commands share: where they print, how they read tables, how they show progress."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from bayes_obscaling.errors import InputError
+
+if TYPE_CHECKING:
+    from bayes_obscaling.data import ScoreTable
+
+# A pipe or a file has no width: give tables the room they need. A terminal narrower than that gets fewer columns.
+ROOM = 132
+out = Console(width=None if sys.stdout.isatty() else ROOM)
+err = Console(stderr=True)
+
+
+def plain(text: str) -> str:
+    """Text that holds no markup."""
+    return text.replace("[", r"\[")
+
+
+def check_destinations(*paths: Path | None) -> None:
+    """Find out before a minute of sampling that a file cannot be written."""
+    for path in paths:
+        if path is None:
+            continue
+        if path.is_dir():
+            raise InputError(f"{path} is a folder: give a file name.")
+        if not path.parent.is_dir():
+            raise InputError(f"The folder {path.parent} does not exist: make it, or write elsewhere.")
+
+
+def user_table(
+    task: list[str], scores: list[Path] | None, benchmarks: Path | None, models: str | None, all_models: bool
+) -> ScoreTable:
+    """Pick the bundled table that holds the tasks, merge the user's files, and keep the models to fit on."""
+    from bayes_obscaling.data import load_base_llms, load_instruct_llms
+
+    base, instruct = load_base_llms(), load_instruct_llms()
+    table = base
+    if all(base.find(name) is None and instruct.find(name) is not None for name in task):
+        table = instruct
+    if benchmarks is not None and not scores:
+        raise InputError("--benchmarks describes columns of your own table: give that table with --scores.")
+    bundled = set(table.models.index)
+    before = table
+    for file in scores or []:
+        table = table.with_scores(file, benchmarks, tasks=tuple(task))
+    if table is not before:
+        for note in table.notes:
+            err.print(f"Note: {plain(note)}", highlight=False, soft_wrap=True)
+    if before is instruct or all_models:
+        return table
+    touched = set(table.models.index) - bundled
+    if scores:
+        known = before.scores.set_index(["model", "benchmark"])["score"]
+        now = table.scores.set_index(["model", "benchmark"])["score"]
+        changed = now[~(now.index.isin(known.index) & (known.reindex(now.index) == now))]
+        touched |= set(changed.index.get_level_values("model"))
+    facts = table.models
+    keep = facts.index[(facts["cohort"] == "paper") | facts.index.isin([*touched, *named_models(table, models)])]
+    return table.select(list(keep))
+
+
+def named_models(table: ScoreTable, models: str | None) -> list[str]:
+    """Canonical names from ``A,B``."""
+    return [table.resolve_model(name.strip()) for name in (models or "").split(",") if name.strip()]
+
+
+def spec_of(factors: int | None, curvature: bool, joint: bool) -> Any:
+    """Spec with the options of the command line."""
+    from bayes_obscaling.models.capability import CapabilitySpec
+
+    chosen: dict[str, Any] = {}
+    if factors is not None:
+        chosen["n_factors"] = factors
+    if curvature:
+        chosen["compute_law"] = "box-cox"
+    if joint:
+        chosen["posterior"] = "joint"
+    return CapabilitySpec(**chosen)
+
+
+@contextmanager
+def sampling_progress() -> Iterator[Callable[[str, int, int], None]]:
+    """Bars on standard error, one for each thing that is sampled; gives the function to tell."""
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"),
+        TimeElapsedColumn(), TimeRemainingColumn(),
+    )  # fmt: skip
+    with Progress(*columns, console=err, transient=False) as bars:
+        waiting = bars.add_task("preparing the sampler", total=None)
+        rows: dict[str, Any] = {}
+
+        def tell(label: str, done: int, total: int) -> None:
+            bars.update(waiting, visible=False)
+            if label not in rows:
+                rows[label] = bars.add_task(label, total=total)
+            bars.update(rows[label], completed=done, total=total)
+
+        yield tell
+
+
+def write(path: Path, content: bytes) -> None:
+    """Write a file whole, or say in one sentence why not."""
+    from bayes_obscaling.inference.cache import write_atomically
+
+    try:
+        write_atomically(path, lambda file: file.write(content))
+    except OSError as error:
+        raise InputError(f"{path} cannot be written ({error.strerror or error}): write elsewhere.") from error
