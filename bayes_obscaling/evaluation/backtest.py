@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 import pandas as pd
@@ -72,7 +72,8 @@ class Backtest:
     cells : DataFrame
         One row a setup, task, method and held-out model with an observed score: ``setup, task, method, model, family,
         flops, distance`` (decades of compute beyond the cutoff, or beyond the models leaned on), ``observed, mean,
-        median, sd``, the quantiles of forecast.csv, ``crps, log_score, pit, converged``.
+        median, sd``, the quantiles of forecast.csv, ``crps, log_score, pit``, and of ours the sampler's verdict:
+        ``converged, rhat, ess_bulk, ess_tail, divergences``.
     problems : tuple of str
         What went wrong in sampling.
     """
@@ -183,6 +184,9 @@ def backtest(
     )
     asked = [model for model in split.held_out if any(model in judged[name] for name in names)]
     answer = forecast(fitted, asked, tasks=names)
+    verdict: dict[str, Any] = {
+        "converged": not answer.problems, **answer.convergence.model_dump(exclude={"worst"}),
+    }  # fmt: skip
     distance = answer.about.set_index(["model", "task"])["distance"]
     facts = table.models
     parts = []
@@ -202,7 +206,7 @@ def backtest(
         ours = score_draws(values, observed)
         for threshold in thresholds:
             ours[f"p_above_{threshold:g}"] = (values >= threshold).mean(axis=1)
-        parts.append(pd.concat([where.assign(method=OURS), ours.assign(converged=not answer.problems)], axis=1))
+        parts.append(pd.concat([where.assign(method=OURS), ours.assign(**verdict)], axis=1))
         for method in methods:
             parts.append(_baseline_cells(method, table, name, split, where, seed))
     cells = pd.concat([part for part in parts if len(part)], ignore_index=True)

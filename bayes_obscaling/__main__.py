@@ -1,0 +1,5 @@
+"""``python -m bayes_obscaling``: the command line."""
+
+from bayes_obscaling.cli import main
+
+main()
