@@ -2,8 +2,8 @@
 
     python benchmarks/study_speed.py [--cold 2] [--cutoffs 12] [--from-compute] [--draws 1000]
 
-Cold forecasts are the command line in fresh processes with empty caches, one task and one cutoff each. The study asks the
-same questions (cutoffs x 4 tasks) in one fresh process with an empty cache. Printed: seconds of each, the ratio of
+Cold forecasts are the command line in fresh processes with empty caches, one task and one cutoff each. The study asks
+the same questions (cutoffs x 4 tasks) in one fresh process with an empty cache. Printed: seconds of each, the ratio of
 (cutoffs x 4) cold forecasts to the study, effective sample sizes, and how far the intervals are apart in Monte Carlo
 standard errors.
 """

@@ -96,13 +96,17 @@ class CutoffStudy:
         Raises
         ------
         InputError
-            For another threshold.
+            For another threshold, or a task that the study does not hold.
         """
         column = f"p_above_{threshold:g}"
         if column not in self.cells:
             held = [name.removeprefix("p_above_") for name in self.cells if name.startswith("p_above_")]
-            raise InputError(f"The study holds no probabilities of passing {threshold:g}: it has {', '.join(held)}.")
+            raise InputError(
+                f"The study holds no probabilities of passing {threshold:g}: it has {', '.join(held) or 'none'}."
+            )
         mine = self.cells[(self.cells["task"] == task) & (self.cells["method"] == OURS)]
+        if mine.empty:
+            raise InputError(f"The study holds no forecast of {task}: see its cells.csv.")
         frame = mine[["spec", "cutoff", "model", "distance", "observed"]].copy()
         frame["passed"] = frame["observed"] >= threshold
         frame["probability"] = mine[column]

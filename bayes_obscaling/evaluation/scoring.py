@@ -15,6 +15,8 @@ LEVELS = (50, 80, 90, 95)  # per cent, equal-tailed
 QUANTILES = (2.5, 5.0, 10.0, 25.0, 75.0, 90.0, 95.0, 97.5)  # per cent, as in forecast.csv
 # Kernel width below which the log score would judge rounding of the published scores, not the forecast.
 _SMALLEST_KERNEL = 0.002
+# A density below one in a million is not told apart from none: one far-off score would make every mean infinite.
+WORST_LOG_SCORE = float(-np.log(1e-6))
 
 
 def bounds(level: int) -> tuple[str, str]:
@@ -37,7 +39,7 @@ def score_draws(draws: np.ndarray, observed: np.ndarray) -> pd.DataFrame:
     -------
     DataFrame
         ``mean, median, sd, q2.5 ... q97.5``; ``crps`` (Gneiting and Raftery 2007, eq. 21, from draws); ``log_score``
-        (negative log density of a Gaussian kernel estimate; lower is better); ``pit``, the share of draws below the
+        (negative log density of a Gaussian kernel estimate, at most `WORST_LOG_SCORE`; lower is better); ``pit``, the share of draws below the
         observed score, ties counted half.
     """
     draws, observed = np.asarray(draws, float), np.asarray(observed, float)
@@ -47,7 +49,8 @@ def score_draws(draws: np.ndarray, observed: np.ndarray) -> pd.DataFrame:
     frame["crps"] = scoringrules.crps_ensemble(observed, draws, estimator="pwm")
     spread = np.minimum(draws.std(1, ddof=1), np.subtract(*np.percentile(draws, (75, 25), axis=1)) / 1.34)
     kernel = np.maximum(1.06 * spread * draws.shape[1] ** -0.2, _SMALLEST_KERNEL)
-    frame["log_score"] = scoringrules.logs_ensemble(observed, draws, bw=kernel)
+    with np.errstate(divide="ignore"):
+        frame["log_score"] = np.minimum(scoringrules.logs_ensemble(observed, draws, bw=kernel), WORST_LOG_SCORE)
     below, same = draws < observed[:, None], draws == observed[:, None]
     frame["pit"] = below.mean(1) + same.mean(1) / 2
     return frame

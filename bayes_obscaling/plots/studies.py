@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
-from itertools import batched, cycle
-from typing import Any
+from collections.abc import Iterable, Sequence
+from itertools import cycle
+from typing import Any, TypeAlias
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -21,7 +21,7 @@ from bayes_obscaling.evaluation.cutoff_study import STUDY_METHODS, CutoffStudy
 from bayes_obscaling.evaluation.scoring import LEVELS, bounds, score_table
 from bayes_obscaling.plots import style
 
-Results = Backtest | CutoffStudy | pd.DataFrame
+Results: TypeAlias = Backtest | CutoffStudy | pd.DataFrame
 
 # Okabe and Ito again. A method looks the same in every plot: those that are drawn unasked have a colour of their own.
 _COLOURS = (style.VERMILLION, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "black")
@@ -34,7 +34,7 @@ _LEVEL_LOOKS: dict[int, dict[str, Any]] = {
     90: {"color": style.BLUE, "marker": "o"},
     95: {"color": "black", "marker": "D"},
 }
-_FAILING = "#FBE3D6"
+_FAILING, _LOST = "#FBE3D6", "#F0B48F"
 _JUDGED = 90  # per cent: the interval by which a distance is said to be too far
 _METRICS = {
     "crps": "CRPS (score units)",
@@ -117,7 +117,7 @@ def plot_trajectory(
         look = _look(method) | {"linestyle": "--", "linewidth": 1, "markersize": 3.5}
         ax.plot(np.log10(theirs["cutoff"].to_numpy(float)), theirs["median"], label=method, zorder=2.5, **look)
     observed, flops = float(mine["observed"].iloc[0]), float(mine["flops"].iloc[0])
-    ax.axhline(observed, color=style.VERMILLION, linewidth=1.5, label="observed", zorder=2)
+    ax.axhline(observed, color="black", linewidth=1.5, label="observed", zorder=2)
     if chance is not None:
         ax.axhline(chance, color=style.GREY, linestyle=":", linewidth=1.3, label="chance", zorder=1.5)
     text = []
@@ -196,7 +196,7 @@ def plot_error_by_cutoff(
     tasks = list(dict.fromkeys(each["task"]))
     if task is None:
         title += f", {f'mean of {len(tasks)} tasks' if len(tasks) > 1 else tasks[0]}"
-    style.legend_above(ax, _capital(title), *batched(looks, 4))
+    style.legend_above(ax, _capital(title), *_rows_of(looks, 4))
     count = cells.groupby("cutoff")["model"].nunique()
     text = [f"Models above the cutoff are forecast: {count.iloc[0]} at the lowest, {count.iloc[-1]} at the highest."]
     if task is None and asked.min() < len(tasks):
@@ -295,24 +295,25 @@ def plot_by_distance(
     bottom.plot(x, table[f"width_{_JUDGED}"], color=style.BLUE, marker="o", markersize=4.5, zorder=3)
     bottom.set_ylim(0.0, 1.08 * max(table[f"width_{_JUDGED}"].max(), 0.02))
     bottom.set_ylabel(f"width of the {_JUDGED} % interval\n(score units)")
-    bottom.set_xlabel("distance beyond the cutoff (decades of compute)")
     for axes_ in axes:
         for at in x[failing.to_numpy()]:
             axes_.axvspan(at - width / 2, at + width / 2, color=_FAILING, linewidth=0, zorder=0, gid="failing")
         if (x < 0).any():
             axes_.axvline(0.0, color=style.GREY, linewidth=1, zorder=1.5)
         axes_.set_xlim(min(0.0, x[0] - width / 2), max(0.0, x[-1] + width / 2))
+        cell = axes_.get_subplotspec()
+        if axes_ is bottom or (cell is not None and cell.is_last_row()):
+            axes_.set_xlabel("distance beyond the cutoff (decades of compute)")
         style.tidy(axes_, "y")
-    top.set_title(f"{method}: error, coverage and width by distance beyond the cutoff", loc="left", fontsize=11)
+    top.set_title(f"{method}, by distance beyond the cutoff", loc="left", fontsize=11)
     style.legend_above(middle, "", [f"{level} % interval" for level in LEVELS])
+    verdict = f"At no distance does the {_JUDGED} % interval cover significantly too little."
     if failing.any():
         start = x[failing.to_numpy()][0] - width / 2
-        verdict = f"Shaded, first at {start:g} decades: the {_JUDGED} % interval covers too little, by that interval."
-    else:
-        verdict = f"At no distance does the {_JUDGED} % interval cover too little, by that interval."
+        verdict = f"Shaded, first at {start:g} decades: the {_JUDGED} % interval covers significantly too little."
     text = [
-        "Numbers: forecasts in the bin. Dashed: nominal coverage. Bars: 95 % intervals from resampling whole families. "
-        + verdict
+        "Numbers: forecasts in the bin. Dashed: nominal coverage. Bars: 95 % intervals from resampling whole families, "
+        f"none where there is one family. {verdict}"
     ]
     if lost := len(cells) - len(known):
         text.append(f"{lost} forecasts of models of unknown compute are left out.")
@@ -390,7 +391,7 @@ def plot_emergence(
     ax.set_xlabel(_CUTOFF_AXIS)
     ax.set_ylabel(f"probability of a score of {threshold:g} or more")
     style.tidy(ax, "both")
-    named = ends.nlargest(max(labels, 0), "brier").sort_values("y")
+    named = ends.nlargest(max(labels, 0), "brier")
     _name_lines(ax, named)
     style.legend_above(ax, f"{name}: who will reach {threshold:g}?", legend[::-1])
     text = ["A line ends at the last cutoff below the model's own compute."]
@@ -436,24 +437,26 @@ def plot_coverage(backtest: Results, ax: Axes | None = None, *, methods: Sequenc
     ax = style.new_axes(ax, 5.5, 5.2)
     nominal = np.array(LEVELS) / 100
     ax.plot([0.4, 1.0], [0.4, 1.0], color=style.GREY, linestyle=":", linewidth=1.3, label="calibrated", zorder=1.5)
-    looks, legend = _line_looks(able), []
+    looks, legend, lows = _line_looks(able), [], [0.5]
     for line, look in looks.items():
         label = f"{line} (n = {table.loc[line, 'n']})"
         legend.append(label)
         values = table.loc[line, [f"coverage_{level}" for level in LEVELS]].to_numpy(float)
         ax.plot(nominal, values, label=label, **look)
+        lows.append(values.min())
         mine = able[(able["line"] == line) & (able["method"] == OURS)]
         if len(mine):
             inside = [mine.assign(level=level, inside=_inside(mine, level)) for level in LEVELS]
-            _bars(ax, nominal, _family_intervals(pd.concat(inside), "level", "inside").loc[list(LEVELS)], look["color"])
-    low = min([0.45, *(line.get_ydata().min() - 0.05 for line in ax.lines)])  # type: ignore[union-attr]
+            intervals = _family_intervals(pd.concat(inside), "level", "inside").loc[list(LEVELS)]
+            _bars(ax, nominal, intervals, look["color"])
+            lows.append(intervals["low"].min())
     ax.set_xlim(0.45, 1.0)
-    ax.set_ylim(max(low, -0.02), 1.02)
+    ax.set_ylim(max(float(np.nanmin(lows)) - 0.05, -0.02), 1.02)
     ax.set_xticks(nominal, [f"{level} %" for level in LEVELS])
     ax.set_xlabel("nominal coverage of the interval")
     ax.set_ylabel("observed coverage (share inside)")
     style.tidy(ax, "both")
-    style.legend_above(ax, "Coverage of the intervals", *batched([*legend, "calibrated"], 2))
+    style.legend_above(ax, "Coverage of the intervals", *_rows_of([*legend, "calibrated"], 2))
     bars = "Bars: 95 % intervals from resampling whole families." if OURS in set(able["method"]) else ""
     _caption(ax, [f"Below the diagonal, intervals are too narrow. {bars}".strip()], able)
     return ax
@@ -480,8 +483,8 @@ def plot_pit(
     Returns
     -------
     Axes
-        Forecasts in each bin, and the band in which the counts of a calibrated method fall 95 % of the time if forecasts
-        err independently of each other (binomial).
+        Forecasts in each bin, and the band in which the counts of a calibrated method fall 95 % of the time if
+        forecasts err independently of each other (binomial).
 
     Raises
     ------
@@ -515,8 +518,9 @@ def plot_pit(
         ax, f"{method}: PIT of {len(cells)} forecasts", ["forecasts", "expected", "95 % of counts when calibrated"]
     )
     text = (
-        "High ends: intervals too narrow; a high middle: too wide; a slope: forecasts too high (left) or too low (right). "
-        "Scores of one family err together, so that counts of a calibrated method leave the band more often than shown."
+        "High ends: intervals too narrow; high middle: too wide; more on the left: forecasts too high, on the right: "
+        "too low. Forecasts of one family err together, so that even the counts of a calibrated method leave the band "
+        "more often."
     )
     _caption(ax, [text], cells)
     return ax
@@ -563,12 +567,13 @@ def plot_forest(
     chosen = _methods(list(dict.fromkeys(cells["method"])), methods, default=True)
     cells = cells[cells["method"].isin(chosen)]
     table = score_table(cells)
-    asked = cells.drop_duplicates(["setup", "task", "model"]).groupby(["setup", "task"]).size()
-    table["whole"] = (
-        table["n"].to_numpy() == asked.loc[list(zip(table["setup"], table["task"], strict=True))].to_numpy()
-    )
+    asked = cells.groupby(["setup", "task"])["model"].nunique().rename("asked")
+    table = table.join(asked, on=["setup", "task"])
+    table["whole"] = table["n"] == table["asked"]
     table = table.dropna(subset=metric)
-    if table.empty:
+    infinite = np.isinf(table[metric])
+    far = [f"{name} ({n})" for name, n in table.loc[infinite, "method"].value_counts().items()]
+    if infinite.all():
         raise InputError(f"None of {', '.join(chosen)} has a {metric}: choose another metric.")
     heights, ticks, headings = _rows(table)
     table["height"] = [heights[key] for key in zip(table["setup"], table["task"], strict=True)]
@@ -582,12 +587,13 @@ def plot_forest(
         if OURS not in values or np.isnan(best):
             continue
         judged, won = judged + 1, won + int(values[OURS] < best)
-        colour = style.SHADES[0.8] if values[OURS] < best else "#F0B48F"
-        ax.plot(
-            [values[OURS], best], [height] * 2, color=colour, linewidth=4, zorder=2, label="_best", gid="difference"
-        )
+        if np.isinf([values[OURS], best]).any():
+            continue
+        colour = style.SHADES[0.8] if values[OURS] < best else _LOST
+        ax.hlines(height, values[OURS], best, color=colour, linewidth=4, zorder=2, gid="difference")
+    shown = table[~infinite]
     for method in sorted(chosen, key=lambda name: (name == OURS, *_place(name))):
-        for whole, mine in table[table["method"] == method].groupby("whole"):
+        for whole, mine in shown[shown["method"] == method].groupby("whole"):
             look = _look(method) | {"linestyle": "none", "markersize": 7 if method == OURS else 5.5}
             look |= {} if whole else {"markerfacecolor": "white", "label": f"_{method}, other models"}
             ax.plot(mine[metric], mine["height"], zorder=4 if method == OURS else 3, **({"label": method} | look))
@@ -599,23 +605,17 @@ def plot_forest(
     ax.set_yticks(list(ticks), list(ticks.values()), fontsize=8)
     ax.tick_params(axis="y", length=0)
     ax.set_ylim(total - 0.4, -0.6)
-    if (table[metric] > 0).all():
-        _log_axis(ax, table[metric])
+    if (shown[metric] > 0).all():
+        _log_axis(ax, shown[metric])
     ax.set_xlabel(f"{_METRICS[metric]}, lower is better")
     style.tidy(ax, "both")
     ax.spines["left"].set_visible(False)
-    shown = [name for name in sorted(chosen, key=_place) if name in ax.get_legend_handles_labels()[1]]
-    style.legend_above(
-        ax, f"{_METRICS[metric].partition(' (')[0]} by task".replace("mean", "Mean", 1), *batched(shown, 5)
-    )
-    text = []
-    if judged:
-        text.append(
-            f"{OURS} is better than every whole method drawn in {won} of {judged} rows (bar blue, else orange)."
-        )
-    if not table["whole"].all():
-        text.append("Hollow: the method does not forecast all models of the row, and is not compared.")
-    _caption(ax, [" ".join(text)], cells)
+    legend = [name for name in sorted(chosen, key=_place) if name in ax.get_legend_handles_labels()[1]]
+    style.legend_above(ax, _capital(f"{_METRICS[metric].partition(' (')[0]} by task"), *_rows_of(legend, 5))
+    won_text = f"{OURS} is better than all others in {won} of {judged} rows (blue bar, else orange)." if judged else ""
+    hollow = "" if table["whole"].all() else "Hollow: not all models of the row are forecast, hence not compared."
+    off = f"Infinite in some rows, not drawn: {', '.join(far)}." if far else ""
+    _caption(ax, [" ".join(filter(None, (won_text, hollow, off)))], cells)
     return ax
 
 
@@ -689,8 +689,8 @@ def _lacking(cells: pd.DataFrame, column: str) -> list[str]:
     keys = [key for key in ("setup", "cutoff", "task", "model") if key in cells]
     total = len(cells.drop_duplicates(keys))
     counts = cells.groupby(column, sort=False).size()
-    short = [f"{name} {n}" for name, n in counts.items() if n < total]
-    return [f"Of {total} forecasts there are fewer by {', '.join(short)}."] if short else []
+    short = [f"{name} ({n})" for name, n in counts.items() if n < total]
+    return [f"Fewer than {total} forecasts, hence not all comparable: {', '.join(short)}."] if short else []
 
 
 def _inside(cells: pd.DataFrame, level: int) -> pd.Series:
@@ -741,6 +741,12 @@ def _line_looks(cells: pd.DataFrame) -> dict[str, dict[str, Any]]:
     return looks
 
 
+def _rows_of(labels: Iterable[str], length: int) -> list[list[str]]:
+    """Labels in rows of that many, for a legend."""
+    names = list(labels)
+    return [names[start : start + length] for start in range(0, len(names), length)]
+
+
 def _bars(ax: Axes, x: np.ndarray, intervals: pd.DataFrame, colour: str = style.BLUE) -> None:
     ax.vlines(x, intervals["low"], intervals["high"], color=colour, linewidth=1.2, alpha=0.6, zorder=2, gid="families")
 
@@ -777,6 +783,9 @@ def _name_lines(ax: Axes, ends: pd.DataFrame) -> None:
     """Names at the right of the axes, apart from each other, each joined to the end of its line."""
     if ends.empty:
         return
+    # Where lines end at about one height, the name of one that ends early stands farther from it: fewer crossings.
+    ends = ends.assign(level=ends["y"].round(1), early=np.where(ends["y"] < 0.5, -ends["x"], ends["x"]))
+    ends = ends.sort_values(["level", "early"])
     gap, high = 0.06, 0.98
     heights = (ends["y"].to_numpy(float) + 0.03) / 1.06
     for i in range(1, len(heights)):
@@ -787,9 +796,12 @@ def _name_lines(ax: Axes, ends: pd.DataFrame) -> None:
         ends.iterrows(), style.short_names([str(m) for m in ends.index]), heights, strict=True
     ):
         ax.annotate(
-            name, xy=(end["x"], end["y"]), xytext=(1.02, height), textcoords="axes fraction", va="center", ha="left",
-            fontsize=7.5, color=style.BLUE if end["passed"] else style.VERMILLION, annotation_clip=False, gid=f"name {model}",
-            arrowprops={"arrowstyle": "-", "color": "0.7", "linewidth": 0.7, "shrinkA": 1, "shrinkB": 2},
+            name, xy=(end["x"], end["y"]), xytext=(1.05, height), textcoords="axes fraction", va="center", ha="left",
+            fontsize=7.5, color=style.BLUE if end["passed"] else style.VERMILLION, annotation_clip=False,
+            gid=f"name {model}",
+            arrowprops={
+                "arrowstyle": "-", "color": "0.7", "linewidth": 0.7, "relpos": (0.0, 0.5), "shrinkA": 1, "shrinkB": 2,
+            },
         )  # fmt: skip
 
 
@@ -802,7 +814,7 @@ def _caption(ax: Axes, text: Sequence[str], cells: pd.DataFrame) -> None:
     if bad:
         verdict = [f"SAMPLER HAS NOT CONVERGED, do not rely on these: {problems[0]}."]
     elif len(ours):
-        verdict = [f"Sampler converged for all {len(ours)} forecasts."]
+        verdict = [f"Sampler converged for {f'all {len(ours)} forecasts' if len(ours) > 1 else 'the forecast'}."]
     style.caption(ax, "\n".join([*filter(None, text), *verdict]), problems)
 
 

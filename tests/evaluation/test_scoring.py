@@ -53,7 +53,7 @@ def test_crps_of_a_normal_is_its_closed_form(normal: tuple[np.ndarray, np.ndarra
 
 def test_crps_of_few_draws_is_not_biased_by_their_number(normal: tuple[np.ndarray, np.ndarray]):
     draws, observed = normal
-    few = np.concatenate([score_draws(part, observed)["crps"].to_numpy() for part in np.split(draws, 4000, axis=1)])
+    few = score_draws(draws.reshape(-1, 10), np.repeat(observed, 4000))["crps"]
     many = score_draws(draws, observed)["crps"].mean()
     assert few.mean() == pytest.approx(many, abs=0.0005)  # the plain estimator would be 0.0045 higher at 10 draws
 
