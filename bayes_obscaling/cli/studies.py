@@ -318,11 +318,10 @@ def _draw_study(study: CutoffStudy, folder: Path) -> list[Path]:
     from bayes_obscaling.plots.studies import plot_by_distance, plot_error_by_cutoff
 
     written = []
-    for name, draw in (("error_by_cutoff", plot_error_by_cutoff), ("by_distance", plot_by_distance)):
-        axes = np.atleast_1d(draw(study))
+    for name, ax in (("error_by_cutoff", plot_error_by_cutoff(study)), ("by_distance", plot_by_distance(study)[0])):
         buffer = io.BytesIO()
-        axes[0].figure.savefig(buffer, format="png", dpi=150, bbox_inches="tight")
-        plt.close(axes[0].figure)
+        ax.figure.savefig(buffer, format="png", dpi=150, bbox_inches="tight")
+        plt.close(ax.figure)
         write(folder / f"{name}.png", buffer.getvalue())
         written.append(folder / f"{name}.png")
     return written

@@ -39,8 +39,8 @@ def score_draws(draws: np.ndarray, observed: np.ndarray) -> pd.DataFrame:
     -------
     DataFrame
         ``mean, median, sd, q2.5 ... q97.5``; ``crps`` (Gneiting and Raftery 2007, eq. 21, from draws); ``log_score``
-        (negative log density of a Gaussian kernel estimate, at most `WORST_LOG_SCORE`; lower is better); ``pit``, the share of draws below the
-        observed score, ties counted half.
+        (negative log density of a Gaussian kernel estimate, at most `WORST_LOG_SCORE`; lower is better); ``pit``, the
+        share of draws below the observed score, ties counted half.
     """
     draws, observed = np.asarray(draws, float), np.asarray(observed, float)
     frame = pd.DataFrame({"mean": draws.mean(1), "median": np.median(draws, 1), "sd": draws.std(1)})
