@@ -71,9 +71,8 @@ def main() -> None:
     for name, factor in (("median", 1.25), ("q5", 2.1), ("q95", 2.1)):
         error = np.sqrt(2) * factor * both["sd"] / np.sqrt(both["ess_bulk"])
         apart = ((both[name] - both[f"{name}_study"]).abs() / error.clip(lower=1e-4)).to_numpy()
-        print(
-            f"{name}: {len(apart)} forecasts, apart by {np.median(apart):.2f} (median), {apart.max():.2f} (largest) errors"
-        )
+        far = f"{np.median(apart):.2f} errors (median), {apart.max():.2f} (most)"
+        print(f"{name}: {len(apart)} forecasts, apart by {far}")
     print(f"cold forecasts: least ESS {both['ess_bulk'].min():.0f} (bulk), {both['ess_tail'].min():.0f} (tail)")
     if "ess_bulk_study" in both:
         print(f"study: least ESS {both['ess_bulk_study'].min():.0f} (bulk), {both['ess_tail_study'].min():.0f} (tail)")

@@ -9,9 +9,8 @@ stops when the gradient is small, as it is for tasks with small errors: the mean
 is above that of the optimum. Both errors over the held-out models are printed, since the optimum need not forecast
 better. Last come the CRPS of the PC-3 bootstrap. With --scores also the errors of all baselines on the public tasks.
 
-The published setups differ from the defaults of the tables in three points, restored here: GSM8K predicts no
-post-training task, Big-Bench Hard included; Arena-Elo and MT-Bench predict no agent task; emergent tasks are fitted
-without models of unknown compute. (None of the models with corrected sizes is in the published cohort.)
+As published, emergent tasks are fitted without models of unknown compute. (None of the models with corrected sizes is
+in the published cohort.)
 """
 
 from __future__ import annotations
@@ -36,7 +35,6 @@ TASKS = {
     "bbh_cot_raw": "bbh_cot", "AgentBench_OA/10": "agentbench", "AgentBoard_SR": "agentboard",
 }  # fmt: skip
 PUBLIC = ("a_emergent_paper", "b_post_training")
-LEFT_OUT = ("bbh_direct", "bbh_cot")
 
 
 @dataclass(frozen=True)
@@ -56,22 +54,8 @@ class Case:
         return "" if plain else "-parametric"
 
 
-def tables() -> tuple[ScoreTable, ScoreTable]:
-    """Base and instruction-tuned models as the published setups use them."""
-    base, instruct = load_base_llms("paper"), load_instruct_llms()
-    benchmarks = base.benchmarks
-    for task in LEFT_OUT:
-        benchmarks.at[task, "excludes"] = ("GSM8K",)
-    keep = [name for name in instruct.benchmarks.index if name not in ("Arena-Elo", "MTBench")]
-    scores = instruct.scores
-    return (
-        ScoreTable(base.models, benchmarks, base.scores),
-        ScoreTable(instruct.models, instruct.benchmarks.loc[keep], scores[scores["benchmark"].isin(keep)]),
-    )
-
-
 def cases(published: pd.DataFrame) -> Iterator[Case]:
-    base, instruct = tables()
+    base, instruct = load_base_llms("paper"), load_instruct_llms()
     unknown = base.models.index[base.models["flops"].isna()]
     for (setup, name), cells in published.groupby(["setup", "task"]):
         if name.endswith("_norm"):
@@ -138,7 +122,7 @@ def print_scores(all_cases: Iterable[Case]) -> None:
     """Errors of all baselines on the public tasks, over held-out models of known compute."""
     mae, crps = {}, {}
     for case in all_cases:
-        if case.setup in PUBLIC and case.task not in LEFT_OUT:
+        if case.setup in PUBLIC:
             cells = case.cells.dropna(subset="flops").drop_duplicates("model")
             scored = {method: errors(case, method, cells) for method in BASELINES}
             mae[case.task] = {method: value for method, (value, _) in scored.items()}

@@ -118,3 +118,20 @@ def write(path: Path, content: bytes) -> None:
         write_atomically(path, lambda file: file.write(content))
     except OSError as error:
         raise InputError(f"{path} cannot be written ({error.strerror or error}): write elsewhere.") from error
+
+
+def save_plot(draw: Callable[[], Any], path: Path) -> None:
+    """Draw without a display and write the figure; `draw` returns an axes, or an array of them."""
+    import io
+
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    import matplotlib.pyplot as plt
+    import numpy as np
+
+    buffer = io.BytesIO()
+    figure = np.atleast_1d(draw()).flat[0].figure
+    figure.savefig(buffer, format=path.suffix.lstrip("."), dpi=150, bbox_inches="tight")
+    plt.close(figure)
+    write(path, buffer.getvalue())

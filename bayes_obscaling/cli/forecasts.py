@@ -18,6 +18,7 @@ from bayes_obscaling.cli.common import (
     out,
     plain,
     sampling_progress,
+    save_plot,
     spec_of,
     user_table,
     write,
@@ -120,7 +121,7 @@ def forecast(
     if output is not None:
         write(output, summary.to_csv(index=False).encode())
     if plot is not None:
-        _draw(result, plot)
+        save_plot(result.plot, plot)
     if as_json:
         print(json.dumps(_as_json(result), indent=2))
     else:
@@ -148,22 +149,6 @@ def _pair_scenarios(families: list[str] | None, flops: list[float] | None) -> li
 def _say_if_data_changed(fitted: Fit) -> None:
     if fitted.table.data_hash != fitted.provenance["data_hash"]:
         err.print("[yellow]The table inside the fit is not the one it was fitted to.[/]")
-
-
-def _draw(result: Forecast, path: Path) -> None:
-    import io
-
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    import matplotlib.pyplot as plt
-
-    kind = path.suffix.lstrip(".")
-    buffer = io.BytesIO()
-    ax = result.plot()
-    ax.figure.savefig(buffer, format=kind, dpi=150, bbox_inches="tight")
-    plt.close(ax.figure)
-    write(path, buffer.getvalue())
 
 
 def _as_json(result: Forecast) -> dict[str, Any]:

@@ -11,7 +11,17 @@ import numpy as np
 import typer
 from rich.table import Table
 
-from bayes_obscaling.cli.common import err, named_models, out, plain, sampling_progress, spec_of, user_table, write
+from bayes_obscaling.cli.common import (
+    err,
+    named_models,
+    out,
+    plain,
+    sampling_progress,
+    save_plot,
+    spec_of,
+    user_table,
+    write,
+)
 from bayes_obscaling.errors import InputError
 
 if TYPE_CHECKING:
@@ -308,20 +318,9 @@ def _print_study(study: CutoffStudy) -> None:
 
 def _draw_study(study: CutoffStudy, folder: Path) -> list[Path]:
     """Plots of a study, next to its tables."""
-    import io
-
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    import matplotlib.pyplot as plt
-
     from bayes_obscaling.plots.studies import plot_by_distance, plot_error_by_cutoff
 
-    written = []
-    for name, ax in (("error_by_cutoff", plot_error_by_cutoff(study)), ("by_distance", plot_by_distance(study)[0])):
-        buffer = io.BytesIO()
-        ax.figure.savefig(buffer, format="png", dpi=150, bbox_inches="tight")
-        plt.close(ax.figure)
-        write(folder / f"{name}.png", buffer.getvalue())
-        written.append(folder / f"{name}.png")
-    return written
+    paths = [folder / "error_by_cutoff.png", folder / "by_distance.png"]
+    save_plot(lambda: plot_error_by_cutoff(study), paths[0])
+    save_plot(lambda: plot_by_distance(study), paths[1])
+    return paths

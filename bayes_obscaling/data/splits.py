@@ -85,7 +85,7 @@ def split_by_size(table: ScoreTable, params: float, hides: Hides = "task") -> Sp
 
 
 def split_by_rank(table: ScoreTable, share: float, task: str, hides: Hides = "task") -> Split:
-    """Hold out the given share of highest compute among the models that have a score on a task.
+    """Hold out the given share of highest compute among the models that have a score on a task (and ties with them).
 
     Models without a score on the task follow the same compute threshold; those of unknown compute are held out.
     The number held out is rounded up.
@@ -93,11 +93,13 @@ def split_by_rank(table: ScoreTable, share: float, task: str, hides: Hides = "ta
     _share(share)
     flops = table.models["flops"]
     scored = table.matrix([task]).iloc[:, 0].notna() & flops.notna()
-    ordered = flops[scored].sort_values(kind="stable")
+    ordered = flops[scored].sort_values(kind="stable").to_numpy()
     kept = len(ordered) - int(np.ceil(share * len(ordered) - 1e-9))
-    if kept < 1:
+    # Models of equal compute stay together: on the far side, so that no fewer are held out than asked.
+    below = ordered[:kept][ordered[:kept] < ordered[kept]] if kept > 0 else ordered[:0]
+    if not len(below):
         raise InputError(f"Holding out {share:.0%} of {len(ordered)} models on {task} leaves none: lower the share.")
-    split = split_by_flops(table, float(ordered.iloc[kept - 1]), hides)
+    split = split_by_flops(table, float(below[-1]), hides)
     return Split(f"top {share:.0%} by compute on {table.resolve(task)}", split.held_out, hides, split.cutoff)
 
 
@@ -147,11 +149,10 @@ def split_by_date(table: ScoreTable, date: str, hides: Hides = "task") -> Split:
     models = table.models
     if "date" not in models:
         raise InputError("The models have no column 'date': add one (YYYY-MM-DD), or split by compute.")
-    try:
-        limit = pd.Timestamp(date)
-    except ValueError:
-        raise InputError(f"'{date}' is no date: write it as 2024-01-31.") from None
-    released = pd.to_datetime(models["date"], errors="coerce")
+    limit = pd.to_datetime(date, format="%Y-%m-%d", errors="coerce")
+    if pd.isna(limit):
+        raise InputError(f"'{date}' is no date: write it as 2024-01-31.")
+    released = pd.to_datetime(models["date"].astype(str), format="%Y-%m-%d", errors="coerce")
     seen = released <= limit
     if not seen.any():
         raise InputError(f"No model was released by {limit.date()}: take a later date.")

@@ -35,7 +35,7 @@ class ScoreTable:
     ----------
     models : DataFrame
         One row per model, named by the index or a column ``model``: ``family``, ``params``, ``tokens`` and ``flops``
-        in absolute units (NaN = unknown), ``cohort``.
+        in absolute units (NaN = unknown), ``cohort``; a column ``date`` (of release) is kept where there is one.
     benchmarks : DataFrame
         One row per benchmark or task, named by the index or a column ``benchmark``. ``role`` is ``benchmark`` (it
         measures capability) or ``task`` (it is to be forecast); ``chance`` the score of a guesser; ``n_items`` the
@@ -249,7 +249,8 @@ def _indexed(frame: pd.DataFrame, key: str, defaults: dict[str, object]) -> pd.D
     for column, default in defaults.items():
         if column not in frame:
             frame[column] = [default] * len(frame)
-    return frame[list(defaults)]
+    optional = ["date"] if key == "model" and "date" in frame else []  # release dates, where somebody knows them
+    return frame[[*defaults, *optional]]
 
 
 def _texts(frame: pd.DataFrame, columns: Iterable[str]) -> None:
@@ -278,7 +279,7 @@ def _numbers(frame: pd.DataFrame, columns: Iterable[str], ok: str) -> None:
 
 def _clean_models(models: pd.DataFrame) -> pd.DataFrame:
     models = _indexed(models, "model", MODEL_DEFAULTS)
-    _texts(models, ("family", "cohort"))
+    _texts(models, [name for name in ("family", "cohort", "date") if name in models])
     _numbers(models, ("params", "tokens", "flops"), "positive")
     nameless = models.index[models["family"] == ""]
     if len(nameless):

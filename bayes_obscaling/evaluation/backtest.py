@@ -108,7 +108,8 @@ class Backtest:
         paths = folder / "cells.csv", folder / "scores.csv"
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            for path, frame in zip(paths, (self.cells, self.scores()), strict=True):
+            by = [name for name in ("spec", "setup", "task", "method") if name in self.cells]
+            for path, frame in zip(paths, (self.cells, self.scores(by)), strict=True):
                 text = frame.to_csv(index=False).encode()
                 write_atomically(path, partial(_write, text))
         except OSError as error:
@@ -174,10 +175,9 @@ def backtest(
     InputError
         As `bayes_obscaling.fit`, for an unknown baseline, and when no held-out model has a score to compare with.
     """
-    names = [table.resolve(name) for name in ([tasks] if isinstance(tasks, str) else tasks)]
+    names = list(dict.fromkeys(table.resolve(name) for name in ([tasks] if isinstance(tasks, str) else tasks)))
     methods = list(BASELINES) if methods is None else list(methods)
-    if unknown := [name for name in methods if name not in BASELINES]:
-        raise InputError(f"There is no baseline {unknown[0]!r}: choose from {', '.join(BASELINES)}.")
+    check_methods(methods)
     judged = _judged(table, names, split, unknown_compute)
     fitted = fit(
         table, names, split=split, spec=spec, chains=chains, draws=draws, seed=seed, cache=cache, progress=progress
@@ -216,8 +216,16 @@ def backtest(
     return Backtest(cells[[*first, *(c for c in cells if c not in first)]], problems)
 
 
+def check_methods(methods: Sequence[str]) -> None:
+    """Refuse a baseline that does not exist."""
+    if unknown := [name for name in methods if name not in BASELINES]:
+        raise InputError(f"There is no baseline {unknown[0]!r}: choose from {', '.join(BASELINES)}.")
+
+
 def _judged(table: ScoreTable, names: list[str], split: Split, unknown_compute: bool) -> dict[str, list[str]]:
     """Held-out models with a score to compare with, by task."""
+    if unknown := [model for model in split.held_out if model not in table.models.index]:
+        raise InputError(f"Held-out model {unknown[0]!r} is not in the table: make the split from the same table.")
     observed = table.matrix(names).loc[list(split.held_out)]
     if not unknown_compute or split.hides == "all":
         observed = observed[table.models.loc[observed.index, "flops"].notna()]

@@ -17,11 +17,11 @@ import pandas as pd
 from bayes_obscaling.data import ScoreTable, Split, split_by_flops
 from bayes_obscaling.data.splits import Hides
 from bayes_obscaling.errors import InputError
-from bayes_obscaling.evaluation.backtest import OURS, Backtest, backtest
+from bayes_obscaling.evaluation.backtest import OURS, Backtest, backtest, check_methods
 from bayes_obscaling.evaluation.scoring import score_table
 from bayes_obscaling.inference.cache import content_hash
 from bayes_obscaling.inference.executor import Job, OpenExecutor, Result, Store, run_jobs
-from bayes_obscaling.inference.fitting import SAMPLER_SETTINGS, sample_capabilities
+from bayes_obscaling.inference.fitting import SAMPLER_SETTINGS, check_length, sample_capabilities
 from bayes_obscaling.models.capability import CapabilitySpec
 
 # Baselines of a study unless others are named: the paper's choice, and the two that need only compute.
@@ -178,8 +178,8 @@ def cutoff_study(
     chains, draws, seed
         As in `bayes_obscaling.fit`.
     cache : path, optional
-        Folder of capability draws and compiled programs; default `folder`. Workers on other machines use the same
-        path there.
+        Folder of capability draws and compiled programs; default a subfolder of `folder`. Workers on other machines
+        use the same path there.
     executor : Executor or callable, optional
         As in `bayes_obscaling.inference.executor.run_jobs`; None runs the fits one after the other, here, on all cores.
     progress : callable, optional
@@ -194,49 +194,62 @@ def cutoff_study(
     InputError
         For unusable arguments, or when nothing can be stored. A fit that fails is among the failures.
     """
-    names = [table.resolve(name) for name in ([tasks] if isinstance(tasks, str) else tasks)]
+    names = list(dict.fromkeys(table.resolve(name) for name in ([tasks] if isinstance(tasks, str) else tasks)))
     specs = {"default": CapabilitySpec()} if specs is None else dict(specs)
     if not len(cutoffs) or not specs or not names:
         raise InputError("A study needs at least one task, one cutoff and one spec.")
+    check_methods(methods)
+    check_length(chains, draws)
     folder = Path(folder)
     cache = folder / "cache" if cache is None else Path(cache)
     options = {
         "methods": tuple(methods), "thresholds": tuple(thresholds), "chains": chains, "draws": draws, "seed": seed,
     }  # fmt: skip
     jobs: list[Job] = []
-    labels: dict[str, tuple[str, float]] = {}
+    labels: dict[str, list[tuple[str, float]]] = {}
     notes: list[str] = []
     for cutoff in sorted({float(c) for c in cutoffs}):
-        split = split_by_flops(table, cutoff, hides)
+        try:
+            split = split_by_flops(table, cutoff, hides)
+        except InputError as error:
+            if not cutoff > 0 or hides not in ("task", "all"):
+                raise
+            notes.append(str(error))  # below every model
+            continue
         reasons = {name: _unasked(table, name, split) for name in names}
         able = [name for name in names if not reasons[name]]
         notes += [reason for reason in reasons.values() if reason]
         if not able:
             continue
         for label, spec in specs.items():
-            content = [table.data_hash, spec.model_dump(), able, split.held_out, split.hides, options, SAMPLER_SETTINGS]
+            content = [
+                table.data_hash, spec.model_dump(), able, cutoff, split.held_out, hides, options, SAMPLER_SETTINGS,
+            ]  # fmt: skip
             job = Job(
                 content_hash(content, ()),
                 f"{label}, cutoff {cutoff:.3g}",
                 (table, able, split, spec, options, str(cache)),
             )
             jobs.append(job)
-            labels[job.key] = (label, cutoff)
+            labels.setdefault(job.key, []).append((label, cutoff))
     if not jobs:
         raise InputError(f"There is nothing to study: {notes[0]}")
     store = Store(folder)
     if executor is not None and hides == "task" and any(store.load(job.key) is None for job in jobs):
         # Workers would each sample what all share.
+        asked = [name for name in names if any(name in job.arguments[1] for job in jobs)]
         for spec in specs.values():
-            sample_capabilities(table, names, spec=spec, chains=chains, draws=draws, seed=seed, cache=cache)
+            sample_capabilities(table, asked, spec=spec, chains=chains, draws=draws, seed=seed, cache=cache)
     outcome = run_jobs(_one_cutoff, jobs, store, executor=executor, progress=progress)
     parts = []
     for key, (frame, facts) in outcome.results.items():
-        label, cutoff = labels[key]
-        parts.append(frame.assign(spec=label, cutoff=cutoff))
-        notes += [f"{label}, {problem}" for problem in facts["problems"]]
+        for label, cutoff in labels[key]:
+            parts.append(frame.assign(spec=label, cutoff=cutoff))
+            notes += [f"{label}, {problem}" for problem in facts["problems"]]
     cells = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
-    failures = {f"{labels[key][0]}, cutoff {labels[key][1]:.3g}": why for key, why in outcome.failures.items()}
+    failures = {
+        f"{label}, cutoff {cutoff:.3g}": why for key, why in outcome.failures.items() for label, cutoff in labels[key]
+    }
     return CutoffStudy(cells, failures, (*dict.fromkeys(notes), *outcome.notes), outcome.resumed)
 
 

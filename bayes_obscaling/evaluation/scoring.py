@@ -10,13 +10,13 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 import scoringrules
+from scipy.special import logsumexp
+from scipy.stats import norm
 
 LEVELS = (50, 80, 90, 95)  # per cent, equal-tailed
 QUANTILES = (2.5, 5.0, 10.0, 25.0, 75.0, 90.0, 95.0, 97.5)  # per cent, as in forecast.csv
 # Kernel width below which the log score would judge rounding of the published scores, not the forecast.
 _SMALLEST_KERNEL = 0.002
-# A density below one in a million is not told apart from none: one far-off score would make every mean infinite.
-WORST_LOG_SCORE = float(-np.log(1e-6))
 
 
 def bounds(level: int) -> tuple[str, str]:
@@ -39,7 +39,7 @@ def score_draws(draws: np.ndarray, observed: np.ndarray) -> pd.DataFrame:
     -------
     DataFrame
         ``mean, median, sd, q2.5 ... q97.5``; ``crps`` (Gneiting and Raftery 2007, eq. 21, from draws); ``log_score``
-        (negative log density of a Gaussian kernel estimate, at most `WORST_LOG_SCORE`; lower is better); ``pit``, the
+        (negative log density of a Gaussian kernel estimate; lower is better); ``pit``, the
         share of draws below the observed score, ties counted half.
     """
     draws, observed = np.asarray(draws, float), np.asarray(observed, float)
@@ -49,8 +49,9 @@ def score_draws(draws: np.ndarray, observed: np.ndarray) -> pd.DataFrame:
     frame["crps"] = scoringrules.crps_ensemble(observed, draws, estimator="pwm")
     spread = np.minimum(draws.std(1, ddof=1), np.subtract(*np.percentile(draws, (75, 25), axis=1)) / 1.34)
     kernel = np.maximum(1.06 * spread * draws.shape[1] ** -0.2, _SMALLEST_KERNEL)
-    with np.errstate(divide="ignore"):
-        frame["log_score"] = np.minimum(scoringrules.logs_ensemble(observed, draws, bw=kernel), WORST_LOG_SCORE)
+    # On the log scale, as scoringrules' own kernel estimate underflows to infinity for a forecast far off.
+    log_density = norm.logpdf(observed[:, None], draws, kernel[:, None])
+    frame["log_score"] = np.log(draws.shape[1]) - logsumexp(log_density, axis=1)
     below, same = draws < observed[:, None], draws == observed[:, None]
     frame["pit"] = below.mean(1) + same.mean(1) / 2
     return frame
@@ -127,7 +128,7 @@ def paired_differences(
         from resampling whole families: models of a family err together.
     """
     frame = cells.assign(ae=(cells["median"] - cells["observed"]).abs())
-    keys = ["setup", "task", "model", "family"]
+    keys = [name for name in ("spec", "cutoff", "setup", "task", "model", "family") if name in cells]
     mine = frame[frame["method"] == ours].set_index(keys)[metric]
     rows = []
     for method, theirs in frame[frame["method"] != ours].groupby("method", sort=False):

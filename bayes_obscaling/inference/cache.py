@@ -18,7 +18,7 @@ from typing import IO, Any
 import jax
 import numpy as np
 
-_ENTRY_FORMAT = 1
+_ENTRY_FORMAT = 2
 
 
 def default_cache_dir() -> Path:

@@ -100,10 +100,7 @@ def fit(
     """
     started = time.monotonic()
     spec = spec or CapabilitySpec()
-    if chains < 2 or draws < 100:
-        raise InputError(
-            f"{chains} chains of {draws} draws cannot be checked for convergence: take at least 2 chains and 100 draws."
-        )
+    check_length(chains, draws)
     draws = -(-draws // _CHUNK) * _CHUNK
     asked = [tasks] if isinstance(tasks, str) else list(tasks)
     if not asked:
@@ -166,6 +163,14 @@ def fit(
         provenance=provenance,
         notes=table.notes + problem.notes,
     )
+
+
+def check_length(chains: int, draws: int) -> None:
+    """Refuse chains too few or too short to be judged."""
+    if chains < 2 or draws < 100:
+        raise InputError(
+            f"{chains} chains of {draws} draws cannot be checked for convergence: take at least 2 chains and 100 draws."
+        )
 
 
 def sample_capabilities(
@@ -247,8 +252,10 @@ def _sample_measurement(
         return measurement_start(data, layout, spec, np.random.default_rng([seed, 1, chain]))
 
     sampler_key = ("measurement", layout, content_hash(believed, ()))
+    # By name, not by position: the same draws whatever else is fitted.
+    who = int(content_hash(problem.predictor_sets[index], ()), 16)
     values, record, stats = _sample(
-        sampler_key, model, data, None, start, _MEASUREMENT, chains, draws, [seed, 1, index], tell
+        sampler_key, model, data, None, start, _MEASUREMENT, chains, draws, [seed, 1, who], tell
     )
     if folder is not None:
         facts = {"convergence": record.model_dump()}

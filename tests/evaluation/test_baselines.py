@@ -28,14 +28,6 @@ PUBLISHED = [
 ]
 
 
-def agent_table() -> ScoreTable:
-    """The agent setup, which does not use the two scores of chat."""
-    table = load_instruct_llms()
-    keep = [name for name in table.benchmarks.index if name not in ("Arena-Elo", "MTBench")]
-    scores = table.scores
-    return ScoreTable(table.models, table.benchmarks.loc[keep], scores[scores["benchmark"].isin(keep)])
-
-
 def changed(table: ScoreTable, models: tuple[str, ...], benchmarks: list[str]) -> ScoreTable:
     """The table with other scores of these models on these benchmarks."""
     scores = table.scores
@@ -67,7 +59,7 @@ def test_agrees_with_the_published_code(
     task: str, limit: float, suffix: str, model: str, forecasts: tuple[float | None, ...]
 ) -> None:
     if limit < 1:
-        table = agent_table()
+        table = load_instruct_llms()
         split = split_by_score(table, limit, task)
     else:
         table = load_base_llms("paper")
