@@ -7,7 +7,9 @@ from typing import Any
 
 # Public name -> module. Imported on first use, so that a command that needs no sampler does not wait for JAX.
 _PUBLIC = {
+    "Backtest": "evaluation.backtest",
     "CapabilitySpec": "models.capability",
+    "CutoffStudy": "evaluation.cutoff_study",
     "Priors": "models.priors",
     "Fit": "results.fit",
     "Forecast": "results.forecast",
@@ -15,7 +17,9 @@ _PUBLIC = {
     "Scenario": "results.forecast",
     "ScoreTable": "data",
     "Split": "data",
+    "backtest": "evaluation.backtest",
     "check_table": "data",
+    "cutoff_study": "evaluation.cutoff_study",
     "default_cache_dir": "inference.cache",
     "fit": "inference.fitting",
     "forecast": "results.forecast",

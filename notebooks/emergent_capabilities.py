@@ -1,0 +1,109 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Emergent capabilities, forecast with intervals
+#
+# BIG-bench tasks such as three-digit subtraction stay at their floor for most models and then rise steeply. Ruan,
+# Maddison and Hashimoto (2024) showed that the rise can be forecast from weaker models, through a few capabilities
+# that standard benchmarks measure. Here the same question is asked with intervals, at the published cutoffs (8.4e22
+# FLOPs; 2.2e22 for arithmetic), and scored against the published method and against simpler ones.
+
+# %%
+import warnings
+
+warnings.filterwarnings("ignore", message="IProgress")  # no progress bars here, so ipywidgets is not needed
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from IPython.display import display
+
+import bayes_obscaling as bo
+from bayes_obscaling.evaluation.backtest import run_suite, suite
+from bayes_obscaling.plots.curves import plot_capability_curve
+from bayes_obscaling.plots.studies import plot_coverage, plot_forest, plot_pit
+
+# %config InlineBackend.figure_format = "png"
+pd.options.display.precision = 3
+pd.options.display.max_rows = 120
+
+# %% [markdown]
+# ## The curve of one task
+#
+# Each task reads a direction in capability space. Models at or below the cutoff (filled) were seen; the others were
+# not.
+
+# %%
+table = bo.load_base_llms("paper")
+fit = bo.fit(table, ["arithmetic_3ds", "arithmetic_2dm"], cutoff=2.2e22, cache=bo.default_cache_dir())
+figure, axes = plt.subplots(1, 2, figsize=(13, 4.6), layout="constrained")
+for ax, task in zip(axes, fit.tasks, strict=True):
+    plot_capability_curve(fit, task, ax=ax)
+plt.show()
+print("sampler problems:", fit.problems or "none")
+
+# %% [markdown]
+# ## Every published setup in one table
+#
+# `suite("published")` holds the emergent tasks (8), post-training (GSM8K three ways, BIG-Bench Hard two ways) and the
+# agents (AgentBench, AgentBoard; the best 10 % and 20 % of models held out). On the command line: `bayes-obscaling
+# backtest --suite published`. Baselines: regression on k principal components (`pc-1` to `pc-4`; `-parametric` with a
+# free floor), sigmoids in compute and size, a logistic in compute with family intercepts, the mean; each with
+# bootstrap intervals.
+
+# %%
+questions = [question for question in suite("published") if not question.setup.startswith("agents")]
+result = run_suite(questions, cache=bo.default_cache_dir())
+print(f"{len(result.cells)} scored forecasts; sampler problems: {result.problems or 'none'}")
+columns = ["n", "mae", "crps", "coverage_50", "coverage_80", "coverage_90", "coverage_95", "width_90"]
+shown = ["bayes", "pc-3", "pc-3-parametric", "compute", "family-logistic"]
+scores = result.scores().set_index(["setup", "task", "method"])
+display(scores.loc[[key for key in scores.index if key[2] in shown], columns])
+
+# %% [markdown]
+# The agents take several minutes more (27 models, tasks without item counts) and are left out here; the README has
+# their rows.
+#
+# ## Wins and losses at a glance
+
+# %%
+figure, ax = plt.subplots(figsize=(9, 5.5), layout="constrained")
+plot_forest(result, ax=ax)
+plt.show()
+display(result.differences())
+
+# %% [markdown]
+# A negative difference is in our favour. Standard errors come from resampling families, because models of one family
+# err together.
+#
+# ## Are the intervals right?
+
+# %%
+figure, axes = plt.subplots(1, 2, figsize=(13, 4.8), layout="constrained")
+plot_coverage(result, ax=axes[0])
+plot_pit(result, ax=axes[1])
+plt.show()
+pooled = result.scores(("method",)).set_index("method")
+display(pooled.loc[shown, columns])
+
+# %% [markdown]
+# Ours are too wide in the middle at these cutoffs: the 50 % interval holds more than half of the scores, because many
+# held-out scores lie at the ceiling, where an interval can hardly miss. Inside the training data, with cutoffs
+# further back or with whole families left out, the same intervals hold about what they promise (see
+# docs/model_notes.md), so they were not narrowed on the strength of these held-out scores.
+#
+# ## By distance beyond the cutoff
+
+# %%
+far = result.by_distance()
+display(far[far["method"].isin(["bayes", "pc-3"])].set_index(["decades", "method"])[columns])
