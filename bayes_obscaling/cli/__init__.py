@@ -25,7 +25,8 @@ for command in (
 def main() -> None:
     """Run the command line; bad input is one sentence and exit code 2."""
     try:
-        app(standalone_mode=False)
+        if code := app(standalone_mode=False):  # of typer.Exit
+            sys.exit(code)
     except InputError as error:
         _fail(str(error))
     except typer.Abort:

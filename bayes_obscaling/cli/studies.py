@@ -85,7 +85,8 @@ def backtest(
             def count(label: str, done: int, total: int) -> None:
                 tell(f"{suite}: {label}", done, total)
 
-            result = run.run_suite(questions, progress=count, **options)
+            say = partial(err.print, highlight=False, markup=False, soft_wrap=True)
+            result = run.run_suite(questions, tell=say, progress=count, **options)
     else:
         if not task:
             raise InputError("No task was named: use --task, such as --task gsm8k_cot, or --suite published.")
