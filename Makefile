@@ -18,7 +18,7 @@ lint: $(VENV)/.tested
 	$(VENV)/bin/mypy
 
 record: $(VENV)/.installed
-	$(VENV)/bin/python scripts/public_record.py
+	$(VENV)/bin/bayes-obscaling backtest --suite published --output backtests
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

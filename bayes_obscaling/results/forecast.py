@@ -496,42 +496,57 @@ def _score_draws(
 
 def _items(fit: Fit, scenario: Scenario, task: str) -> float:
     if not scenario.family:
-        return float(fit.table.item_counts([task]).loc[scenario.model, task])
+        return float(_facts(fit, task).loc[scenario.model, "n_items"])
     return float(fit.table.benchmarks.loc[task, "n_items"])
 
 
 # --- what a reader needs ------------------------------------------------------------------------------------------
 
 
+@lru_cache(maxsize=8)
+def _seen_scores(fit: Fit) -> pd.DataFrame:
+    """Which scores the fit has seen: models by benchmarks and fitted tasks."""
+    observed = fit.posterior["observed_data"].to_dataset()
+    parts = [observed[name].transpose("model", ...).to_pandas().notna() for name in ("benchmark_score", "task_score")
+             if name in observed]  # fmt: skip
+    return pd.concat(parts, axis=1)
+
+
+@lru_cache(maxsize=8)
+def _facts(fit: Fit, task: str) -> pd.DataFrame:
+    """Models with their score and item count on a task, and whether any benchmark score of theirs was seen."""
+    facts = fit.table.models
+    facts["observed"], facts["n_items"] = fit.table.matrix([task])[task], fit.table.item_counts([task])[task]
+    seen = _seen_scores(fit)
+    measured = seen[list(fit.draws["benchmark"].to_numpy())].any(axis=1)
+    facts["seen"], facts["measured"] = seen[task].reindex(facts.index), measured.reindex(facts.index)
+    return facts
+
+
 def _seen(fit: Fit, model: str, task: str) -> bool:
-    observed = fit.posterior["observed_data"]
-    name, dim = ("benchmark_score", "benchmark") if task in observed["benchmark"].to_numpy() else ("task_score", "task")
-    return bool(np.isfinite(observed[name].sel({dim: task, "model": model}).item()))
+    return bool(_seen_scores(fit).at[model, task])
 
 
 def _about(fit: Fit, scenario: Scenario, task: str) -> dict[str, Any]:
-    models = fit.table.models
-    benchmark_scores = fit.posterior["observed_data"]["benchmark_score"]
-    measured = benchmark_scores.notnull().any("benchmark").to_series()
+    models = _facts(fit, task)
     latent = [np.nan] * 3
     if scenario.family:
         family, flops, observed, basis, seen = scenario.family, scenario.flops, np.nan, "compute", False
     else:
         family, flops = models.loc[scenario.model, ["family", "flops"]]
-        observed = fit.table.matrix([task]).loc[scenario.model, task]
-        basis = "benchmarks" if measured[scenario.model] else "compute"
-        seen = _seen(fit, scenario.model, task)
+        observed, seen = models.loc[scenario.model, ["observed", "seen"]]
+        basis = "benchmarks" if models.loc[scenario.model, "measured"] else "compute"
         if not np.isfinite(flops):
             compute = fit.draws["compute"].isel(predictors=_predictors(fit, task)).sel(model=scenario.model)
             latent = list(10.0 ** (np.percentile(compute, (50, 5, 95)) + COMPUTE_CENTRE))
     # Distance is counted from the models that the forecast leans on: with benchmarks, those whose task score is seen;
     # without, the measured models of the same family, or of all families for one that is new.
-    others = models.index[measured.reindex(models.index) & (models.index != scenario.model)]
-    same = [m for m in others if models.loc[m, "family"] == family]
+    others = models[models["measured"] & (models.index != scenario.model)]
+    same = others[others["family"] == family]
     if basis == "benchmarks":
-        leaned = [m for m in models.index if m != scenario.model and _seen(fit, m, task)]
+        leaned = models[models["seen"] & (models.index != scenario.model)]
     else:
-        leaned = list(others) if family == NEW_FAMILY else same
+        leaned = others if family == NEW_FAMILY else same
     return {
         "model": scenario.name,
         "family": family,
@@ -540,7 +555,7 @@ def _about(fit: Fit, scenario: Scenario, task: str) -> dict[str, Any]:
         "basis": basis,
         "observed": observed,
         "seen": seen,
-        "distance": _decades_outside(flops, models.loc[leaned, "flops"]),
+        "distance": _decades_outside(flops, leaned["flops"]),
         "family_models": len(same),
         "latent_flops": latent[0],
         "latent_flops_q5": latent[1],
