@@ -77,7 +77,7 @@ def backtest(
     ways = {"--cutoff-flops": cutoff_flops, "--hold-out": hold_out, "--leave-family": leave_family, "--best": best}
     given = [name for name, value in ways.items() if value]
     if suite is not None:
-        if task or given or scores or methods:
+        if task or given or scores or benchmarks or methods or from_compute:
             raise InputError("--suite names tasks, splits, tables and baselines by itself: leave the others out.")
         questions = run.suite(suite)
         with sampling_progress() as tell:

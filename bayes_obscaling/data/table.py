@@ -106,6 +106,10 @@ class ScoreTable:
         wide = self._scores.pivot(index="model", columns="benchmark", values=values)
         return wide.reindex(index=self._models.index, columns=pd.Index(names, name="benchmark")).astype(float)
 
+    def resolve_all(self, names: str | Iterable[str]) -> list[str]:
+        """Canonical names of one or several benchmarks or tasks, each once; errors as in `resolve`."""
+        return list(dict.fromkeys(self.resolve(name) for name in ([names] if isinstance(names, str) else names)))
+
     def resolve(self, name: str) -> str:
         """Canonical name of a benchmark or task, from that name or an alias, in upper or lower case.
 

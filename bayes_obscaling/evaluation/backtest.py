@@ -175,7 +175,7 @@ def backtest(
     InputError
         As `bayes_obscaling.fit`, for an unknown baseline, and when no held-out model has a score to compare with.
     """
-    names = list(dict.fromkeys(table.resolve(name) for name in ([tasks] if isinstance(tasks, str) else tasks)))
+    names = table.resolve_all(tasks)
     methods = list(BASELINES) if methods is None else list(methods)
     check_methods(methods)
     judged = _judged(table, names, split, unknown_compute)

@@ -194,7 +194,7 @@ def cutoff_study(
     InputError
         For unusable arguments, or when nothing can be stored. A fit that fails is among the failures.
     """
-    names = list(dict.fromkeys(table.resolve(name) for name in ([tasks] if isinstance(tasks, str) else tasks)))
+    names = table.resolve_all(tasks)
     specs = {"default": CapabilitySpec()} if specs is None else dict(specs)
     if not len(cutoffs) or not specs or not names:
         raise InputError("A study needs at least one task, one cutoff and one spec.")

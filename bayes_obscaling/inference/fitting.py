@@ -102,13 +102,12 @@ def fit(
     spec = spec or CapabilitySpec()
     check_length(chains, draws)
     draws = -(-draws // _CHUNK) * _CHUNK
-    asked = [tasks] if isinstance(tasks, str) else list(tasks)
-    if not asked:
+    names = table.resolve_all(tasks)
+    if not names:
         raise InputError("No task was named: name one, such as word_unscrambling.")
-    names = list(dict.fromkeys(table.resolve(name) for name in asked))
     if split is None:
-        hidden = _hidden_models(table, cutoff, from_compute)
         split = Split("all seen", ()) if cutoff is None else split_by_flops(table, cutoff)
+        hidden = _hidden_models(table, split, from_compute)
     elif cutoff is None and from_compute is False:
         hidden = split.held_out if split.hides == "all" else ()
     else:
@@ -206,14 +205,14 @@ def sample_capabilities(
         )
 
 
-def _hidden_models(table: ScoreTable, cutoff: float | None, from_compute: bool | Sequence[str]) -> tuple[str, ...]:
+def _hidden_models(table: ScoreTable, split: Split, from_compute: bool | Sequence[str]) -> tuple[str, ...]:
     if from_compute is False:
         return ()
     models = table.models
     if from_compute is True:
-        if cutoff is None:
+        if split.cutoff is None:
             raise InputError("From-compute forecasts need a cutoff, or the names of the models whose scores to hide.")
-        hidden = list(models.index[models["flops"].notna() & (models["flops"] > cutoff * (1 + 1e-9))])
+        hidden = [name for name in split.held_out if np.isfinite(models.loc[name, "flops"])]
     else:
         hidden = [table.resolve_model(name) for name in from_compute]
     for name in hidden:
