@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from rich.console import Console
 from bayes_obscaling.errors import InputError
 
 if TYPE_CHECKING:
+    from bayes_obscaling.analyses.finding import Finding
     from bayes_obscaling.data import ScoreTable
 
 # A pipe or a file has no width: give tables the room they need. A terminal narrower than that gets fewer columns.
@@ -135,3 +137,48 @@ def save_plot(draw: Callable[[], Any], path: Path) -> None:
     figure.savefig(buffer, format=path.suffix.lstrip("."), dpi=150, bbox_inches="tight")
     plt.close(figure)
     write(path, buffer.getvalue())
+
+
+def check_plot(path: Path | None) -> None:
+    """Refuse a plot file of a kind that cannot be drawn."""
+    if path is not None and path.suffix not in (".png", ".pdf", ".svg"):
+        raise InputError(f"A plot cannot be written as {path.name}: use .png, .pdf or .svg.")
+
+
+def show_finding(
+    finding: Finding, title: str, *, output: Path | None, plot: Path | None, as_json: bool, rows: int = 40
+) -> None:
+    """Print an answer (at most `rows` rows of its table), write its table and plot, and say what went wrong."""
+    from rich.table import Table
+
+    say = err if as_json else out
+    if as_json:
+        print(json.dumps(finding.as_dict(), indent=2))
+    else:
+        shown = Table(title=title, title_justify="left", header_style="bold", pad_edge=False, box=None)
+        for name, column in finding.table.items():
+            shown.add_column(str(name), justify="right" if column.dtype.kind in "fi" else "left")
+        for row in finding.table.head(rows).itertuples(index=False):
+            shown.add_row(*(_cell(value) for value in row))
+        out.print(shown)
+        if (more := len(finding.table) - rows) > 0:
+            out.print(f"{more} more rows: --output writes them all.", highlight=False)
+    for sentence in finding.sentences:
+        say.print(plain(sentence), highlight=False, soft_wrap=True)
+    for problem in finding.problems:
+        say.print(f"[bold red]Sampler:[/] {plain(problem)}", highlight=False, soft_wrap=True)
+    if output is not None:
+        write(output, finding.table.to_csv(index=False).encode())
+    if plot is not None:
+        save_plot(finding.plot, plot)
+    for path in (output, plot):
+        if path is not None:
+            say.print(f"Wrote {path}", highlight=False)
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        if value != value:
+            return ""
+        return f"{value:.3g}" if value and not 1e-3 <= abs(value) < 1e5 else f"{value:.3f}"
+    return plain(str(value))

@@ -13,6 +13,7 @@ from rich.table import Table
 from bayes_obscaling.cli.common import (
     ROOM,
     check_destinations,
+    check_plot,
     err,
     named_models,
     out,
@@ -64,8 +65,7 @@ def forecast(
     """Forecast scores with 50, 80, 90 and 95 % intervals."""
     say = err if as_json else out  # JSON alone goes to standard output
     check_destinations(output, plot, save_fit)
-    if plot is not None and plot.suffix not in (".png", ".pdf", ".svg"):
-        raise InputError(f"A plot cannot be written as {plot.name}: use .png, .pdf or .svg.")
+    check_plot(plot)
     if plot is not None and len(task or ()) > 1:
         raise InputError("A plot shows one task: name one with --task.")
     scenarios = _pair_scenarios(family, flops)
