@@ -190,9 +190,26 @@ def tidy_ladder(source):
     })  # fmt: skip
 
 
+def tidy_checkpoints(source):
+    """Every checkpoint on the headline tasks, in the digits that the figures carry (7)."""
+    names = {"mmlu_avg_test": "mmlu_avg"}
+    tidy = pd.DataFrame({
+        "run": source["source_file"].str.removesuffix(".csv"),
+        "task": source["task_key"].map(lambda key: names.get(key, key.removesuffix("_val").removesuffix("_test"))),
+        "step": source["step"].map(number),
+        "tokens": source["D"].map(number),
+        **{name: source[name].map(lambda text: format(float(text), ".7g"))
+           for name in ("task_loss", "accuracy", "task_ce", "c4_loss")},
+    })  # fmt: skip
+    order = tidy.assign(at=source["ckpt_idx"].astype(int)).sort_values(["run", "task", "at"], kind="stable").index
+    return tidy.loc[order]
+
+
 def write(frame, path):
     path.parent.mkdir(parents=True, exist_ok=True)
-    frame.to_csv(path, index=False, lineterminator="\n", encoding="utf-8")
+    # a gzip header without a time: same sources, same bytes
+    compression = {"method": "gzip", "mtime": 0} if path.suffix == ".gz" else None
+    frame.to_csv(path, index=False, lineterminator="\n", encoding="utf-8", compression=compression)
 
 
 def write_table(folder, models, benchmarks, scores):
@@ -222,6 +239,8 @@ def main(source_dir, output_dir):
                 tidy_scores(models, INSTRUCT_BENCHMARKS, (instruct, agents)))  # fmt: skip
 
     write(tidy_ladder(read(source_dir / "olmo_ladder_runs.csv")), output_dir / "olmo_ladder" / "runs.csv")
+    write(tidy_checkpoints(read(source_dir / "olmo_ladder_checkpoints.csv.gz")),
+          output_dir / "olmo_ladder" / "checkpoints.csv.gz")  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import platform
 import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -18,33 +14,30 @@ from bayes_obscaling.data import ScoreTable, Split, split_by_flops
 from bayes_obscaling.errors import InputError
 from bayes_obscaling.inference.arrays import Problem, build_problem, heads_start, measurement_start
 from bayes_obscaling.inference.cache import content_hash, load_arrays, store_arrays, use_compile_cache
-from bayes_obscaling.inference.convergence import Convergence, assess
-from bayes_obscaling.inference.nuts import Arrays, Chain, Draws, Sampler, run_chains
+from bayes_obscaling.inference.convergence import Convergence
+from bayes_obscaling.inference.nuts import Arrays
+from bayes_obscaling.inference.sampling import (
+    CAREFUL,
+    CHUNK,
+    MOST_ROUNDS,
+    Values,
+    check_length,
+    describe_run,
+    sample,
+)
 from bayes_obscaling.models.capability import CapabilitySpec, TaskScores, features, heads, joint, measurement
 from bayes_obscaling.models.priors import HEAD_PRIORS
 from bayes_obscaling.results.fit import MEASUREMENT_DIMS, Fit, posterior_tree
 
 Progress = Callable[[str, int, int], None]  # (what is being sampled, draws made, draws in all)
-Values = dict[str, np.ndarray]
 
 # Sampler settings, chosen for zero divergences and R-hat < 1.01 on the bundled tables (see docs/model_notes.md).
 _MEASUREMENT = {"warmup": 800, "thin": 2, "target_accept": 0.9, "max_depth": 8}
 _HEADS = {"warmup": 500, "thin": 5, "target_accept": 0.8, "max_depth": 6}
-# After divergences: once more from the start, with smaller steps.
-_CAREFUL = {"target_accept": 0.99, "max_depth": 10}
-_CHUNK = 50
-# A measurement fit that has not converged goes on, up to this many times the draws asked for (thinned back to them).
-_MOST_ROUNDS = 4
-# Fewer kept draws than this cannot reach the limits on effective sample sizes, however long the chains run.
-_FEWEST_TO_EXTEND = 1000
-# Sites that only say how another one is parameterised.
-_SCAFFOLD = ("_raw", "_free", "_signed", "_capped")
 
 # What stored results depend on beside their content: who drew them, and how.
 VERSIONS = [version(name) for name in ("jax", "numpyro", "bayes_obscaling")]
-SAMPLER_SETTINGS = [_MEASUREMENT, _HEADS, _CAREFUL, _MOST_ROUNDS, VERSIONS]
-
-_samplers: dict[Any, Sampler] = {}
+SAMPLER_SETTINGS = [_MEASUREMENT, _HEADS, CAREFUL, MOST_ROUNDS, VERSIONS]
 
 
 def fit(
@@ -101,7 +94,7 @@ def fit(
     started = time.monotonic()
     spec = spec or CapabilitySpec()
     check_length(chains, draws)
-    draws = -(-draws // _CHUNK) * _CHUNK
+    draws = -(-draws // CHUNK) * CHUNK
     names = table.resolve_all(tasks)
     if not names:
         raise InputError("No task was named: name one, such as word_unscrambling.")
@@ -139,17 +132,7 @@ def fit(
             )
             values |= head_values
             stats |= head_stats
-    provenance = {
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "seconds": round(time.monotonic() - started, 1),
-        "versions": {name: version(name) for name in ("bayes_obscaling", "jax", "numpyro", "arviz-stats", "numpy")},
-        "python": platform.python_version(),
-        "machine": f"{platform.system()} {platform.machine()}",
-        "device": jax.devices()[0].platform,
-        "chain_method": "threads",
-        "data_hash": table.data_hash,
-        "seed": seed,
-    }
+    provenance = describe_run(started, table.data_hash, seed)
     return Fit(
         table=table,
         spec=spec,
@@ -162,14 +145,6 @@ def fit(
         provenance=provenance,
         notes=table.notes + problem.notes,
     )
-
-
-def check_length(chains: int, draws: int) -> None:
-    """Refuse chains too few or too short to be judged."""
-    if chains < 2 or draws < 100:
-        raise InputError(
-            f"{chains} chains of {draws} draws cannot be checked for convergence: take at least 2 chains and 100 draws."
-        )
 
 
 def sample_capabilities(
@@ -198,7 +173,7 @@ def sample_capabilities(
             index,
             spec,
             chains,
-            -(-draws // _CHUNK) * _CHUNK,
+            -(-draws // CHUNK) * CHUNK,
             seed,
             Path(cache),
             lambda *a: tell("capabilities", *a),
@@ -253,7 +228,7 @@ def _sample_measurement(
     sampler_key = ("measurement", layout, content_hash(believed, ()))
     # By name, not by position: the same draws whatever else is fitted.
     who = int(content_hash(problem.predictor_sets[index], ()), 16)
-    values, record, stats = _sample(
+    values, record, stats = sample(
         sampler_key, model, data, None, start, _MEASUREMENT, chains, draws, [seed, 1, who], tell
     )
     if folder is not None:
@@ -292,7 +267,7 @@ def _sample_heads(
 
     believed = spec.model_dump(include={"fit_sd", "priors"})
     sampler_key = ("heads", z.shape[2:], n_tasks, n_families, content_hash(believed, ()))
-    return _sample(sampler_key, model, scores, z, start, _HEADS, chains, draws, [seed, 2], tell)
+    return sample(sampler_key, model, scores, z, start, _HEADS, chains, draws, [seed, 2], tell)
 
 
 def _rows_to_fit(reference: np.ndarray) -> np.ndarray:
@@ -328,72 +303,8 @@ def _sample_joint(
         both = measurement_start(data, layout, spec, rng)
         return both | heads_start(n_tasks, layout.n_factors, layout.n_families, rng)
 
-    values, record, stats = _sample(
+    values, record, stats = sample(
         ("joint", layout, n_tasks, content_hash(spec.model_dump(), ())), model, fixed, None, start, _HEADS,
         chains, draws, [seed, 3], lambda *a: tell("capabilities and task heads", *a),
     )  # fmt: skip
     return {n: v[:, :, None] if n in MEASUREMENT_DIMS else v for n, v in values.items()}, record, stats
-
-
-def _sample(
-    sampler_key: Any,
-    model: Callable[[Arrays, Arrays], None],
-    fixed: Arrays,
-    moving: np.ndarray | None,
-    start: Callable[[int], Values],
-    settings: dict[str, Any],
-    chains: int,
-    draws: int,
-    seed: list[int],
-    tell: Callable[[int, int], None],
-) -> tuple[Values, Convergence, Values]:
-    """Run chains until they have converged or `_MOST_ROUNDS` is reached; keep `draws` evenly spaced draws of each.
-
-    Along something that moves, a further round walks the same way again and replaces the last one. After divergences
-    all is done again with smaller steps, once.
-    """
-    here = None if moving is None else moving[0, 0]
-    if sampler_key not in _samplers:
-        _samplers[sampler_key] = Sampler(model, fixed, here, start(0), chunk=_CHUNK, **settings)
-    sampler = _samplers[sampler_key]
-    keys = jax.random.split(jax.random.key(np.random.default_rng(seed).integers(2**31)), chains)
-    running = [Chain(sampler, keys[c], start(c), fixed) for c in range(chains)]
-    movings = [None if moving is None else moving[c] for c in range(chains)]
-    done, total = 0, chains * (draws + -(-settings["warmup"] // (_CHUNK * settings["thin"])) * _CHUNK)
-
-    def made(count: int) -> None:
-        nonlocal done
-        done += count
-        tell(min(done, total), total)
-
-    is_careful = settings.items() >= _CAREFUL.items()
-    rounds: list[Draws] = []
-    for attempt in range(1, _MOST_ROUNDS + 1):
-        made_now = run_chains(running, movings, draws, made)
-        rounds = [made_now] if moving is not None else [*rounds, made_now]
-        together = jax.tree.map(lambda *parts: np.concatenate(parts, axis=1)[:, len(parts) - 1 :: len(parts)], *rounds)
-        constrained = [sampler.constrain(jnp.asarray(together.position[c]), fixed, movings[c]) for c in range(chains)]
-        values = {
-            name: np.stack([np.asarray(chain[name]) for chain in constrained])
-            for name in constrained[0]
-            if not name.endswith(_SCAFFOLD)
-        }
-        divergences = int(sum(np.sum(part.diverging) for part in rounds))
-        record = assess(values, divergences)
-        if (
-            (record.divergences and not is_careful)
-            or record.sampled_enough
-            or chains * draws < _FEWEST_TO_EXTEND
-            or attempt == _MOST_ROUNDS
-        ):
-            break
-        total += chains * draws
-    if record.divergences and not is_careful:
-        careful = ((sampler_key, "careful"), model, fixed, moving, start, settings | _CAREFUL)
-        return _sample(*careful, chains, draws, seed, tell)
-    stats = {
-        "diverging": together.diverging > 0,
-        "energy": together.energy,
-        "tree_steps": together.steps,
-    }
-    return values, record, stats

@@ -12,7 +12,7 @@ import pytest
 from scipy.special import logit
 
 from bayes_obscaling.data import ScoreTable
-from bayes_obscaling.inference import fitting
+from bayes_obscaling.inference import fitting, sampling
 from bayes_obscaling.inference.convergence import assess
 from bayes_obscaling.inference.fitting import fit
 from bayes_obscaling.models.capability import CapabilitySpec
@@ -99,7 +99,7 @@ def test_the_walk_has_enough_transitions(simulate: Callable[..., Any], monkeypat
         with monkeypatch.context() as patched:
             if thin is not None:
                 patched.setattr(fitting, "_HEADS", {**fitting._HEADS, "thin": thin, "warmup": 1600})
-                patched.setattr(fitting, "_samplers", {})
+                patched.setattr(sampling, "_samplers", {})
             made = fit(table, table.task_names, cutoff=CUTOFF, spec=SPEC, chains=4, draws=1000, cache=tmp_path)
         answers.append(forecast(made, kind="mean"))
     dims = ("chain", "draw")
