@@ -38,12 +38,6 @@ def load_instruct_llms() -> ScoreTable:
     return _load("instruct_llms")
 
 
-def load_olmo_ladder() -> pd.DataFrame:
-    """Return the final values of the OLMo 2 model ladder, one row per run and task."""
-    runs = _read("olmo_ladder", "runs")
-    return runs.astype({"params": float, "tokens": float})  # as integers, 6 N D would overflow
-
-
 @lru_cache
 def _base_llms(cohort: str) -> ScoreTable:
     table = _load("base_llms")

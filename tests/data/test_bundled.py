@@ -81,10 +81,14 @@ def test_instruct_models():
 
 
 def test_olmo_ladder():
-    runs = load_olmo_ladder()
-    ladder = runs[(runs["role"] == "ladder") & runs["headline"]]
-    assert ladder["run"].nunique() == 16
-    assert len(ladder) == 16 * 8
-    assert (runs["flops"] > 6 * runs["params"] * runs["tokens"]).all()
-    runs["accuracy"] = 0.0
-    assert load_olmo_ladder()["accuracy"].min() > 0
+    ladder, everything = load_olmo_ladder(), load_olmo_ladder("all")
+    assert (len(ladder.runs), len(ladder.sizes), len(everything.runs), len(everything.sizes)) == (16, 4, 30, 5)
+    assert len(ladder.values) == 16 * 8 and np.isfinite(ladder.matrix("accuracy")).all()
+    assert (everything.runs["flops"] > 6 * everything.runs["params"] * everything.runs["tokens"]).all()
+    # a final value is the mean of the last five checkpoints
+    measured = ["task_loss", "accuracy"]
+    along = everything.checkpoints.set_index(["run", "task"]).sort_index()
+    final = everything.values.set_index(["run", "task"])
+    for key in (("1B-10xC", "mmlu"), ("190M-1xC", "piqa")):
+        last = along.loc[key].sort_values("step").tail(5)
+        assert np.allclose(last[measured].mean(), final.loc[key, measured].astype(float))
