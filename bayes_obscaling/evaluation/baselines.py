@@ -218,16 +218,36 @@ def _regress_on_components(
     return _regress(components, scores.to_numpy(), question.chance, free, draws, rng)
 
 
-def _components(train: np.ndarray, new: np.ndarray, count: int) -> np.ndarray:
-    """Principal component scores (train rows, then new rows; count), NaN for a new row without any score."""
-    scaler = StandardScaler().fit(train)
-    scaled, scaled_new = scaler.transform(train), scaler.transform(new)
+def fill_scores(scores: np.ndarray) -> tuple[np.ndarray, StandardScaler, PCA]:
+    """Impute missing scores by one principal component, as Ruan et al. (2024) do.
+
+    Parameters
+    ----------
+    scores : array (models, benchmarks)
+        NaN where missing.
+
+    Returns
+    -------
+    filled : array (models, benchmarks)
+        Scaled to mean 0 and sd 1 over the observed scores, missing ones at their one-component reconstruction.
+    scaler, axis
+        How they were scaled, and the component; ``scaler.inverse_transform(filled)`` are scores again.
+    """
+    scaler = StandardScaler().fit(scores)
+    scaled = scaler.transform(scores)
     axis, filled = PCA(1), np.nan_to_num(scaled)
     for _ in range(IMPUTATION_ROUNDS):
         before = filled
         filled = np.where(np.isnan(scaled), axis.inverse_transform(axis.fit_transform(before)), scaled)
         if np.abs(filled - before).max() < 1e-10:
             break
+    return filled, scaler, axis
+
+
+def _components(train: np.ndarray, new: np.ndarray, count: int) -> np.ndarray:
+    """Principal component scores (train rows, then new rows; count), NaN for a new row without any score."""
+    filled, scaler, axis = fill_scores(train)
+    scaled_new = scaler.transform(new)
     filled_new = np.where(np.isnan(scaled_new), _rank_one(axis, scaled_new), scaled_new)
     pca = PCA(count).fit(scaler.inverse_transform(filled))
     rows = scaler.inverse_transform(np.vstack([filled, filled_new]))

@@ -277,6 +277,26 @@ def compute_to_reach(fit: Fit, task: str, level: float, family: str) -> np.ndarr
     curves = np.stack(
         [_mean_score(fit, name, _theta_at(fit, population, x - COMPUTE_CENTRE), population) for x in grid]
     ).reshape(len(grid), -1)
+    return np.asarray(10.0 ** first_crossing(grid, curves, level))
+
+
+def first_crossing(grid: np.ndarray, curves: np.ndarray, level: np.ndarray | float) -> np.ndarray:
+    """Where curves first reach a level, by linear interpolation on a grid.
+
+    Parameters
+    ----------
+    grid : array (points,)
+        Rising, evenly spaced.
+    curves : array (points, draws)
+        Values on the grid.
+    level : array (draws,) or float
+        What is to be reached.
+
+    Returns
+    -------
+    array (draws,)
+        The first point of the grid for curves that are above the level there, infinity for those that do not reach it.
+    """
     reached = curves >= level
     first = reached.argmax(axis=0)
     column = np.arange(curves.shape[1])
@@ -284,7 +304,7 @@ def compute_to_reach(fit: Fit, task: str, level: float, family: str) -> np.ndarr
     low, high = curves[before, column], curves[first, column]
     share = np.where(high > low, (level - low) / np.where(high > low, high - low, 1.0), 1.0)
     crossing = np.where(first == 0, grid[0], grid[before] + share * (grid[1] - grid[0]))
-    return np.where(reached.any(axis=0), 10.0**crossing, np.inf)
+    return np.where(reached.any(axis=0), crossing, np.inf)
 
 
 def capability_grid(fit: Fit, task: str, points: int = 60) -> tuple[np.ndarray, np.ndarray]:
