@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from bayes_obscaling.analyses.efficiency import equivalent_compute
 from bayes_obscaling.errors import InputError
-from bayes_obscaling.models.capability import COMPUTE_CENTRE, capability_curve, feature_scale
 from bayes_obscaling.plots import style
 from bayes_obscaling.results.fit import Fit
 from bayes_obscaling.results.forecast import NEW_FAMILY, Scenario, capability_grid, forecast, task_capability
@@ -78,7 +77,7 @@ def plot_compute_curve(fit: Fit, task: str, family: str, ax: Axes | None = None,
         Where to draw; default a new figure.
     others : bool
         Draw the models of other families too, pale, at their equivalent compute: that at which this family's typical
-        model has the same capability for the task (at posterior means). A benchmark and a new family have none.
+        model has the same capability for the task (posterior median). A benchmark and a new family have none.
 
     Returns
     -------
@@ -161,21 +160,8 @@ def _equivalent_compute(fit: Fit, task: str, family: str) -> pd.Series:
     """Compute (log10 FLOPs) at which the family's typical model is as capable for the task as each model."""
     if "task" not in fit.draws.coords or task not in fit.draws["task"].to_numpy() or family == NEW_FAMILY:
         return pd.Series(dtype=float)
-    observed = fit.posterior["observed_data"].to_dataset()
-    draws = fit.draws.sel(predictors=str(observed["task_predictors"].sel(task=task).item()))
-    theta, reference = jnp.asarray(draws["theta"].to_numpy()), jnp.asarray(observed["reference"].to_numpy())
-    centre, spread = feature_scale(theta, reference)  # (chain, draw, 1, factor)
-    intercept, slope = (jnp.asarray(draws[site].sel(family=family).to_numpy()) for site in ("intercept", "slope"))
-    curvature = jnp.asarray(draws["curvature"].to_numpy()) if "curvature" in draws else jnp.zeros((1, 1, 1))
-    direction = draws["weight"].sel(task=task).mean(("chain", "draw")).to_numpy()
-    grid = np.linspace(18.0, 28.0, 101)
-    compute = jnp.asarray(grid - COMPUTE_CENTRE)[:, None]
-    curve = capability_curve(intercept[:, :, None], slope[:, :, None], curvature[:, :, None], compute)
-    typical = np.asarray(((curve - centre) / spread).mean(axis=(0, 1))) @ direction / np.linalg.norm(direction)
-    places = task_capability(fit, task)
-    if not np.all(np.diff(typical) > 0):  # a family that does not grow with compute has no equivalent
-        return pd.Series(dtype=float)
-    return pd.Series(np.interp(places, typical, grid, left=np.nan, right=np.nan), index=places.index).dropna()
+    found = equivalent_compute(fit, family=family, capability=task).median(("chain", "draw")).to_series()
+    return np.log10(found[np.isfinite(found)])
 
 
 def _bands(ax: Axes, grid: np.ndarray, curves: np.ndarray) -> None:

@@ -243,23 +243,25 @@ def test_the_family_stands_at_its_own_compute(made_fit):
 def test_other_families_stand_where_this_family_is_as_capable(made_fit):
     ax = plot_compute_curve(made_fit, "task-0", "family-0")
     drawn = points(ax, "_other families")
-    # By hand: the compute at which a + b x, standardised and projected like the models, meets a model's place.
+    # By hand: the median over draws of the compute at which a + b x, standardised and projected like the models, meets
+    # a model's place; a line that does not rise is above it everywhere or nowhere.
     draws = made_fit.draws.isel(predictors=0)
     theta = draws["theta"].to_numpy()
     seen = made_fit.posterior["observed_data"]["reference"].to_numpy() == 1
-    centre, sd = theta[:, :, seen].mean(axis=2), np.sqrt(theta[:, :, seen].var(axis=2) + 0.1**2)
-    weight = draws["weight"].sel(task="task-0").to_numpy().mean(axis=(0, 1))
-    a, b = (draws[site].sel(family="family-0").to_numpy() for site in ("intercept", "slope"))
-    level, slope = ((a - centre) / sd).mean(axis=(0, 1)) @ weight, (b / sd).mean(axis=(0, 1)) @ weight
-    places = ((theta - centre[:, :, None]) / sd[:, :, None]).mean(axis=(0, 1)) @ weight
-    equivalent = pd.Series(22.5 + (places - level) / slope, index=draws["model"].to_numpy())
+    sd = np.sqrt(theta[:, :, seen].var(axis=2) + 0.1**2)
+    weight = draws["weight"].sel(task="task-0").to_numpy() / sd
+    a, b = ((draws[site].sel(family="family-0").to_numpy() * weight).sum(axis=-1) for site in ("intercept", "slope"))
+    places = (theta * weight[:, :, None]).sum(axis=-1)
+    lowest = np.where(a[..., None] - 4.5 * b[..., None] >= places, 18.0, np.inf)
+    x = np.where(b[..., None] > 0, 22.5 + (places - a[..., None]) / b[..., None], lowest)
+    equivalent = pd.Series(np.median(x, axis=(0, 1)), index=draws["model"].to_numpy())
     models, score = made_fit.table.models, made_fit.table.matrix(["task-0"])["task-0"]
     left, right = ax.get_xlim()
     expected = [m for m in models.index if models.loc[m, "family"] != "family-0" and left <= equivalent[m] <= right]
     assert len(expected) > 5
     found = np.array(sorted(drawn))
     wanted = np.array(sorted(zip(equivalent[expected], score[expected], strict=True)))
-    np.testing.assert_allclose(found, wanted, atol=1e-6)
+    np.testing.assert_allclose(found, wanted, atol=1e-4)  # a median of FLOPs, between two draws
     assert not points(plot_compute_curve(made_fit, "task-0", "family-0", others=False), "_other families")
 
 
