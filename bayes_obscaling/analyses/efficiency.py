@@ -189,6 +189,32 @@ def equivalent_compute(
     )  # fmt: skip
 
 
+def worth(
+    fit: Fit, models: str | Sequence[str] | None = None, family: str = "Llama-2", capability: str = OVERALL
+) -> Finding:
+    """Summarise `equivalent_compute`, with the same parameters and errors.
+
+    Returns
+    -------
+    Finding
+        A row a model: ``model, family, flops`` (its own), and ``median, q5, q25, q75, q95`` of its equivalent FLOPs.
+    """
+    draws = equivalent_compute(fit, models, family, capability)
+    table = interval_columns(draws.stack(sample=("chain", "draw")).transpose("sample", "model").to_numpy())
+    facts = fit.table.models.loc[draws["model"].to_numpy()]
+    table.insert(0, "flops", facts["flops"].to_numpy())
+    table.insert(0, "family", facts["family"].to_numpy())
+    table.insert(0, "model", facts.index)
+    said = []
+    for row in table.head(5).itertuples():
+        own = f"its own are {row.flops:.2g}" if np.isfinite(row.flops) else "its own are unknown"
+        said.append(
+            f"{row.model} is worth {row.median:.2g} FLOPs of {family} by {capability} capability (90 % interval "
+            f"{row.q5:.2g} to {row.q95:.2g}); {own}."
+        )
+    return Finding(table, tuple(said), fit.problems)
+
+
 def _family_of(fit: Fit, name: str) -> str:
     families = {str(f).casefold(): str(f) for f in fit.draws["family"].to_numpy()}
     if name.casefold() not in families:

@@ -28,7 +28,8 @@ class LatentCompute(Finding):
     ``table`` has a row a model: ``family``, ``siblings`` (models of its family with known FLOPs), ``scores`` (seen
     benchmark scores), ``median, q5, q25, q75, q95`` in FLOPs, ``sd_decades`` of the posterior and ``learned``, the
     share of the prior's variance that the scores took away. In a check there are also ``flops`` (the hidden truth),
-    ``error`` (log10 of median over truth) and ``pit``; ``parts["coverage"]`` says how often the intervals held it.
+    ``error`` (log10 of median over truth) and ``pit``; ``parts["coverage"]`` says how often the intervals held it, and
+    ``spread`` (root mean square of error over posterior sd) by how much to widen them.
     """
 
     def plot(self, ax: Axes | None = None) -> Axes:
@@ -38,13 +39,16 @@ class LatentCompute(Finding):
         return plot_latent_compute(self, ax=ax)
 
 
-def latent_compute(fit: Fit) -> LatentCompute:
+def latent_compute(fit: Fit, *, widen: float = 1.0) -> LatentCompute:
     """Posterior of the compute of the models of unknown FLOPs.
 
     Parameters
     ----------
     fit : Fit
         From `bayes_obscaling.fit` or `load_fit`.
+    widen : float
+        Stretch the draws about their median, in log10 FLOPs, by this factor: the ``spread`` that
+        `check_latent_compute` found.
 
     Returns
     -------
@@ -53,7 +57,7 @@ def latent_compute(fit: Fit) -> LatentCompute:
     Raises
     ------
     InputError
-        When every model's FLOPs are known.
+        When every model's FLOPs are known, or for a factor that is not positive.
 
     Notes
     -----
@@ -67,13 +71,16 @@ def latent_compute(fit: Fit) -> LatentCompute:
         raise InputError(
             "The FLOPs of every model are known: there is nothing to infer (check the method by hiding some)."
         )
-    table, _ = _posterior(fit, unknown)
+    table, _ = _posterior(fit, unknown, widen)
     prior = fit.spec.priors.unknown_compute
     alone = table[table["siblings"] == 0]
     sentences = [
         f"{len(table)} models of unknown FLOPs, {len(alone)} of them in families of which no FLOPs are known.",
         f"The prior of log10 FLOPs is N({prior.loc + COMPUTE_CENTRE:g}, {prior.scale:g}); the scores took away "
         f"{table['learned'].min():.0%} to {table['learned'].max():.0%} of its variance.",
+        f"Intervals are widened by a factor of {widen:g}."
+        if widen != 1
+        else "Intervals are not widened: in a check they have been too narrow (check_latent_compute, or --check).",
     ]
     for row in table.sort_values("median", ascending=False).head(3).itertuples():
         sentences.append(f"{row.model}: {row.median:.2g} FLOPs (90 % interval {row.q5:.2g} to {row.q95:.2g}).")
@@ -154,6 +161,7 @@ def check_latent_compute(
         f"({'whole families' if whole_families else 'models at random'}): the 50 % interval held "
         f"{every['coverage_50']:.0%}, the 90 % interval {every['coverage_90']:.0%}; mean absolute error "
         f"{every['mean_abs_error']:.2f} decades, with {every['prior_abs_error']:.2f} for the prior's median.",
+        f"Errors are {every['spread']:.2f} times as large as the posterior sd says: widen intervals by that factor.",
     ]
     worst = result.loc[result["error"].abs().idxmax()]
     sentences.append(
@@ -172,12 +180,14 @@ def _without_flops(table: ScoreTable, hidden: pd.Index) -> ScoreTable:
     return ScoreTable(models, table.benchmarks, table.scores, table.notes)
 
 
-def _posterior(fit: Fit, models: pd.Index) -> tuple[pd.DataFrame, np.ndarray]:
+def _posterior(fit: Fit, models: pd.Index, widen: float = 1.0) -> tuple[pd.DataFrame, np.ndarray]:
     """Rows of the table, and draws of log10 FLOPs (S, models)."""
     labels = [str(p) for p in fit.draws["predictors"].to_numpy()]
     index = labels.index("all") if "all" in labels else 0
     compute = fit.draws["compute"].isel(predictors=index).sel(model=list(models))
     values = compute.stack(sample=("chain", "draw")).transpose("sample", "model").to_numpy() + COMPUTE_CENTRE
+    middle = np.median(values, axis=0)
+    values = middle + widen * (values - middle)
     facts = fit.table.models
     siblings = facts.groupby("family")["flops"].count()
     frame = 10.0 ** interval_columns(values)
@@ -186,7 +196,7 @@ def _posterior(fit: Fit, models: pd.Index) -> tuple[pd.DataFrame, np.ndarray]:
     frame.insert(0, "family", facts.loc[models, "family"].to_numpy())
     frame.insert(0, "model", list(models))
     frame["sd_decades"] = values.std(axis=0)
-    frame["learned"] = 1 - values.var(axis=0) / fit.spec.priors.unknown_compute.scale ** 2
+    frame["learned"] = 1 - values.var(axis=0) / fit.spec.priors.unknown_compute.scale**2
     frame["prior_median"] = 10.0 ** (fit.spec.priors.unknown_compute.loc + COMPUTE_CENTRE)
     return frame, values
 
@@ -213,6 +223,7 @@ def _coverage(result: pd.DataFrame) -> pd.DataFrame:
                 "bias": mine["error"].mean(),
                 "prior_abs_error": np.log10(mine["prior_median"] / mine["flops"]).abs().mean(),
                 "sd_decades": mine["sd_decades"].mean(),
+                "spread": np.sqrt(((mine["error"] / mine["sd_decades"]) ** 2).mean()),
             }
         )
     return pd.DataFrame(rows)
