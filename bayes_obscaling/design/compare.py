@@ -1,0 +1,227 @@
+"""Designs compared by the error of forecasts from the models that they choose."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from bayes_obscaling.analyses.finding import Finding
+from bayes_obscaling.data import ScoreTable
+from bayes_obscaling.design.subset import (
+    COMPONENTS,
+    as_new,
+    bayesian_design,
+    candidates,
+    family_sets,
+    teachers,
+    v_optimal,
+)
+from bayes_obscaling.errors import InputError
+from bayes_obscaling.evaluation.baselines import _components, _Curve, _fit, _starts
+from bayes_obscaling.inference.fitting import Progress, fit
+from bayes_obscaling.models.capability import CapabilitySpec
+from bayes_obscaling.results.forecast import forecast
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# What forecasts the targets from the chosen models.
+FORECASTERS = ("pc-3", "bayes")
+BAYESIAN, PUBLISHED, FAMILIES, MODELS, ALL = (
+    "Bayesian design", "V-optimal families", "random families", "random models", "all"
+)  # fmt: skip
+# How far below the budget a random set of families may stay, as published.
+_SLACK = 2
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison(Finding):
+    """Errors of designs: ``table`` has design, forecaster, models, sets, median, q5, q25, q75, q95."""
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw errors against the number of models; see `bayes_obscaling.plots.subset.plot_comparison`."""
+        from bayes_obscaling.plots.subset import plot_comparison
+
+        return plot_comparison(self, ax=ax)
+
+
+def compare_designs(
+    table: ScoreTable,
+    tasks: str | Iterable[str],
+    cutoff: float,
+    sizes: Sequence[int],
+    *,
+    forecaster: str = "pc-3",
+    random_sets: int = 20,
+    seed: int = 0,
+    spec: CapabilitySpec | None = None,
+    chains: int = 4,
+    draws: int = 1000,
+    cache: Path | str | None = None,
+    progress: Progress | None = None,
+) -> Comparison:
+    """Choose models below a cutoff by several designs, and score the forecasts for the models above it.
+
+    Parameters
+    ----------
+    table : ScoreTable
+        The scores.
+    tasks : str or iterable of str
+        Tasks that are taken to be new: no design reads their scores.
+    cutoff : float
+        FLOPs. Models at or below it with a score on a task may be chosen; the others are forecast.
+    sizes : sequence of int
+        Numbers of models to choose, at least 4.
+    forecaster : {"pc-3", "bayes"}
+        "pc-3": sigmoid with a free floor in three principal components of the chosen models, as published. "bayes":
+        our fit, with the task scores of the chosen models alone, and all else that is below the cutoff.
+    random_sets : int
+        Number of random sets of models, and of families, for each size.
+    seed : int
+        Of random sets and of fits.
+    spec, chains, draws, cache, progress
+        As in `bayes_obscaling.fit`.
+
+    Returns
+    -------
+    Comparison
+        ``table``: for each design and number of models, the quantiles over its sets of the geometric mean over tasks
+        of the mean squared error over models above the cutoff; the number of models of a set of families may stay
+        below the size (``models_least``). ``parts["tasks"]``: each set, task by task. ``parts["sets"]``: who was
+        chosen.
+
+    Raises
+    ------
+    InputError
+        For an unknown task or forecaster, a cutoff that leaves fewer models than a size asks for, and as
+        `bayes_obscaling.fit`.
+
+    Notes
+    -----
+    The comparison of Ruan et al. (2024, section 5). As there, V-optimal and random families are drawn from the models
+    without a missing benchmark score, and random sets of families hold up to two models less than the size. Four
+    scores do not determine the five parameters of their regression; there the errors are those of the optimum that
+    the optimiser meets first.
+    """
+    names = table.resolve_all(tasks)
+    if forecaster not in FORECASTERS:
+        raise InputError(f"There is no forecaster '{forecaster}': choose one of {', '.join(FORECASTERS)}.")
+    observed = table.matrix(names)
+    scored = observed.index[observed.notna().any(axis=1)]
+    below = candidates(table, max_flops=cutoff).intersection(scored, sort=False)
+    above = scored.difference(below, sort=False)
+    measured = table.matrix(table.benchmark_names)
+    complete = below[measured.loc[below].notna().all(axis=1)]
+    if min(sizes) < 4 or max(sizes) > len(below):
+        raise InputError(f"Sizes run from {min(sizes)} to {max(sizes)}: choose between 4 and {len(below)} models.")
+    if above.empty:
+        raise InputError(f"No model above {cutoff:.3g} FLOPs has a score to compare with: lower the cutoff.")
+
+    options: dict[str, Any] = {
+        "cutoff": cutoff, "spec": spec, "chains": chains, "draws": draws, "seed": seed, "cache": cache,
+        "progress": progress,
+    }  # fmt: skip
+    forgotten, new = as_new(table, names)
+    prior = fit(forgotten, teachers(forgotten), **options)
+    problems = list(prior.problems)
+    rng = np.random.default_rng(seed)
+    designs: list[tuple[str, int, list[str]]] = []
+    for size in sizes:
+        designs.append((BAYESIAN, size, list(bayesian_design(prior, new[0], size, among=below, targets=above).models)))
+        designs.append((PUBLISHED, size, list(v_optimal(table, size, among=complete).models)))
+        designs += [(FAMILIES, size, chosen) for chosen in _random_families(table, complete, size, random_sets, rng)]
+        designs += [(MODELS, size, list(rng.choice(below, size, replace=False))) for _ in range(random_sets)]
+    designs.append((ALL, len(below), list(below)))
+
+    rows = []
+    for number, (design, size, chosen) in enumerate(designs):
+        if forecaster == "pc-3":
+            columns = {name: _published_forecast(table, measured, observed[name], chosen, above) for name in names}
+            point = pd.DataFrame(columns, above)
+        else:
+            point, wrong = _our_forecast(table, names, below.difference(chosen), above, options)
+            problems += wrong
+        error = ((point - observed.loc[above]) ** 2).mean()
+        rows += [(design, size, number, len(chosen), name, error[name]) for name in names]
+    by_task = pd.DataFrame(rows, columns=["design", "models", "set", "chosen", "task", "mse"])
+    return _comparison(by_task, designs, forecaster, tuple(dict.fromkeys(problems)))
+
+
+def _random_families(
+    table: ScoreTable, among: pd.Index, size: int, count: int, rng: np.random.Generator
+) -> list[list[str]]:
+    """Sets of whole families with `size` models or up to two fewer."""
+    family = pd.Categorical(table.models.loc[among, "family"])
+    counts = np.bincount(family.codes)
+    sets = family_sets(counts, size, most=len(counts), fixed=[])
+    sets = sets[sets @ counts >= max(size - _SLACK, 4)]
+    picked = rng.choice(len(sets), min(count, len(sets)), replace=False)
+    return [list(among[sets[i][family.codes]]) for i in picked]
+
+
+def _published_forecast(
+    table: ScoreTable, benchmarks: pd.DataFrame, scores: pd.Series, chosen: Sequence[str], targets: pd.Index
+) -> np.ndarray:
+    """Point forecasts (target,) of the published regression from few models.
+
+    `bayes_obscaling.evaluation.baseline` refuses as many parameters as scores; the published comparison does not.
+    """
+    facts = table.benchmarks.loc[scores.name]
+    train = scores[list(chosen)].dropna()
+    measured = benchmarks.drop(columns=list(facts["excludes"])).loc[train.index].dropna(axis="columns", how="all")
+    new = benchmarks.loc[targets, measured.columns]
+    components = _components(measured.to_numpy(), new.to_numpy(), COMPONENTS)
+    design = np.column_stack([np.ones(len(components)), components])
+    seen, y = design[: len(train)], train.to_numpy()
+    curve = _Curve(base=1.0, span=float(facts["chance"]) - 1, free=True)
+    return curve.at(_fit(curve, seen, y, _starts(curve, seen, y)), design[len(train) :])[0]
+
+
+def _our_forecast(
+    table: ScoreTable, tasks: list[str], hidden: pd.Index, targets: pd.Index, options: dict[str, Any]
+) -> tuple[pd.DataFrame, list[str]]:
+    """Predictive medians (target, task) when some models below the cutoff were not evaluated on the tasks."""
+    scores = table.scores
+    unknown = scores["benchmark"].isin(tasks) & scores["model"].isin(hidden)
+    visible = ScoreTable(table.models, table.benchmarks, scores[~unknown], table.notes)
+    answer = forecast(fit(visible, tasks, **options), list(targets), tasks=tasks)
+    median = answer.draws.median(("chain", "draw")).transpose("scenario", "task").to_numpy()
+    return pd.DataFrame(median, index=targets, columns=tasks), list(answer.problems)
+
+
+def _comparison(
+    by_task: pd.DataFrame, designs: list[tuple[str, int, list[str]]], forecaster: str, problems: tuple[str, ...]
+) -> Comparison:
+    """Put errors of sets together: geometric means over tasks, quantiles over sets."""
+    geometric = by_task.groupby(["design", "models", "set", "chosen"], sort=False)["mse"].agg(
+        lambda errors: np.exp(np.log(errors).mean())
+    )
+    groups = geometric.reset_index().groupby(["design", "models"], sort=False)
+    summary = groups["mse"].quantile([0.5, 0.05, 0.25, 0.75, 0.95]).unstack()
+    summary.columns = pd.Index(["median", "q5", "q25", "q75", "q95"])
+    summary.insert(0, "sets", groups.size())
+    summary.insert(1, "models_least", groups["chosen"].min())
+    summary = summary.reset_index()
+    summary.insert(1, "forecaster", forecaster)
+    wide = summary.pivot(index="models", columns="design", values="median")
+    sentences = tuple(
+        f"{size} models: "
+        + ", ".join(f"{design} {value:.4f}" for design, value in row.dropna().sort_values().items())
+        + "."
+        for size, row in wide.iterrows()
+    )
+    chosen = pd.DataFrame(
+        [(design, size, number, ", ".join(models)) for number, (design, size, models) in enumerate(designs)],
+        columns=["design", "models", "set", "chosen"],
+    )
+    return Comparison(
+        table=summary,
+        sentences=("Mean squared error, geometric mean over tasks, median over sets:", *sentences),
+        problems=problems,
+        parts={"tasks": by_task, "sets": chosen},
+    )
