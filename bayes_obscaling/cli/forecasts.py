@@ -157,6 +157,7 @@ def _as_json(result: Forecast) -> dict[str, Any]:
         "forecast": rows,
         "verdict": {
             "ok": not result.problems,
+            "level": result.verdict,
             "problems": list(result.problems),
             **result.convergence.model_dump(exclude={"worst"}),
         },
@@ -225,4 +226,5 @@ def _print_verdict(result: Forecast, console: Console) -> None:
             console.print(f"  - {plain(problem)}", highlight=False, soft_wrap=True)
         console.print("  Do not rely on these intervals: take more --draws, or fewer --factors.", highlight=False)
     else:
-        console.print(f"[bold green]Sampler: converged[/] ({numbers})", highlight=False)
+        level = "[bold green]Sampler: converged[/]" if result.verdict == "PASS" else "[bold yellow]Sampler: REVIEW[/]"
+        console.print(f"{level} ({numbers})", highlight=False)

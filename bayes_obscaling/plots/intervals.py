@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 
 from bayes_obscaling.errors import InputError
 from bayes_obscaling.plots import style
+from bayes_obscaling.results.diagnostics.sampler import energy_warning
 from bayes_obscaling.results.forecast import Forecast
 
 LEVELS = (0.95, 0.9, 0.8, 0.5)
@@ -101,6 +102,8 @@ def plot_forecast(
         ["median", style.HELD_OUT["label"], style.SEEN["label"], "chance"],
     )
     text = [_basis_text(bases), style.verdict(forecast.convergence, forecast.problems)]
+    if forecast.verdict == "REVIEW":
+        text.append(f"Sampler to be reviewed: {'; '.join(energy_warning(forecast.fit))}.")
     if len(rows) < total:
         text.append(f"{len(rows)} of {total} models shown, by {sort}.")
     if about_these := [w for w in forecast.warnings if any(w.startswith(model) for model in rows["model"])]:

@@ -11,6 +11,7 @@ import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 
 from bayes_obscaling.inference.convergence import Convergence
+from bayes_obscaling.results.diagnostics.sampler import energy_level, energy_warning
 from bayes_obscaling.results.fit import Fit
 
 # Okabe and Ito (2008): told apart by colour-blind readers; markers also differ in shape and filling.
@@ -82,7 +83,7 @@ def fit_verdict(fit: Fit) -> str:
     first, *rest = fit.convergence.values()
     for record in rest:
         first = first.merge(record)
-    return verdict(first, fit.problems)
+    return verdict(first, fit.problems + (energy_warning(fit) if energy_level(fit) == "FAIL" else ()))
 
 
 def caption(ax: Axes, text: str, problems: Sequence[str]) -> None:

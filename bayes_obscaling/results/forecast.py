@@ -22,6 +22,8 @@ from bayes_obscaling.models.capability import (
     feature_scale,
 )
 from bayes_obscaling.models.links import response, score_variance
+from bayes_obscaling.results.diagnostics.check import Level
+from bayes_obscaling.results.diagnostics.sampler import energy_level, energy_warning, sampler_level
 from bayes_obscaling.results.fit import Fit
 
 Kind = Literal["response", "mean"]
@@ -71,7 +73,7 @@ class Forecast:
     problems : tuple of str
         What went wrong in sampling; empty when nothing did.
     warnings : tuple of str
-        Forecasts far from the data.
+        Energies that mix slowly, forecasts far from the data.
     kind : {"response", "mean"}
         A new evaluation of the model, or the curve alone.
     fit : Fit
@@ -95,7 +97,7 @@ class Forecast:
             Columns ``model, family, flops, task, basis, observed, mean, median, sd, q2.5 ... q97.5``, where the
             forecast stands (``distance`` in decades of compute outside the range of the seen models it leans on,
             ``family_models`` measured, ``latent_flops`` with a 90 % interval where compute is unknown), and
-            ``converged, rhat, ess_bulk, ess_tail, divergences``.
+            ``converged, rhat, ess_bulk, ess_tail, divergences``, and ``verdict``: the sampler's (see `verdict`).
         """
         flat = self._flat()
         frame = self.about[["model", "family", "flops", "task", "basis", "observed"]].copy()
@@ -107,7 +109,16 @@ class Forecast:
         frame["converged"] = not self.problems
         for name in ("rhat", "ess_bulk", "ess_tail", "divergences"):
             frame[name] = getattr(self.convergence, name)
+        frame["verdict"] = self.verdict
         return frame
+
+    @property
+    def verdict(self) -> Level:
+        """PASS, REVIEW or FAIL: R-hat, effective sample sizes, divergences and E-BFMI of the fit and of the forecast.
+
+        `bayes_obscaling.diagnose` checks the fit further.
+        """
+        return sampler_level(self.fit, self.problems)
 
     def quantiles(
         self, levels: Sequence[float] = (0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.975)
@@ -236,8 +247,11 @@ def forecast(
     for record in fit.convergence.values():
         worst = worst.merge(record)
     problems = fit.problems + tuple(f"forecast: {problem}" for problem in own.problems)
+    if energy_level(fit) == "FAIL":
+        problems += energy_warning(fit)
     about = pd.DataFrame(rows)
-    return Forecast(array, about, worst, problems, _warnings(about), kind, fit)
+    warnings = energy_warning(fit) if energy_level(fit) == "REVIEW" else ()
+    return Forecast(array, about, worst, problems, warnings + _warnings(about), kind, fit)
 
 
 def compute_to_reach(fit: Fit, task: str, level: float, family: str) -> np.ndarray:

@@ -1,0 +1,124 @@
+"""diagnose(): can this fit be relied on, and if not, why not and what to do."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from bayes_obscaling.analyses.finding import Finding
+from bayes_obscaling.results.diagnostics.check import Check, Level, worst
+from bayes_obscaling.results.diagnostics.influence import asked_forecasts, check_influence, influence_table
+from bayes_obscaling.results.diagnostics.priors import check_priors, prior_table, sensitivity_table
+from bayes_obscaling.results.diagnostics.sampler import check_sampler, energy_fractions, parameter_table
+from bayes_obscaling.results.diagnostics.scores import calibration_table, check_scores
+from bayes_obscaling.results.leave_one_out import leave_one_out
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from bayes_obscaling.results.fit import Fit
+
+__all__ = ["Check", "Diagnosis", "diagnose"]
+
+
+@dataclass(frozen=True, eq=False)
+class Diagnosis(Finding):
+    """What the checks of a fit have found.
+
+    Attributes
+    ----------
+    table : DataFrame
+        One row a check: ``check, level`` (PASS, REVIEW or FAIL), ``what`` (the number, and where), ``reason`` (the
+        limit and its source), ``remedy``.
+    parts : mapping of str to DataFrame
+        ``parameters`` (R-hat and effective sample sizes), ``energy``, ``scores`` (leave-one-out of every score),
+        ``calibration`` (by benchmark and task), ``priors``, ``sensitivity``, ``influence``.
+    fit : Fit
+        The fit.
+    """
+
+    fit: Fit = field(kw_only=True, repr=False)
+
+    @property
+    def verdict(self) -> Level:
+        """The worst level of all checks."""
+        return worst(self.table["level"])
+
+    def level(self, check: str) -> Level:
+        """Level of the check of that name, or the worst of those whose name starts with it."""
+        return worst(self.table.loc[self.table["check"].str.startswith(check), "level"])
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw all checks, one row each; see `bayes_obscaling.plots.diagnostics` for a plot of each."""
+        from bayes_obscaling.plots.diagnostics import plot_checks
+
+        return plot_checks(self, ax=ax)
+
+    def plots(self) -> np.ndarray:
+        """Draw every plot of the checks in one figure, and return its axes."""
+        from bayes_obscaling.plots.diagnostics import plot_diagnosis
+
+        return plot_diagnosis(self)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything as JSON-able values; see `Finding.as_dict`."""
+        return {"verdict": self.verdict, **super().as_dict()}
+
+
+def diagnose(fit: Fit) -> Diagnosis:
+    """Check a fit: the sampler, the scores, the priors, and how much hangs on single models. Nothing is refitted.
+
+    Parameters
+    ----------
+    fit : Fit
+        From `bayes_obscaling.fit` or `load_fit`.
+
+    Returns
+    -------
+    Diagnosis
+
+    Notes
+    -----
+    Only the sampler can FAIL a fit: then its draws do not represent the posterior and nothing else can be trusted.
+    What the other checks find asks for a look (REVIEW). Each stage of a cut posterior is judged by its own likelihood.
+    """
+    left_out = leave_one_out(fit)
+    forecasts = asked_forecasts(fit)
+    priors, sensitivity = prior_table(fit), sensitivity_table(fit, forecasts)
+    influence = influence_table(fit, left_out, forecasts)
+    checks = [
+        *check_sampler(fit),
+        *check_scores(left_out),
+        *check_priors(priors, sensitivity),
+        check_influence(influence, len(left_out[0].kept)),
+    ]
+    return Diagnosis(
+        table=pd.DataFrame([asdict(check) for check in checks]),
+        sentences=_sentences(checks),
+        problems=fit.problems,
+        parts={
+            "parameters": parameter_table(fit),
+            "energy": energy_fractions(fit),
+            "scores": pd.concat([stage.scores.assign(stage=stage.stage) for stage in left_out], ignore_index=True),
+            "calibration": pd.concat([calibration_table(stage) for stage in left_out], ignore_index=True),
+            "priors": priors,
+            "sensitivity": sensitivity,
+            "influence": influence,
+        },
+        fit=fit,
+    )
+
+
+def _sentences(checks: list[Check]) -> tuple[str, ...]:
+    counts = {level: [c for c in checks if c.level == level] for level in ("PASS", "REVIEW", "FAIL")}
+    said = f"{worst(c.level for c in checks)}: {len(counts['PASS'])} checks pass"
+    for level, words in (("REVIEW", "to review"), ("FAIL", "failed")):
+        if counts[level]:
+            said += f", {len(counts[level])} {words} ({', '.join(c.check for c in counts[level])})"
+    return (
+        f"{said}.",
+        *(f"{c.level} {c.check}: {c.what}. {c.remedy}" for c in counts["FAIL"] + counts["REVIEW"]),
+    )

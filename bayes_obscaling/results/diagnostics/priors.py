@@ -1,0 +1,212 @@
+"""What did the priors do? Conflict between prior and posterior, and sensitivity by power-scaling, without refitting."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import arviz_stats as azs
+import numpy as np
+import pandas as pd
+import xarray as xr
+from scipy import stats
+
+from bayes_obscaling.models.capability import MeasurementLayout
+from bayes_obscaling.models.priors import Beta, HalfNormal, LogNormal, Normal, Priors
+from bayes_obscaling.results.diagnostics.check import Check, listed
+from bayes_obscaling.results.diagnostics.sampler import columns_of, stages_of
+from bayes_obscaling.results.likelihood import log_likelihood, log_prior, problem_of
+
+if TYPE_CHECKING:
+    from bayes_obscaling.results.fit import Fit
+
+# Kallioinen et al. (2024, section 3): sensitivity from which a quantity changes noticeably.
+SENSITIVITY_LIMIT = 0.05
+# Share of the prior beyond the posterior median, both tails, below which they are in conflict.
+CONFLICT_LIMIT = 0.002
+# Forecasts whose sensitivity is computed: the widest, where a prior has most room.
+_MOST_FORECASTS = 40
+# Posterior variable -> name of its prior, where they differ.
+_NAMES = {"compute": "unknown_compute", "log_steepness_mean": "steepness"}
+
+
+def prior_of(priors: Priors, name: str) -> Any:
+    """Prior of a posterior variable, as a frozen SciPy distribution."""
+    prior: Normal | LogNormal | HalfNormal | Beta = getattr(priors, _NAMES.get(name, name))
+    if name == "log_steepness_mean":  # sampled as a logarithm
+        return stats.norm(np.log(priors.steepness.median), priors.steepness.log_sd)
+    if isinstance(prior, Normal):
+        return stats.norm(prior.loc, prior.scale)
+    if isinstance(prior, LogNormal):
+        return stats.lognorm(prior.log_sd, scale=prior.median)
+    if isinstance(prior, HalfNormal):
+        return stats.halfnorm(scale=prior.scale)
+    return stats.beta(prior.a, prior.b)
+
+
+def prior_table(fit: Fit) -> pd.DataFrame:
+    """Where the posterior of every top-level parameter lies in its prior.
+
+    Parameters
+    ----------
+    fit : Fit
+        The fit.
+
+    Returns
+    -------
+    DataFrame
+        ``stage, parameter, prior`` (name of its field in `Priors`), ``median, q5, q95`` of the posterior,
+        ``prior_median, prior_q5, prior_q95``, ``tail`` (share of the prior, both tails, beyond the posterior median)
+        and ``shrinkage`` (1 - posterior variance / prior variance; Betancourt 2018: near 0 the data say nothing).
+    """
+    layout, names, rows = problem_of(fit).layout, [str(name) for name in log_prior(fit)], []
+    for stage in stages_of(fit):
+        for draws, field in (
+            part for name in names if name in stage.draws for part in _parts(stage.draws, name, layout)
+        ):
+            columns = columns_of(draws)
+            values = columns.to_numpy().reshape(-1, columns.sizes["entry"])
+            prior = prior_of(fit.spec.priors, field)
+            q5, median, q95 = np.percentile(values, (5, 50, 95), axis=0)
+            facts = {
+                "stage": stage.label, "parameter": columns["entry"].to_numpy(), "prior": _NAMES.get(field, field),
+                "median": median, "q5": q5, "q95": q95,
+                "prior_median": prior.median(), "prior_q5": prior.ppf(0.05), "prior_q95": prior.ppf(0.95),
+                "tail": 2.0 * np.minimum(prior.cdf(median), prior.sf(median)),
+                "shrinkage": 1.0 - values.var(axis=0) / prior.var(),
+            }  # fmt: skip
+            rows.append(pd.DataFrame(facts))
+    return pd.concat(rows, ignore_index=True)
+
+
+def _parts(everything: xr.Dataset, name: str, layout: MeasurementLayout) -> list[tuple[xr.Dataset, str]]:
+    """Entries of a variable that have a prior of their own, by the name of the prior."""
+    draws = everything[[name]]
+    if name == "compute":
+        return [(draws.isel(model=list(layout.unknown_compute)), name)]
+    if name == "loading" and layout.signed:
+        free = [i for i in range(layout.n_benchmarks) if i not in layout.signed]
+        return [
+            (draws.isel(benchmark=free), name),
+            (draws.isel(benchmark=list(layout.signed)), "signed_loading"),
+        ]
+    return [(draws, name)]
+
+
+def sensitivity_table(fit: Fit, forecasts: xr.DataArray) -> pd.DataFrame:
+    """Power-scaling sensitivity of forecasts to each top-level prior, to all of a stage, and to the likelihoods.
+
+    Parameters
+    ----------
+    fit : Fit
+        The fit.
+    forecasts : DataArray (chain, draw, quantity)
+        Expected scores, with coordinate ``task`` along ``quantity``.
+
+    Returns
+    -------
+    DataFrame
+        ``component`` ("prior" or "likelihood"), ``name``, ``sensitivity`` (cumulative Jensen-Shannon distance a unit
+        of log2 power) of the forecast that is moved most, and which one that is (``forecast``).
+
+    Notes
+    -----
+    Kallioinen et al. (2024): a prior or likelihood is raised to the powers 0.99 and 1.01 by Pareto-smoothed importance
+    weights, computed by ArviZ. In a cut posterior the priors and likelihood of the task heads are scaled as if the
+    normalising constant of the heads did not depend on the capabilities.
+    """
+    widest = forecasts.std(("chain", "draw")).to_numpy().argsort()[::-1][:_MOST_FORECASTS]
+    forecasts = forecasts.isel(quantity=np.sort(widest))
+    observed, priors = fit.posterior["observed_data"], log_prior(fit)
+    labels = list(fit.draws["predictors"].to_numpy())
+    likelihoods = log_likelihood(fit)
+    summed = xr.Dataset(
+        {str(name): value.sum([d for d in value.dims if d not in ("chain", "draw", "predictors")])
+         for name, value in likelihoods.items()}
+    )  # fmt: skip
+    read = []  # the predictor set that each forecast reads
+    for task in forecasts["task"].to_numpy():
+        has_head = "task" in fit.draws.coords and task in fit.draws["task"].to_numpy()
+        read.append(str(observed["task_predictors"].sel(task=task).item()) if has_head else labels[0])
+    rows = []
+    for label in dict.fromkeys(read):
+        mine = forecasts.isel(quantity=[i for i, r in enumerate(read) if r == label])
+        names = mine["quantity"].to_numpy()
+        tree = xr.DataTree.from_dict(
+            {
+                "posterior": xr.Dataset({"forecast": mine.drop_vars(["quantity", "task"])}),
+                "log_prior": _reads(priors, label),
+                "log_likelihood": _reads(summed, label),
+            }
+        )
+        for component, group in (("prior", "log_prior"), ("likelihood", "log_likelihood")):
+            variables = [str(name) for name in tree[group].data_vars]
+            blocks = {_NAMES.get(name, name): [name] for name in variables}
+            if component == "prior":
+                blocks = {"all priors": variables, **blocks}
+            for name, block in blocks.items():
+                found = azs.psense(tree, group=component, group_var_names=block, sample_dims=["chain", "draw"])
+                values = np.atleast_1d(found["forecast"].to_numpy())
+                rows.append(
+                    {
+                        "component": component,
+                        "name": name,
+                        "sensitivity": float(values.max()),
+                        "forecast": str(names[values.argmax()]),
+                    }
+                )
+    table = pd.DataFrame(rows).sort_values("sensitivity", ascending=False)
+    return table.drop_duplicates(["component", "name"]).reset_index(drop=True)
+
+
+def _reads(values: xr.Dataset, label: str) -> xr.Dataset:
+    return values.sel(predictors=label).drop_vars("predictors", errors="ignore")
+
+
+def check_priors(priors: pd.DataFrame, sensitivity: pd.DataFrame) -> list[Check]:
+    """Check the tables of `prior_table` and `sensitivity_table`."""
+    return [_check_conflict(priors), _check_sensitivity(sensitivity)]
+
+
+def _check_conflict(table: pd.DataFrame) -> Check:
+    far = table[table["tail"] < CONFLICT_LIMIT].sort_values("tail")
+    closest = table.loc[table["tail"].idxmin()]
+    named = [f"{row.parameter} ({row.stage}; {_position(row)})" for row in far.itertuples()]
+    return Check(
+        "prior conflict",
+        "REVIEW" if named else "PASS",
+        listed(named, 3)
+        if named
+        else f"smallest prior tail beyond a posterior median {closest['tail']:.3f}: {closest['parameter']}",
+        f"Less than {CONFLICT_LIMIT:.1%} of the prior lies as far out as the posterior median (Evans and Moshonov "
+        "2006): the data contradict what was believed.",
+        f"Widen or move {listed(sorted(set(far['prior'])))} in Priors, or find out what the data are telling."
+        if named
+        else "",
+    )
+
+
+def _position(row: Any) -> str:
+    return f"posterior {row.median:.3g}, prior {row.prior_q5:.3g} to {row.prior_q95:.3g}"
+
+
+def _check_sensitivity(table: pd.DataFrame) -> Check:
+    priors = table[(table["component"] == "prior") & (table["name"] != "all priors")]
+    everything = table[table["name"] == "all priors"]["sensitivity"].iloc[0]
+    data = table[table["component"] == "likelihood"]["sensitivity"].max()
+    moving = priors[priors["sensitivity"] >= SENSITIVITY_LIMIT]
+    most = priors.iloc[0]
+    named = [f"{row.name} {row.sensitivity:.2f} ({row.forecast})" for row in moving.itertuples(index=False)]
+    what = (
+        f"forecasts lean on {listed(named, 3)}"
+        if named
+        else f"no forecast above {SENSITIVITY_LIMIT} for any single prior (most: {most['name']} "
+        f"{most['sensitivity']:.3f}, {most['forecast']})"
+    )
+    return Check(
+        "prior sensitivity",
+        "REVIEW" if named else "PASS",
+        f"{what}; all priors together {everything:.2f}, likelihood {data:.2f}",
+        f"Power-scaling, limit {SENSITIVITY_LIMIT} (Kallioinen et al. 2024). Both prior and likelihood above it: they "
+        "pull apart. Prior alone: the data say little.",
+        f"Say why {listed(list(moving['name']))} is what it is, or fit with a wider one and compare." if named else "",
+    )
