@@ -64,11 +64,14 @@ def select(
         "method": method, "max_size": max_size, "max_flops": max_flops, "families": _list(families),
         "targets": named_models(table, targets) or None, "include": _list(include) or (),
     }  # fmt: skip
-    with sampling_progress() as tell:
-        chosen = select_models(
-            table, asked, budget, **wanted, spec=spec_of(factors, False, False), chains=chains, draws=draws, seed=seed,
-            cache=default_cache_dir(), progress=tell,
-        )  # fmt: skip
+    if method == "v-optimal":
+        chosen = select_models(table, asked, budget, **wanted)
+    else:
+        with sampling_progress() as tell:
+            chosen = select_models(
+                table, asked, budget, **wanted, spec=spec_of(factors, False, False), chains=chains, draws=draws,
+                seed=seed, cache=default_cache_dir(), progress=tell,
+            )  # fmt: skip
     title = f"Models to evaluate on {task} ({method}, {len(chosen.models)} of at most {budget})"
     show_finding(chosen, title, output=output, plot=plot, as_json=as_json, rows=200)
 

@@ -25,6 +25,7 @@ from bayes_obscaling.errors import InputError
 from bayes_obscaling.evaluation.baselines import _components, _Curve, _fit, _starts
 from bayes_obscaling.inference.fitting import Progress, fit
 from bayes_obscaling.models.capability import CapabilitySpec
+from bayes_obscaling.results.fit import Fit
 from bayes_obscaling.results.forecast import forecast
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ def compare_designs(
     *,
     forecaster: str = "pc-3",
     random_sets: int = 20,
+    prior: Fit | None = None,
     seed: int = 0,
     spec: CapabilitySpec | None = None,
     chains: int = 4,
@@ -82,6 +84,9 @@ def compare_designs(
         our fit, with the task scores of the chosen models alone, and all else that is below the cutoff.
     random_sets : int
         Number of random sets of models, and of families, for each size.
+    prior : Fit, optional
+        What the Bayesian design knows, if it was fitted before: a fit of the table without the tasks' scores (see
+        `bayes_obscaling.design.subset.as_new`) below the cutoff.
     seed : int
         Of random sets and of fits.
     spec, chains, draws, cache, progress
@@ -127,7 +132,10 @@ def compare_designs(
         "progress": progress,
     }  # fmt: skip
     forgotten, new = as_new(table, names)
-    prior = fit(forgotten, teachers(forgotten), **options)
+    if prior is None:
+        prior = fit(forgotten, teachers(forgotten), **options)
+    elif set(names) & {str(name) for name in prior.draws["task"].to_numpy()}:
+        raise InputError("The prior fit has seen scores of these tasks: fit a table without them, see as_new.")
     problems = list(prior.problems)
     rng = np.random.default_rng(seed)
     designs: list[tuple[str, int, list[str]]] = []

@@ -54,7 +54,7 @@ def plot_selection(selection: Selection, ax: Axes | None = None) -> Axes:
     ax.set_xlabel("models evaluated")
     ax.set_ylabel(selection.criterion)
     style.tidy(ax, "y")
-    ax.set_title("What each model evaluated is to bring", loc="left", fontsize=11)
+    ax.set_title("What evaluating more models is to bring", loc="left", fontsize=11)
     style.caption(ax, "\n".join([*selection.sentences, *selection.problems]), selection.problems)
     return ax
 

@@ -231,7 +231,8 @@ def test_design_respects_budget_limits_and_what_was_seen(tiny_fit: Fit) -> None:
     assert len(found.models) == 3 and set(found.models) <= set(among)
     assert (found.table["flops"] <= 1e23).all() and set(found.table["family"]) <= {"family-1", "family-4"}
     assert set(found.parts["targets"]["model"]) == set(table.models.index) - set(among)
-    assert np.all(np.diff(found.parts["path"]["criterion"].iloc[1:]) < 0)
+    assert np.all(np.diff(found.parts["path"]["criterion"]) < 0)
+    assert (found.parts["targets"]["sd_after"] <= found.parts["targets"]["sd_before"]).all()
     assert len(bayesian_design(tiny_fit, task, 99, among=among).models) == len(among)
     known = bayesian_design(tiny_fit, "task-0", 99)
     assert set(known.models) == set(tiny_fit.held_out) | set(tiny_fit.from_compute)
@@ -321,6 +322,7 @@ def test_comparison_scores_every_design(simulation: Any, no_sampling: list[tuple
         (lambda t, _: select_models(t, "task-0", 3, include=["family-0"]), ["v-optimal"]),
         (lambda t, _: select_models(t, "task-0", 4, method="v-optimal", targets=["family-0-0"]), ["no targets"]),
         (lambda t, _: compare_designs(t, "task-0", CUTOFF, [3]), ["between 4 and"]),
+        (lambda t, f: compare_designs(t, "task-0", CUTOFF, [4], prior=f), ["has seen scores"]),
         (lambda t, _: compare_designs(t, "task-0", CUTOFF, [4], forecaster="pc-7"), ["pc-7", "pc-3"]),
     ],
 )
