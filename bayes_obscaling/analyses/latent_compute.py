@@ -64,7 +64,13 @@ def latent_compute(fit: Fit, *, widen: float = 1.0) -> LatentCompute:
     The prior of log10 FLOPs is normal (``Priors.unknown_compute``; by default mean 23, sd 1: 90 % between 2.2e21 and
     4.4e24 FLOPs), the same for every model. A model's scores say what it can do; its family's line, or for a family
     without known FLOPs the population of families, says what compute that takes.
+
+    The model takes the residuals of a model, and the intercepts of a family, to be independent across capabilities.
+    An efficient model or family tends to be so in all of them, so that several capabilities say less about compute than
+    the posterior believes: unwidened intervals are too narrow, and `check_latent_compute` says by how much.
     """
+    if not widen > 0:
+        raise InputError(f"Intervals cannot be widened by a factor of {widen}: give a positive number, such as 2.")
     models = fit.table.models
     unknown = models.index[models["flops"].isna()]
     if not len(unknown):

@@ -100,9 +100,9 @@ def plot_efficiency(found: Efficiency, ax: Axes | None = None, *, quantity: str 
     """
     units = "sd of the models" if found.capability == OVERALL else "logits"
     labels = {
-        "capability": f"{found.capability} capability at {style.flops_text(found.flops)} FLOPs ({units})",
+        "capability": f"{found.capability} capability at {found.flops:.3g} FLOPs ({units})",
         "slope": f"{found.capability} capability a decade of compute ({units})",
-        "multiplier": f"FLOPs of {found.family} worth one FLOP (at {style.flops_text(found.flops)})",
+        "multiplier": f"FLOPs of {found.family} worth one FLOP at {found.flops:.3g} FLOPs",
     }
     if quantity not in labels:
         raise InputError(f"There is no quantity '{quantity}': take {', '.join(labels)}.")
@@ -215,8 +215,9 @@ def plot_anomalies(found: Anomalies, ax: Axes | None = None, *, rows: int = 20) 
             label=f"flagged, {flag}" if flag else "not flagged",
         )  # fmt: skip
     ax.axvline(0, color=style.GREY, linewidth=0.8, zorder=1)
-    models = iter(style.short_names([m for m in shown["model"] if m]))
-    who = [next(models) if m else f"{f} (family)" for m, f in zip(shown["model"], shown["family"], strict=True)]
+    full = list(dict.fromkeys(m for m in shown["model"] if m))
+    short = dict(zip(full, style.short_names(full), strict=True))
+    who = [short[m] if m else f"{f} (family)" for m, f in zip(shown["model"], shown["family"], strict=True)]
     _name_rows(ax, [f"{name}, {b}" for name, b in zip(who, shown["benchmark"], strict=True)])
     ax.set_xlabel("excess over the score expected from the other scores")
     style.legend_above(

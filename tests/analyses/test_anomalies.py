@@ -1,0 +1,83 @@
+"""Anomalies: what is planted is found, what is clean is left alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from bayes_obscaling.analyses.anomalies import anomalies
+from bayes_obscaling.data import ScoreTable
+from bayes_obscaling.errors import InputError
+from bayes_obscaling.inference.fitting import fit
+
+
+def shifted(table: ScoreTable, models: list[str], benchmark: str, by: float) -> ScoreTable:
+    scores = table.scores
+    mine = scores["model"].isin(models) & (scores["benchmark"] == benchmark)
+    scores.loc[mine, "score"] = np.clip(scores.loc[mine, "score"] + by, 0, 1)
+    return ScoreTable(table.models, table.benchmarks, scores)
+
+
+@pytest.fixture(scope="module")
+def planted(simulation, tiny_spec, cache_folder):
+    """One family's scores on a benchmark raised by .2, and one model's score on another lowered by .3."""
+    family = [f"family-1-{j}" for j in range(4)]
+    table = shifted(shifted(simulation.table, family, "bench-2", 0.2), ["family-4-0"], "bench-4", -0.3)
+    sampled = fit(
+        table, table.benchmark_names, spec=tiny_spec, chains=2, draws=400, seed=2, cache=cache_folder,
+    )  # fmt: skip
+    return anomalies(sampled)
+
+
+def test_a_contaminated_family_is_found(planted):
+    rows = planted.table[planted.table["kind"] == "family"]
+    row = rows[(rows["family"] == "family-1") & (rows["benchmark"] == "bench-2")].iloc[0]
+    assert row["flag"] == "too good" and row["tail"] < 0.05
+    assert 0.08 < row["median"] < 0.25 and row["q5"] > 0
+    assert rows["median"].abs().idxmax() == row.name
+    assert any("family-1 on bench-2" in sentence for sentence in planted.sentences)
+
+
+def test_a_single_contaminated_score_is_found(planted):
+    rows = planted.table[planted.table["kind"] == "score"]
+    assert rows.iloc[0][["model", "benchmark", "flag"]].tolist() == ["family-4-0", "bench-4", "too bad"]
+    assert rows.iloc[0]["median"] == pytest.approx(-0.3, abs=0.15)
+    assert (rows["flag"] != "").sum() <= 4
+
+
+def test_clean_scores_are_left_alone(tiny_fit, simulation):
+    found = anomalies(tiny_fit).table
+    single = found[found["kind"] == "score"]
+    assert (single["flag"] != "").sum() <= 1
+    assert single["tail"].between(0, 1).all() and (single["q_value"] >= single["tail"] - 1e-12).all()
+    # Benchmarks are left out in turn; task scores are held out above the cutoff, and seen below it.
+    by = single.groupby("basis").size()
+    flops = simulation.table.models["flops"]
+    held_out = (flops > 10**22.6) | (flops.index == "family-2-3")
+    assert by["held out"] == 2 * held_out.sum() and by["in-sample"] == 2 * (~held_out).sum()
+    leaves = [count for basis, count in by.items() if str(basis).startswith("leave-one-out")]
+    assert sum(leaves) == 5 * 23
+    excess = single[single["basis"] == "held out"].iloc[0]
+    assert excess["q5"] <= excess["median"] <= excess["q95"]
+
+
+def test_a_row_is_what_the_score_exceeds_its_forecast_by(tiny_fit):
+    from bayes_obscaling.results.forecast import forecast
+
+    row = anomalies(tiny_fit).table.query("model == 'family-2-3' and benchmark == 'task-1'").iloc[0]
+    summary = forecast(tiny_fit, "family-2-3", tasks="task-1").summary().iloc[0]
+    assert row["median"] == pytest.approx(summary["observed"] - summary["median"], abs=0.002)
+    assert row["q5"] == pytest.approx(summary["observed"] - summary["q95"], abs=0.01)
+
+
+def test_the_plot_shows_the_oddest_in_order(planted):
+    ax = planted.plot()
+    labels = [label.get_text() for label in ax.get_yticklabels()]
+    assert len(labels) == 20
+    assert "family-4-0, bench-4" in labels[:5] and "family-1 (family), bench-2" in labels[:8]
+
+
+@pytest.mark.parametrize("share", [0, 1, -0.1])
+def test_impossible_shares_are_refused(tiny_fit, share):
+    with pytest.raises(InputError, match="share of false flags"):
+        anomalies(tiny_fit, false_flags=share)
