@@ -34,7 +34,7 @@ _MOST_SUBSETS = 2_000_000
 # As for limits on compute elsewhere: 7e9 must keep a model of exactly 7e9 parameters.
 _ROUNDING = 1 + 1e-9
 # Draws at which the Bayesian criterion is averaged.
-_WORLDS = 200
+_WORLDS = 400
 _HEAD = ("weight", "task_difficulty", "task_family_offset", "task_ceiling_gap", "task_overdispersion")
 # An exchange that gains less than this share of the criterion is rounding.
 _SMALLEST_GAIN = 1e-9
@@ -458,7 +458,7 @@ def bayesian_design(
     Notes
     -----
     The linear predictors ``eta`` of all models (logits) have the covariance K of their joint posterior draws. At each
-    of 200 of these draws the score curve is linear in eta with slope g, and an evaluation has noise of variance N, that
+    of 400 of these draws the score curve is linear in eta with slope g, and an evaluation has noise of variance N, that
     of the fit's likelihood; there, observing the set S leaves the targets T the variance
 
     ``B_TT - B_TS (B_SS + N_S)^-1 B_ST``, ``B = g K g'``,

@@ -59,7 +59,7 @@ def plot_selection(selection: Selection, ax: Axes | None = None) -> Axes:
     return ax
 
 
-def plot_comparison(comparison: Comparison, ax: Axes | None = None, forecaster: str | None = None) -> Axes:
+def plot_comparison(comparison: Comparison, ax: Axes | None = None) -> Axes:
     """Draw the error of designs against the number of models, on log axes, with the middle half of random ones.
 
     Parameters
@@ -68,8 +68,6 @@ def plot_comparison(comparison: Comparison, ax: Axes | None = None, forecaster: 
         From `bayes_obscaling.design.compare.compare_designs`.
     ax : Axes, optional
         Where to draw; default a new figure.
-    forecaster : str, optional
-        Whose errors; default the first of the table.
 
     Returns
     -------
@@ -77,7 +75,6 @@ def plot_comparison(comparison: Comparison, ax: Axes | None = None, forecaster: 
     """
     ax = style.new_axes(ax, 8.0, 5.0)
     table = comparison.table
-    table = table[table["forecaster"] == (forecaster or table["forecaster"].iloc[0])]
     for (design, rows), (colour, marker, line) in zip(table.groupby("design", sort=False), _LOOKS, strict=False):
         ax.plot(
             rows["models"], rows["median"], linestyle=line or "none", marker=marker, color=colour, markersize=6,
