@@ -76,7 +76,9 @@ def anomalies(fit: Fit, *, false_flags: float = 0.1) -> Anomalies:
     seen scores, on average. ``tail`` is twice the posterior probability that the offset has the other sign, and is
     flagged where it is at most `false_flags`; ``q_value`` is the running mean of that probability, the share of wrong
     signs to expect among this row and all surer ones (the s-value of Stephens 2017). Offsets shrink to their
-    population: a benchmark on which families differ much anyway needs a larger one.
+    population: a benchmark on which families differ much anyway needs a larger one. What an anchor that shares its
+    factor with few other benchmarks measures is that factor: a family's strength on HumanEval is its code capability,
+    and no offset.
 
     A flag is a question, not a verdict: contamination, a harness that scores differently, a training mix that favours
     one benchmark, and a wrong entry in the table look the same.
@@ -225,7 +227,7 @@ def _sentences(table: pd.DataFrame, false_flags: float) -> tuple[str, ...]:
         wrong = false_flags * len(flagged) if kind == "score" else flagged["tail"].sum() / 2
         said.append(
             f"{len(flagged)} of {len(rows)} {what} flagged: {good} too good, {len(flagged) - good} too bad"
-            + (f"; about {wrong:.1f} of them false, to expect at most." if len(flagged) else ".")
+            + (f"; {wrong:.2g} false ones among them are to be expected at most." if len(flagged) else ".")
         )
         # Most striking: by size, since beyond a point tail probabilities only say "few draws".
         for row in flagged.reindex(flagged["median"].abs().sort_values(ascending=False).index).head(5).itertuples():
