@@ -82,9 +82,9 @@ design.plot(ax)
 plt.show()
 
 # %% [markdown]
-# The first four models take the standard deviation from .315 to .113, the next eight to .087. They come from the families
-# that the larger models belong to, one very small model among them to show where the curve begins. The standard
-# deviations are those of a local normal approximation, and run high while little is known.
+# The first four models take the standard deviation from .315 to .113, the next eight to .087. They come from the
+# families that the larger models belong to, one very small model among them to show where the curve begins. The
+# standard deviations are those of a local normal approximation, and run high while little is known.
 #
 # ## Does it forecast better?
 #
@@ -135,14 +135,15 @@ plt.show()
 # %% [markdown]
 # ## What this allows one to say
 #
-# - The published search gives the printed families and objectives, and with its own regression the published errors at
-#   8, 12 and 20 models (.0076, .0051, .0038; all models .0027, published .0026). At 4 models it gives .0140 where .0115
-#   was published: four scores do not determine the five parameters of that regression, so the optimiser decides.
-# - For that regression the Bayesian design is the better choice of 4 or 8 models (.0055 and .0067), and the worse one of
-#   12 or more (.0093 against .0051, .0060 against .0038, .0046 against .0027). Least squares on three components wants
-#   models that are spread along these components, and V-optimality looks for nothing else. Take V-optimal families if
-#   you will fit a curve to a dozen models and to nothing else.
-# - Our fit also knows families and other tasks. With eight models chosen for it, its mean absolute error is .050, with the
-#   eight V-optimal ones .074; the 90 % intervals hold 99 % and 89 % of the scores, so the first are wide.
-# - The evidence is one test, GSM8K, prompted in three ways, and 28 models with a score on it; a single comparison of two
-#   sets of eight models is no proof that one way of choosing is better on another task.
+# - The published search gives the printed families and objectives, and with its own regression the published errors
+#   at 8, 12 and 20 models (.0076, .0051, .0038; all models .0027, published .0026). At 4 models it gives .0140
+#   where .0115 was published: four scores do not determine the five parameters of that regression, so the optimiser
+#   decides.
+# - For that regression the Bayesian design is the better choice of 4 or 8 models (.0055 and .0067), and the worse
+#   one of 12 or more (.0093 against .0051, .0060 against .0038, .0046 against .0027). Least squares on three
+#   components wants models that are spread along these components, and V-optimality looks for nothing else. Take
+#   V-optimal families if you will fit a curve to a dozen models and to nothing else.
+# - Our fit also knows families and other tasks. With eight models chosen for it, its mean absolute error is .050,
+#   with the eight V-optimal ones .074; the 90 % intervals hold 99 % and 89 % of the scores, so the first are wide.
+# - The evidence is one test, GSM8K, prompted in three ways, and 28 models with a score on it; a single comparison
+#   of two sets of eight models is no proof that one way of choosing is better on another task.
