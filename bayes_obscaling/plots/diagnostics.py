@@ -46,7 +46,7 @@ def plot_checks(diagnosis: Diagnosis, ax: Axes | None = None) -> Axes:
     for row, check in enumerate(table.itertuples()):
         ax.plot(0, row, _MARKERS[str(check.level)], color=_COLOURS[str(check.level)], markersize=8, clip_on=False)
         ax.text(0.15, row, str(check.check), va="center", fontsize=_SMALL, fontweight="bold")
-        ax.text(2.3, row, _shortened(str(check.what)), va="center", fontsize=_SMALL)
+        ax.text(2.9, row, _shortened(str(check.what)), va="center", fontsize=_SMALL)
     ax.set_xlim(-0.1, 10.0)
     ax.set_ylim(len(table) - 0.5, -0.5)
     ax.axis("off")
@@ -54,7 +54,7 @@ def plot_checks(diagnosis: Diagnosis, ax: Axes | None = None) -> Axes:
     return ax
 
 
-def _shortened(text: str, most: int = 120) -> str:
+def _shortened(text: str, most: int = 110) -> str:
     return text if len(text) <= most else text[: most - 3].rstrip() + "..."
 
 

@@ -24,7 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import xarray as xr
-from scipy.special import gammaln
+from scipy.special import gammaln, ndtri
 
 from bayes_obscaling.analyses.left_out import predict_left_out
 from bayes_obscaling.inference.arrays import Problem
@@ -51,7 +51,7 @@ _T_CONSTANT = float(gammaln((TASK_NOISE_DF + 1) / 2) - gammaln(TASK_NOISE_DF / 2
 _CHUNK = 50
 HEADS = "task heads"
 _KEPT = ("elpd", "pareto_k", "pit")
-_NORMAL_95 = 1.6448536269514722
+_SMALLEST_TAIL = 1e-15
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +66,8 @@ class LeaveOneOut:
     scores : DataFrame
         One row a seen score: ``model, benchmark, observed, elpd`` (log predictive density when left out), ``pareto_k``,
         ``pit`` (share of the predictive distribution of a new evaluation, when the score is left out, at or below it)
-        and ``z`` (its distance from the mean of that distribution, in sd).
+        and ``z`` (its distance from the mean of that distribution, in sd; for benchmarks the normal quantile of
+        ``pit``, at most 7.9).
     units : DataFrame
         What `log_weights` leave out, one row each: ``model, benchmark, pareto_k``. For capabilities all benchmark
         scores of a model (``benchmark`` is "all"), for task heads one task score.
@@ -112,17 +113,16 @@ def leave_one_out(fit: Fit) -> tuple[LeaveOneOut, ...]:
         data = problem.measurements[index]
         left_out = predict_left_out(fit, str(label))
         rows, columns = np.nonzero(np.asarray(data.seen))
-        pairs = {name: left_out[name].to_numpy()[rows, columns] for name in (*_KEPT, "median", "q5", "q95")}
+        pairs = {name: left_out[name].to_numpy()[rows, columns] for name in _KEPT}
         observed = np.asarray(data.score)[rows, columns]
-        z = (observed - pairs["median"]) / ((pairs["q95"] - pairs["q5"]) / (2 * _NORMAL_95))
+        # Not from quantiles, which a single draw decides where the score is far out.
+        z = ndtri(np.clip(pairs["pit"], _SMALLEST_TAIL, 1.0 - _SMALLEST_TAIL))
         some = np.flatnonzero(np.asarray(data.seen).any(axis=1))
         smooth, pareto_k = _smoothed(-_measurement(data, _measured(flat, index, problem.layout.n_factors))[:, some])
         found.append(
             LeaveOneOut(
                 stage=stages[index],
-                scores=_named(problem, problem.benchmarks, rows, columns).assign(
-                    observed=observed, **{name: pairs[name] for name in _KEPT}, z=z
-                ),
+                scores=_named(problem, problem.benchmarks, rows, columns).assign(observed=observed, **pairs, z=z),
                 units=pd.DataFrame({"model": np.array(problem.models)[some], "benchmark": "all", "pareto_k": pareto_k}),
                 log_weights=xr.DataArray(smooth, dims=("draw", "unit")),
                 kept=kept,

@@ -55,7 +55,7 @@ def prior_table(fit: Fit) -> pd.DataFrame:
     -------
     DataFrame
         ``stage, parameter, prior`` (name of its field in `Priors`), ``median, q5, q95`` of the posterior,
-        ``prior_median, prior_q5, prior_q95``, ``tail`` (share of the prior, both tails, beyond the posterior median)
+        ``prior_median, prior_q5, prior_q95``, ``tail`` (share of the prior at least as far out as the posterior median)
         and ``shrinkage`` (1 - posterior variance / prior variance; Betancourt 2018: near 0 the data say nothing).
     """
     layout, names, rows = problem_of(fit).layout, [str(name) for name in log_prior(fit)], []
@@ -67,11 +67,15 @@ def prior_table(fit: Fit) -> pd.DataFrame:
             values = columns.to_numpy().reshape(-1, columns.sizes["entry"])
             prior = prior_of(fit.spec.priors, field)
             q5, median, q95 = np.percentile(values, (5, 50, 95), axis=0)
+            above = prior.sf(median)
+            # A density that is highest at zero is not contradicted by a small value.
+            falls = prior.pdf(0.0) >= prior.pdf(prior.median()) and prior.cdf(0.0) == 0.0
+            tail = above if falls else 2.0 * np.minimum(prior.cdf(median), above)
             facts = {
                 "stage": stage.label, "parameter": columns["entry"].to_numpy(), "prior": _NAMES.get(field, field),
                 "median": median, "q5": q5, "q95": q95,
                 "prior_median": prior.median(), "prior_q5": prior.ppf(0.05), "prior_q95": prior.ppf(0.95),
-                "tail": 2.0 * np.minimum(prior.cdf(median), prior.sf(median)),
+                "tail": tail,
                 "shrinkage": 1.0 - values.var(axis=0) / prior.var(),
             }  # fmt: skip
             rows.append(pd.DataFrame(facts))

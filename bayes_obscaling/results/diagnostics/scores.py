@@ -135,7 +135,7 @@ def _shape(row: object) -> str:
 
 
 def _check_surprises(left_out: tuple[LeaveOneOut, ...]) -> Check:
-    scores = pd.concat([stage.scores for stage in left_out]).drop_duplicates(["model", "benchmark"])
+    scores = pd.concat([stage.scores for stage in left_out]).drop_duplicates(["model", "benchmark"], ignore_index=True)
     odd = scores[scores["z"].abs() > _SURPRISING]
     odd = odd.loc[odd["z"].abs().sort_values(ascending=False).index]
     named = [f"{row.model} on {row.benchmark} ({row.observed:.3f}, {row.z:+.1f} sd)" for row in odd.itertuples()]

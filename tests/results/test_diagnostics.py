@@ -1,0 +1,327 @@
+"""Faults that are planted are found, where they were planted; a healthy fit is left in peace."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+from scipy import integrate, stats
+
+from bayes_obscaling.data import ScoreTable
+from bayes_obscaling.errors import InputError
+from bayes_obscaling.inference.convergence import assess
+from bayes_obscaling.models.priors import Beta, HalfNormal, Normal, Priors
+from bayes_obscaling.plots import diagnostics as plots
+from bayes_obscaling.results import leave_one_out as loo
+from bayes_obscaling.results.diagnostics import Diagnosis, diagnose
+from bayes_obscaling.results.diagnostics.influence import influence_table
+from bayes_obscaling.results.diagnostics.priors import prior_of
+from bayes_obscaling.results.diagnostics.sampler import check_sampler, energy_fractions
+from bayes_obscaling.results.fit import Fit, load_fit
+from bayes_obscaling.results.forecast import forecast
+from bayes_obscaling.results.likelihood import problem_of
+
+
+def _with_draws(fit: Fit, change: Callable[[xr.Dataset], xr.Dataset], group: str = "posterior") -> Fit:
+    tree = fit.posterior.copy()
+    tree[group] = xr.DataTree(change(tree[group].to_dataset()))
+    return dataclasses.replace(fit, posterior=tree)
+
+
+@pytest.fixture(scope="module")
+def healthy(tiny_fit: Fit) -> Fit:
+    """The tiny fit as if it had been sampled long enough: its draws three times over, in random order."""
+    n_chains, n_draws = 2, 3 * tiny_fit.draws.sizes["draw"]
+    order = np.random.default_rng(3).permutation(np.tile(np.arange(400), 3))
+
+    def mixed(group: xr.Dataset) -> xr.Dataset:
+        def one(value: xr.DataArray) -> tuple[tuple[str, ...], np.ndarray]:
+            flat = value.to_numpy().reshape(400, *value.shape[2:])[order]
+            return tuple(map(str, value.dims)), flat.reshape(n_chains, n_draws, *value.shape[2:])
+
+        coords = {name: value for name, value in group.coords.items() if name not in ("chain", "draw")}
+        return xr.Dataset({str(name): one(value) for name, value in group.items()}, coords)
+
+    fit = _with_draws(_with_draws(tiny_fit, mixed), mixed, "sample_stats")
+    record = assess({str(name): value.to_numpy() for name, value in fit.draws.items()})
+    return dataclasses.replace(fit, convergence=dict.fromkeys(tiny_fit.convergence, record))
+
+
+@pytest.fixture(scope="module")
+def found(healthy: Fit) -> Diagnosis:
+    return diagnose(healthy)
+
+
+def _level(fit: Fit, name: str) -> tuple[str, str]:
+    check = next(check for check in check_sampler(fit) if check.check == name)
+    return check.level, check.what
+
+
+def test_nothing_fails_in_a_healthy_fit(found: Diagnosis) -> None:
+    assert found.verdict != "FAIL"
+    for name in ("R-hat", "bulk ESS", "tail ESS", "divergences", "E-BFMI", "modes", "surprising", "prior conflict"):
+        assert found.level(name) == "PASS", found.table[found.table["check"].str.startswith(name)].to_string()
+    assert found.sentences[0].startswith(found.verdict)
+    assert found.as_dict()["verdict"] == found.verdict
+    for row in found.table.itertuples():
+        assert bool(row.remedy) == (row.level != "PASS"), row.check
+
+
+def test_a_fit_sampled_too_briefly_fails_for_that_alone(tiny_fit: Fit) -> None:
+    failed = {check.check for check in check_sampler(tiny_fit) if check.level == "FAIL"}
+    assert "bulk ESS" in failed
+    assert failed <= {"R-hat", "bulk ESS", "tail ESS"}
+
+
+def test_a_chain_elsewhere_fails(healthy: Fit) -> None:
+    def shift(draws: xr.Dataset) -> xr.Dataset:
+        moved = draws.copy(deep=True)
+        far = 8 * moved["theta"].std(("chain", "draw"))
+        moved["theta"] = moved["theta"] + far * (moved["theta"]["chain"] == 1)
+        return moved.transpose("chain", "draw", ...)
+
+    sick = _with_draws(healthy, shift)
+    level, what = _level(sick, "R-hat")
+    assert level == "FAIL" and "theta" in what
+    level, what = _level(sick, "modes")
+    assert level == "FAIL" and "theta" in what
+
+
+@pytest.mark.parametrize(("switch", "said"), [("labels", "labels switched"), ("sign", "sign of bench-1 switched")])
+def test_switched_factors_are_named(healthy: Fit, switch: str, said: str) -> None:
+    def change(draws: xr.Dataset) -> xr.Dataset:
+        moved = draws.copy(deep=True)
+        theta = moved["theta"].to_numpy()
+        theta[..., 0] += np.linspace(-3, 3, theta.shape[-2])  # factors that differ
+        theta[1] = theta[1][..., ::-1] if switch == "labels" else theta[1] * np.array([1.0, -1.0])
+        return moved
+
+    level, what = _level(_with_draws(healthy, change), "modes")
+    assert level == "FAIL"
+    assert said in what and "chain" in what
+
+
+def test_divergences_are_counted_and_placed(healthy: Fit) -> None:
+    def diverge(stats: xr.Dataset) -> xr.Dataset:
+        moved = stats.copy(deep=True)
+        moved["diverging"][1, 10:13] = True
+        return moved
+
+    level, what = _level(_with_draws(healthy, diverge, "sample_stats"), "divergences")
+    assert level == "FAIL"
+    assert what == "3 (task heads, chain 2)"
+
+
+def test_the_record_of_divergences_counts_too(healthy: Fit) -> None:
+    record = {stage: c.model_copy(update={"divergences": 2}) for stage, c in healthy.convergence.items()}
+    assert _level(dataclasses.replace(healthy, convergence=record), "divergences")[1].startswith("4")
+
+
+def _slow_energy(fit: Fit, correlation: float) -> Fit:
+    def walk(stats: xr.Dataset) -> xr.Dataset:
+        moved, rng = stats.copy(deep=True), np.random.default_rng(0)
+        values = rng.standard_normal(moved["energy"].shape)
+        for i in range(1, values.shape[1]):
+            values[:, i] += correlation * values[:, i - 1]
+        moved["energy"][:] = values
+        return moved
+
+    return _with_draws(fit, walk, "sample_stats")
+
+
+def test_slow_energy_is_measured_a_transition(healthy: Fit) -> None:
+    # AR(1) with .5 a kept draw, five transitions apart: 2 (1 - .5^(1/5)) = .26 a transition.
+    slow = energy_fractions(_slow_energy(healthy, 0.5)).query("stage == 'task heads'")["e_bfmi"]
+    assert slow.between(0.2, 0.33).all()
+
+
+def test_the_verdict_travels_with_the_forecast(healthy: Fit) -> None:
+    sound = forecast(healthy)
+    assert (sound.summary()["verdict"] == "PASS").all()
+    slow = forecast(_slow_energy(healthy, 0.5))
+    assert (slow.summary()["verdict"] == "REVIEW").all()
+    assert "E-BFMI" in slow.warnings[0]
+    stuck = forecast(_slow_energy(healthy, 0.9))
+    assert (stuck.summary()["verdict"] == "FAIL").all() and not stuck.summary()["converged"].any()
+    for result, said in ((sound, "converged"), (slow, "to be reviewed"), (stuck, "NOT CONVERGED")):
+        ax = result.plot(task="task-0")
+        caption = next(text.get_text() for text in ax.texts if text.get_gid() == "caption")
+        assert said in caption.replace("\n", " ")
+        plt.close(ax.figure)
+
+
+def _with_score(table: ScoreTable, model: str, benchmark: str, score: float) -> ScoreTable:
+    scores = table.scores.copy()
+    scores.loc[(scores["model"] == model) & (scores["benchmark"] == benchmark), "score"] = score
+    return ScoreTable(table.models, table.benchmarks, scores, table.notes)
+
+
+def test_a_corrupted_score_stands_out(healthy: Fit, found: Diagnosis) -> None:
+    before = found.parts["scores"].set_index(["model", "benchmark"])
+    for model, benchmark in (("family-3-1", "bench-3"), ("family-1-1", "task-0")):
+        honest = before.loc[(model, benchmark)]
+        wrong = honest["observed"] + (-0.3 if honest["observed"] > 0.5 else 0.3)
+        sick = dataclasses.replace(healthy, table=_with_score(healthy.table, model, benchmark, wrong))
+        scores = pd.concat([stage.scores for stage in loo.leave_one_out(sick)]).set_index(["model", "benchmark"])
+        oddest = scores["z"].abs().idxmax()  # or a sibling: a family's offset is learned from all of its scores
+        assert oddest[0].rpartition("-")[0] == model.rpartition("-")[0] and oddest[1] == benchmark
+        assert scores.loc[(model, benchmark), "z"] * (wrong - honest["observed"]) > 0
+        assert abs(scores.loc[(model, benchmark), "z"]) > 5 > abs(honest["z"])
+        assert scores.loc[(model, benchmark), "pareto_k"] > 0.7
+
+
+def test_absurd_priors_are_told(healthy: Fit) -> None:
+    tight = healthy.spec.priors.model_copy(
+        update={"slope_mean": Normal(loc=-3.0, scale=0.05), "task_difficulty": Normal(loc=6.0, scale=0.1)}
+    )
+    sick = diagnose(dataclasses.replace(healthy, spec=healthy.spec.model_copy(update={"priors": tight})))
+    assert sick.level("prior conflict") == "REVIEW"
+    worst = sick.parts["priors"].query("tail < 0.002")
+    assert set(worst["prior"]) == {"slope_mean", "task_difficulty"}
+    moving = sick.parts["sensitivity"].query("component == 'prior' and name != 'all priors'")
+    assert moving["name"].iloc[0] in ("slope_mean", "task_difficulty")
+    assert sick.level("prior sensitivity") == "REVIEW"
+
+
+def test_priors_are_those_of_the_spec() -> None:
+    priors = Priors(loading=HalfNormal(scale=2.0), ceiling_gap=Beta(a=2.0, b=8.0))
+    assert prior_of(priors, "loading").std() == pytest.approx(2.0 * np.sqrt(1 - 2 / np.pi))
+    assert prior_of(priors, "ceiling_gap").mean() == pytest.approx(0.2)
+    assert prior_of(priors, "slope_sd").median() == pytest.approx(priors.slope_sd.median)
+    assert prior_of(priors, "log_steepness_mean").mean() == pytest.approx(np.log(priors.steepness.median))
+
+
+def test_scores_of_a_model_have_the_density_of_a_brute_integral(tiny_fit: Fit) -> None:
+    """Laplace's method against a million draws of the capabilities from their prior."""
+    data = problem_of(tiny_fit).measurements[0]
+    flat = {str(n): v.to_numpy().reshape(400, *v.shape[2:])[[7]] for n, v in tiny_fit.draws.items()}
+    draws = loo._measured(flat, 0, 2)
+    found = loo._measurement(data, draws)[0]
+    d = {name: value[0] for name, value in draws.items()}
+    rng, chance = np.random.default_rng(0), np.asarray(data.chance)
+    for m in (0, 9, 22):
+        f = int(data.family[m])
+        theta = d["intercept"][f] + d["slope"][f] * d["compute"][m]
+        theta = theta + d["residual_sd"] * rng.standard_normal((1_000_000, 2))
+        eta = theta @ d["loading"].T + d["difficulty"] + d["family_offset"][f]
+        p = chance + (1 - chance) * (1 - d["ceiling_gap"]) / (1 + np.exp(-eta))
+        sd = np.sqrt(p * (1 - p) * (np.asarray(data.inv_items)[m] + d["overdispersion"] ** 2) + 0.01**2)
+        brute = np.logaddexp.reduce(stats.norm.logpdf(np.asarray(data.score)[m], p, sd).sum(axis=1)) - np.log(1e6)
+        assert found[m] == pytest.approx(brute, abs=0.15)
+    hidden = problem_of(tiny_fit).models.index("family-2-3")
+    assert found[hidden] == pytest.approx(0.0, abs=1e-9)  # nothing seen, nothing learned
+
+
+def test_a_task_score_has_the_density_of_a_brute_integral() -> None:
+    """Laplace's method against quadrature over the family's offset."""
+    rng = np.random.default_rng(2)
+    score = np.array([[0.35, 0.52, 0.7], [0.1, 0.16, 0.2]])  # (task, model)
+    z, inv_items = np.array([[[-0.4], [0.3], [0.9]], [[-0.4], [0.3], [0.9]]]), np.full((2, 3), 0.002)
+    chance, sd = np.array([0.0, 0.05]), np.array([0.4, 0.8])
+    weight, difficulty, gap, spread = (
+        rng.normal(1.2, 0.1, (2, 1)),
+        np.array([0.1, -1.9]),
+        np.full(2, 0.01),
+        np.full(2, 0.05),
+    )
+    seen = np.array([[1.0, 1.0, 1.0], [1.0, 0.0, 1.0]])
+    found = loo._offsets(
+        tuple(a[None] for a in (weight, difficulty, sd, gap, spread)), z[None], (score, seen, inv_items, chance), 0.02
+    )[0][0]
+
+    def evidence(t: int, models: list[int]) -> float:
+        def density(v: float) -> float:
+            eta = (z[t, models] * weight[t]).sum(axis=-1) + difficulty[t] + v
+            p = chance[t] + (1 - chance[t]) * (1 - gap[t]) / (1 + np.exp(-eta))
+            scale = np.sqrt(p * (1 - p) * (0.002 + spread[t] ** 2) + 0.02**2)
+            return float(np.prod(stats.t.pdf((score[t, models] - p) / scale, 10) / scale) * stats.norm.pdf(v, 0, sd[t]))
+
+        return float(np.log(integrate.quad(density, -5, 5, points=(-0.5, 0.0, 0.5), limit=200)[0]))
+
+    assert found[0, 1] == pytest.approx(evidence(0, [0, 1, 2]) - evidence(0, [0, 2]), abs=0.1)
+    assert found[1, 2] == pytest.approx(evidence(1, [0, 2]) - evidence(1, [0]), abs=0.1)
+
+
+def test_influence_is_the_shift_under_the_weights(healthy: Fit) -> None:
+    measured, heads = loo.leave_one_out(healthy)
+    count = len(measured.kept)
+    values = np.zeros((healthy.draws.sizes["chain"] * healthy.draws.sizes["draw"], 2))
+    values[measured.kept] = np.arange(count)[:, None] * [1.0, -2.0]
+    forecasts = xr.DataArray(
+        values.reshape(2, -1, 2), dims=("chain", "draw", "quantity"),
+        coords={
+            "quantity": ["a", "b"], "task": ("quantity", ["task-0"] * 2), "model": ("quantity", ["family-0-0", "x"])
+        },
+    )  # fmt: skip
+    weights = xr.full_like(measured.log_weights, -np.log(count))
+    weights[:, 0] = -np.inf
+    weights[-1, 0] = 0.0  # without the first model, only the last draw is left
+    flat = dataclasses.replace(heads, log_weights=xr.full_like(heads.log_weights, -np.log(count)))
+    table = influence_table(healthy, (dataclasses.replace(measured, log_weights=weights), flat), forecasts)
+    first = table.iloc[0]
+    assert (first["model"], first["left_out"], first["forecast"]) == ("family-0-0", "benchmark scores", "b")
+    assert first["score_shift"] == pytest.approx(-(count - 1))
+    assert first["shift"] == pytest.approx(-(count - 1) / np.std(2.0 * np.arange(count)))
+    assert table["shift"].iloc[1:].abs().max() == pytest.approx(0.0, abs=1e-9)
+
+
+def test_leave_one_out_predictions_are_calibrated(found: Diagnosis) -> None:
+    """The data come from the model, so PIT values are uniform up to chance."""
+    pit = found.parts["scores"]["pit"]
+    assert 0.42 < pit.mean() < 0.58
+    assert 0.8 < pit.between(0.05, 0.95).mean() <= 1.0
+    assert found.level("calibration") == "PASS"
+
+
+def test_a_saved_fit_is_judged_the_same(healthy: Fit, found: Diagnosis, tmp_path: Path) -> None:
+    again = diagnose(load_fit(healthy.save(tmp_path / "fit.nc")))
+    pd.testing.assert_frame_equal(again.table[["check", "level"]], found.table[["check", "level"]])
+    pd.testing.assert_frame_equal(again.parts["sensitivity"], found.parts["sensitivity"])
+
+
+def test_every_plot_draws_its_table(found: Diagnosis) -> None:
+    for name, draw in plots.PLOTS.items():
+        ax = draw(found)
+        assert ax.get_title(loc="left"), name
+        plt.close(ax.figure)
+    ax = plots.plot_pareto_k(found, stage="task heads")
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["task-0", "task-1"]
+    image = np.asarray(ax.images[0].get_array().filled(np.nan))
+    expected = found.parts["scores"].query("stage == 'task heads'")["pareto_k"]
+    np.testing.assert_allclose(np.sort(image[np.isfinite(image)]), np.sort(expected))
+    ax = plots.plot_ranks(found, parameter="share_sd")
+    assert "share_sd" in ax.get_title(loc="left")
+    axes = found.plots()
+    assert len(axes) >= len(plots.PLOTS)
+    plt.close("all")
+
+
+def test_what_cannot_be_drawn_is_said(found: Diagnosis) -> None:
+    with pytest.raises(InputError, match="no stage 'tea'"):
+        plots.plot_loo_pit(found, stage="tea")
+    with pytest.raises(InputError, match="no parameter 'tea'"):
+        plots.plot_trace(found, parameter="tea")
+
+
+def test_command_line(run: Callable[..., tuple[int, str, str]], tiny_fit: Fit, healthy: Fit, tmp_path: Path) -> None:
+    good, bad = healthy.save(tmp_path / "good.nc"), tiny_fit.save(tmp_path / "bad.nc")
+    folder = tmp_path / "plots"
+    folder.mkdir()
+    code, out, _ = run("diagnose", good, "--output", tmp_path / "checks.csv", "--plot", folder, "--details", folder)
+    assert code == 0
+    table = pd.read_csv(tmp_path / "checks.csv")
+    assert list(table) == ["check", "level", "what", "reason", "remedy"]
+    assert f"{good}"[-10:] in out.replace("\n", "") and "R-hat" in out
+    assert {f"{name}.png" for name in plots.PLOTS} <= {file.name for file in folder.iterdir()}
+    assert len(pd.read_csv(folder / "scores.csv")) > 100
+    code, out, err = run("diagnose", bad, "--json")
+    assert code == 1
+    assert '"verdict": "FAIL"' in out and "FAIL" in err
+    assert run("diagnose", tmp_path / "none.nc")[0] == 2
+    assert "folder" in run("diagnose", good, "--details", tmp_path / "none")[2]
