@@ -141,7 +141,9 @@ def leave_one_out(fit: Fit) -> tuple[LeaveOneOut, ...]:
             elpd=np.logaddexp.reduce(smooth + density, axis=0),
             pareto_k=pareto_k,
             pit=np.clip((weights * (replicate <= observed)).sum(axis=0), 0.0, 1.0),
-            z=(observed - mean) / np.sqrt((weights * (replicate - mean) ** 2).sum(axis=0)),
+            # Where a few draws have all the weight, they are closer together than predictions are.
+            z=(observed - mean)
+            / np.maximum(np.sqrt((weights * (replicate - mean) ** 2).sum(axis=0)), replicate.std(0)),
         )
         log_weights = xr.DataArray(smooth, dims=("draw", "unit"))
         found.append(LeaveOneOut(HEADS, scores, named.assign(pareto_k=pareto_k), log_weights, kept))
