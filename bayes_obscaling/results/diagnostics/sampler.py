@@ -130,17 +130,20 @@ def energy_fractions(fit: Fit) -> pd.DataFrame:
     autoregression, that of neighbouring transitions is ``2 (1 - rho_thin^(1 / thin))``. It is an upper limit where
     chains were extended (kept draws lie further apart) and for task heads (their density moves with the capabilities).
     """
-    rows = []
-    for stage in stages_of(fit):
+    rows: list[dict[str, Any]] = []
+    sampled = "energy" in fit.posterior["sample_stats"] or "measurement_energy" in fit.posterior["sample_stats"]
+    for stage in stages_of(fit) if sampled else ():  # draws that no Hamiltonian sampler made have no energies
         energy = stage.stats["energy"].transpose("chain", "draw")
         kept = np.asarray(azs.bfmi(energy, sample_dims=["chain", "draw"]))
         values = 2.0 * (1.0 - np.clip(1.0 - kept / 2.0, 0.0, 1.0) ** (1.0 / stage.thin))
         rows += [{"stage": stage.label, "chain": c, "e_bfmi": float(value)} for c, value in enumerate(values)]
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=["stage", "chain", "e_bfmi"])
 
 
 def energy_level(fit: Fit) -> Level:
     """Level of the smallest E-BFMI."""
+    if energy_fractions(fit).empty:
+        return "PASS"
     least = _least_energy(fit)["e_bfmi"]
     return "PASS" if least >= BFMI_LIMITS[1] else "REVIEW" if least >= BFMI_LIMITS[0] else "FAIL"
 
