@@ -37,6 +37,8 @@ Output = Annotated[Path | None, typer.Option("--output", "-o", help="Write the t
 Plot = Annotated[Path | None, typer.Option(help="Draw it here (PNG, PDF, SVG).")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print everything as JSON.")]
 
+_FOLDS = 5
+
 
 def factors(
     task: Tasks = None,
@@ -73,6 +75,8 @@ def factors(
             )  # fmt: skip
         show_finding(choice, "Numbers of factors", output=output, plot=None, as_json=as_json)
         return
+    if not future:
+        raise InputError("--no-future goes with --compare: add --compare 1:5, or leave it out.")
     from bayes_obscaling.analyses import factors as analysis
 
     fitted = _fitted(
@@ -111,8 +115,8 @@ def efficiency(
 
     check_destinations(output, plot)
     check_plot(plot)
-    if model and plot:
-        raise InputError("There is no plot of --model: leave out one of the two.")
+    if model and (plot or flops):
+        raise InputError("--model needs no reference compute and has no plot: leave out --flops and --plot.")
     fitted = _fitted(
         None, "base", None, scores, benchmarks, all_models, spec_of(factors, curvature, False), chains, draws, seed, fit
     )
@@ -130,7 +134,7 @@ def latent_compute(
     table: Table = "base",
     check: Annotated[bool, typer.Option(help="Hide the FLOPs of models that have them, and compare.")] = False,
     whole_families: Annotated[bool, typer.Option(help="With --check: hide those of whole families.")] = False,
-    folds: Annotated[int, typer.Option(help="With --check: number of fits.")] = 5,
+    folds: Annotated[int, typer.Option(help="With --check: number of fits.")] = _FOLDS,
     widen: Annotated[float, typer.Option(help="Widen intervals by the factor that a check found.")] = 1.0,
     scores: Scores = None,
     benchmarks: Benchmarks = None,
@@ -152,6 +156,8 @@ def latent_compute(
     check_plot(plot)
     spec = spec_of(factors, curvature, False)
     if not check:
+        if whole_families or folds != _FOLDS:
+            raise InputError("--whole-families and --folds go with --check: add it, or leave them out.")
         fitted = _fitted(None, table, None, scores, benchmarks, True, spec, chains, draws, seed, fit)
         found = analysis.latent_compute(fitted, widen=widen)
         show_finding(found, "Training compute inferred (FLOPs)", output=output, plot=plot, as_json=as_json)
@@ -240,7 +246,7 @@ def _fitted(
         from bayes_obscaling.models.capability import CapabilitySpec
         from bayes_obscaling.results.fit import load_fit
 
-        if task or cutoff or scores or spec != CapabilitySpec():
+        if task or cutoff or scores or benchmarks or name != "base" or spec != CapabilitySpec():
             raise InputError("--fit brings its own data, tasks and spec: leave out --task, --scores and the like.")
         return load_fit(saved)
     if cutoff is not None and not task:
