@@ -375,7 +375,7 @@ def _leave_future_out(
     facts = early.benchmarks.loc[early.task_names]
     facts = facts[facts["cutoff_flops"].notna() & facts["n_items"].notna()]
     names = {str(k): chosen for k, chosen in specs.items()}
-    cells, problems = [], []
+    cells = []
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(cache) / "factor_choice" if cache is not None else Path(scratch)
         for cutoff, group in facts.groupby("cutoff_flops", sort=False):
@@ -386,10 +386,12 @@ def _leave_future_out(
             if study.failures:
                 raise InputError(f"A fit of the leave-future-out score failed: {next(iter(study.failures.values()))}.")
             cells.append(study.cells)
-            problems += [f"leave-future-out: {note}" for note in study.notes if "limit" in note]
     joined = pd.concat(cells, ignore_index=True)
+    fits = joined.groupby(["spec", "cutoff"])["converged"].all()
+    bad = int((~fits.astype(bool)).sum())
+    problems = [f"leave-future-out: {bad} of {len(fits)} fits have not converged; take more draws"] if bad else []
     # Whose forecast it is stands in `method`: so specs are compared as methods are.
-    joined = joined.assign(method=joined["spec"], setup=joined["cutoff"].map("{:.3g}".format))
+    joined = joined.assign(method=joined["spec"], setup=joined["cutoff"].map("{:.3g}".format)).drop(columns="spec")
     scored = joined.groupby("method").agg(crps=("crps", "mean"), mae=("median", "size"), cells=("crps", "size"))
     scored["mae"] = (joined["median"] - joined["observed"]).abs().groupby(joined["method"]).mean()
     best = str(scored["crps"].idxmin())

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from bayes_obscaling.analyses.factors import before_cutoffs, compare_factors, factors, published_components
+from bayes_obscaling.data import ScoreTable
 from bayes_obscaling.errors import InputError
 from bayes_obscaling.plots.capability import plot_factors
 from bayes_obscaling.results.fit import Fit
@@ -96,12 +97,18 @@ def test_impossible_counts_are_refused(paper, counts):
 @pytest.mark.slow
 def test_two_factors_are_chosen_where_there_are_two(simulate, tiny_spec, cache_folder):
     made = simulate(3, tiny_spec, n_families=8, per_family=5, n_benchmarks=6)
-    found = compare_factors(
-        made.table, [1, 2], future=False, spec=tiny_spec, chains=2, draws=300, seed=1, cache=cache_folder
-    )
+    facts = made.table.benchmarks
+    facts.loc[made.table.task_names, "cutoff_flops"] = 10**23.2
+    table = ScoreTable(made.table.models, facts, made.table.scores)
+    found = compare_factors(table, [1, 2], spec=tiny_spec, chains=2, draws=300, seed=1, cache=cache_folder)
     one, two = found.table.set_index("factors")["elpd"]
     assert two - one > 10
     assert found.table["difference"].max() == 0 and found.table["se"].iloc[0] > 0
+    assert found.table["crps"].between(0, 0.3).all() and found.table["cells"].nunique() == 1
+    assert found.table["crps_difference"].min() == 0  # the best one's own
+    np.testing.assert_allclose(
+        found.table["crps_difference"], found.table["crps"] - found.table["crps"].min(), atol=1e-9
+    )
 
 
 def test_the_plot_holds_every_loading(tiny_fit):
