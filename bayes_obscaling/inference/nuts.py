@@ -53,8 +53,8 @@ class Sampler:
         Kept draws a call to `advance`.
     thin : int
         Transitions a kept draw.
-    target_accept, max_depth : float, int
-        NUTS settings.
+    target_accept, max_depth, dense : float, int, bool
+        NUTS settings; dense: a full mass matrix, for posteriors whose parameters are strongly correlated.
     """
 
     def __init__(
@@ -69,6 +69,7 @@ class Sampler:
         thin: int = 1,
         target_accept: float = 0.9,
         max_depth: int = 8,
+        dense: bool = False,
     ) -> None:
         self.model, self.warmup, self.chunk, self.thin = model, warmup, chunk, thin
         walks = moving is not None
@@ -90,6 +91,7 @@ class Sampler:
                 step_size=0.1,
                 target_accept_prob=target_accept,
                 max_tree_depth=max_depth,
+                dense_mass=dense,
                 model_args=(fixed, moving),
                 rng_key=key,
             )

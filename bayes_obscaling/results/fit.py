@@ -123,7 +123,6 @@ class Fit:
         InputError
             When the file cannot be written.
         """
-        path = Path(path)
         record = {
             "format": FORMAT,
             "spec": self.spec.model_dump(),
@@ -136,18 +135,30 @@ class Fit:
             "notes": self.notes,
             "table_notes": self.table.notes,
         }
-        texts = {"record": json.dumps(record), **_table_to_csv(self.table)}
-        tree = self.posterior.copy()
-        tree["bayes_obscaling"] = xr.DataTree(xr.Dataset({name: ((), text) for name, text in texts.items()}))
-        buffer = io.BytesIO(tree.to_netcdf(engine="h5netcdf"))
-        try:
-            write_atomically(path, lambda file: file.write(buffer.getbuffer()))
-        except OSError as error:
-            raise InputError(
-                f"The fit cannot be written to {path} ({error.strerror or error}): give a file in a folder that exists "
-                "and has room."
-            ) from error
-        return path
+        return save_tree(path, self.posterior, record, _table_to_csv(self.table))
+
+
+def save_tree(path: str | Path, posterior: xr.DataTree, record: dict[str, Any], texts: dict[str, str]) -> Path:
+    """Write a posterior, the record of what it is, and tables as text to one netCDF file, whole or not at all.
+
+    Raises
+    ------
+    InputError
+        When the file cannot be written.
+    """
+    path = Path(path)
+    tree = posterior.copy()
+    own = {"record": json.dumps(record), **texts}
+    tree["bayes_obscaling"] = xr.DataTree(xr.Dataset({name: ((), text) for name, text in own.items()}))
+    buffer = io.BytesIO(tree.to_netcdf(engine="h5netcdf"))
+    try:
+        write_atomically(path, lambda file: file.write(buffer.getbuffer()))
+    except OSError as error:
+        raise InputError(
+            f"The fit cannot be written to {path} ({error.strerror or error}): give a file in a folder that exists "
+            "and has room."
+        ) from error
+    return path
 
 
 def load_fit(path: str | Path, spec: CapabilitySpec | None = None) -> Fit:
@@ -169,22 +180,7 @@ def load_fit(path: str | Path, spec: CapabilitySpec | None = None) -> Fit:
     InputError
         When the file is missing, damaged, not a fit, of another format, or of another spec.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"There is no file {path}: give a fit that was saved with --save-fit or fit.save().")
-    try:
-        with xr.open_datatree(path, engine="h5netcdf") as opened:
-            tree = opened.load()
-    except Exception as error:  # whatever the netCDF library raises on a file that is not one of its own
-        raise InputError(f"{path} is damaged or not a netCDF file: save the fit again.") from error
-    if "bayes_obscaling" not in tree.children or "record" not in tree["bayes_obscaling"]:
-        raise InputError(f"{path} is a netCDF file, but not a saved fit: give a file written by fit.save().")
-    own = tree["bayes_obscaling"].to_dataset()
-    record = json.loads(str(own["record"].item()))
-    if record["format"] != FORMAT:
-        raise InputError(
-            f"{path} has format {record['format']}, this version reads {FORMAT}: fit again with this version."
-        )
+    tree, record, texts = open_tree(path, FORMAT, "fit")
     try:
         saved = CapabilitySpec(**record["spec"])
         convergence = {stage: Convergence(**values) for stage, values in record["convergence"].items()}
@@ -193,9 +189,8 @@ def load_fit(path: str | Path, spec: CapabilitySpec | None = None) -> Fit:
     if spec is not None and spec != saved:
         changed = [name for name in CapabilitySpec.model_fields if getattr(spec, name) != getattr(saved, name)]
         raise InputError(f"{path} was fitted with another spec (different: {', '.join(changed)}): fit again.")
-    del tree["bayes_obscaling"]
     return Fit(
-        table=_table_from_csv({str(name): str(value.item()) for name, value in own.items()}, record["table_notes"]),
+        table=_table_from_csv(texts, record["table_notes"]),
         spec=saved,
         tasks=tuple(record["tasks"]),
         cutoff=record["cutoff"],
@@ -206,6 +201,46 @@ def load_fit(path: str | Path, spec: CapabilitySpec | None = None) -> Fit:
         provenance=record["provenance"],
         notes=tuple(record["notes"]),
     )
+
+
+def open_tree(path: str | Path, expected: int | str, kind: str) -> tuple[xr.DataTree, dict[str, Any], dict[str, str]]:
+    """Read back what `save_tree` wrote.
+
+    Parameters
+    ----------
+    path : path
+        The file.
+    expected : int or str
+        The format that this version reads.
+    kind : {"fit", "ladder fit"}
+        What the file should hold.
+
+    Raises
+    ------
+    InputError
+        When the file is missing, damaged, not a fit, or of another format.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"There is no file {path}: give a fit that was saved with --save-fit or fit.save().")
+    try:
+        with xr.open_datatree(path, engine="h5netcdf") as opened:
+            tree = opened.load()
+    except Exception as error:  # whatever the netCDF library raises on a file that is not one of its own
+        raise InputError(f"{path} is damaged or not a netCDF file: save the fit again.") from error
+    if "bayes_obscaling" not in tree.children or "record" not in tree["bayes_obscaling"]:
+        raise InputError(f"{path} is a netCDF file, but not a saved fit: give a file written by fit.save().")
+    texts = {str(name): str(value.item()) for name, value in tree["bayes_obscaling"].to_dataset().items()}
+    record = json.loads(texts.pop("record"))
+    if str(record["format"]).startswith("ladder") != str(expected).startswith("ladder"):
+        other = "ladder" if str(record["format"]).startswith("ladder") else "forecast"
+        raise InputError(f"{path} is not a saved {kind}: give it to the {other} command.")
+    if record["format"] != expected:
+        raise InputError(
+            f"{path} has format {record['format']}, this version reads {expected}: fit again with this version."
+        )
+    del tree["bayes_obscaling"]
+    return tree, record, texts
 
 
 def posterior_tree(problem: Problem, values: dict[str, np.ndarray], stats: dict[str, np.ndarray]) -> xr.DataTree:
