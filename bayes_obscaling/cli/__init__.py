@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from bayes_obscaling.cli import capability, diagnose, forecasts, select, studies, tables
+from bayes_obscaling.cli import capability, diagnose, forecasts, ladder, select, studies, tables
 from bayes_obscaling.cli.common import err, plain
 from bayes_obscaling.errors import InputError
 
@@ -17,8 +17,8 @@ app = typer.Typer(
     help="Credible-interval forecasts of language-model scores from public benchmarks.",
 )
 for command in (
-    forecasts.forecast, diagnose.diagnose, studies.backtest, studies.cutoffs, select.select, tables.check,
-    tables.tasks, tables.models,
+    forecasts.forecast, diagnose.diagnose, studies.backtest, studies.cutoffs, ladder.ladder, select.select,
+    tables.check, tables.tasks, tables.models,
     capability.factors, capability.efficiency, capability.latent_compute, capability.anomalies,
 ):  # fmt: skip
     app.command()(command)

@@ -14,6 +14,8 @@ from rich.console import Console
 from bayes_obscaling.errors import InputError
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from bayes_obscaling.analyses.finding import Finding
     from bayes_obscaling.data import ScoreTable
 
@@ -145,24 +147,29 @@ def check_plot(path: Path | None) -> None:
         raise InputError(f"A plot cannot be written as {path.name}: use .png, .pdf or .svg.")
 
 
+def print_table(table: pd.DataFrame, title: str, rows: int = 40) -> None:
+    """Print the first rows of a table."""
+    from rich.table import Table
+
+    shown = Table(title=title or None, title_justify="left", header_style="bold", pad_edge=False, box=None)
+    for name, column in table.items():
+        shown.add_column(str(name), justify="right" if column.dtype.kind in "fi" else "left")
+    for row in table.head(rows).itertuples(index=False):
+        shown.add_row(*(_cell(value) for value in row))
+    out.print(shown)
+    if (more := len(table) - rows) > 0:
+        out.print(f"{more} more rows: --output writes them all.", highlight=False)
+
+
 def show_finding(
     finding: Finding, title: str, *, output: Path | None, plot: Path | None, as_json: bool, rows: int = 40
 ) -> None:
     """Print an answer (at most `rows` rows of its table), write its table and plot, and say what went wrong."""
-    from rich.table import Table
-
     say = err if as_json else out
     if as_json:
         print(json.dumps(finding.as_dict(), indent=2))
     else:
-        shown = Table(title=title, title_justify="left", header_style="bold", pad_edge=False, box=None)
-        for name, column in finding.table.items():
-            shown.add_column(str(name), justify="right" if column.dtype.kind in "fi" else "left")
-        for row in finding.table.head(rows).itertuples(index=False):
-            shown.add_row(*(_cell(value) for value in row))
-        out.print(shown)
-        if (more := len(finding.table) - rows) > 0:
-            out.print(f"{more} more rows: --output writes them all.", highlight=False)
+        print_table(finding.table, title, rows)
     for sentence in finding.sentences:
         say.print(plain(sentence), highlight=False, soft_wrap=True)
     for problem in finding.problems:

@@ -1,0 +1,229 @@
+"""How good are ladder forecasts: a size left out, against the point estimate; variants compared."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import arviz_stats as azs
+import numpy as np
+import pandas as pd
+
+from bayes_obscaling.data.ladder import Ladder
+from bayes_obscaling.errors import InputError
+from bayes_obscaling.evaluation.ladder_baseline import fit_point_estimate
+from bayes_obscaling.evaluation.scoring import score_draws, score_table
+from bayes_obscaling.inference.ladder import fit_ladder
+from bayes_obscaling.models.ladder import LadderSpec
+from bayes_obscaling.results.ladder import LadderFit, Target, World
+
+Progress = Callable[[str, int, int], None]
+OURS, POINT = "bayes", "point estimate"
+QUANTITIES = ("loss", "accuracy_given_loss", "accuracy")
+VARIANTS = {
+    "default": LadderSpec(),
+    "no discrepancy": LadderSpec(discrepancy=False),
+    "compute only": LadderSpec(law="compute"),
+    "C4 loss": LadderSpec(feature="c4_loss"),
+    "task cross-entropy": LadderSpec(feature="task_ce"),
+    "single step": LadderSpec(feature="none"),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class LadderBacktest:
+    """Forecasts of runs that were left out, and what they scored.
+
+    Attributes
+    ----------
+    cells : DataFrame
+        One row a method, quantity, run and task: ``held_out`` (the size left out), ``observed``, the forecast's summary
+        and its scores as in `score_draws`.
+    fits : dict of str to LadderFit
+        The fit behind each size left out.
+    """
+
+    cells: pd.DataFrame
+    fits: dict[str, LadderFit]
+
+    def scores(self, by: Sequence[str] = ("held_out", "quantity", "method")) -> pd.DataFrame:
+        """Mean scores, coverage and widths by groups of cells; see `score_table`."""
+        return score_table(self.cells, by)
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What went wrong in sampling, by size left out."""
+        return tuple(f"without {size}: {problem}" for size, fit in self.fits.items() for problem in fit.problems)
+
+
+def backtest_ladder(
+    ladder: Ladder,
+    hold_out: float | Sequence[float] | None = None,
+    *,
+    train: Ladder | None = None,
+    spec: LadderSpec | None = None,
+    chains: int = 4,
+    draws: int = 1000,
+    seed: int = 0,
+    cache: Path | str | None = None,
+    progress: Progress | None = None,
+) -> LadderBacktest:
+    """Leave the largest size out, fit the smaller ones, and score the forecasts of its runs.
+
+    Parameters
+    ----------
+    ladder : Ladder
+        All runs.
+    hold_out : float or sequence of float, optional
+        Sizes (parameters) to leave out, one at a time, with every larger run; default the largest.
+    train : Ladder, optional
+        Fit these runs below the size left out, instead of all of `ladder` (the paper's 16 runs, say).
+    spec, chains, draws, seed, cache, progress
+        As in `fit_ladder`.
+
+    Returns
+    -------
+    LadderBacktest
+        Methods "bayes" and "point estimate" (with residual noise: `PointEstimate.draws`), and quantities "loss",
+        "accuracy_given_loss" (the true loss put in), "accuracy" (chained).
+
+    Raises
+    ------
+    InputError
+        For a size that the ladder does not have, or too few rungs below it.
+    """
+    spec = spec or LadderSpec()
+    if hold_out is None:
+        sizes: list[float] = [ladder.sizes[-1]]
+    else:
+        sizes = [float(size) for size in np.atleast_1d(np.asarray(hold_out, float))]
+    parts, fits = [], {}
+    for size in sizes:
+        tests = ladder.select(list(ladder.runs.index[(ladder.runs["params"] / size).between(0.98, 1.02)]))
+        if not len(tests.runs):
+            have = ", ".join(f"{x:.3g}" for x in ladder.sizes)
+            raise InputError(f"The ladder has no runs of {size:.3g} parameters to leave out: its sizes are {have}.")
+        shorter = (train or ladder).below(size)
+        fit = fit_ladder(shorter, spec, chains=chains, draws=draws, seed=seed, cache=cache, progress=progress)
+        label = f"{size:.2g}"
+        fits[label] = fit
+        parts.append(score_runs(fit, tests).assign(held_out=label, method=OURS))
+        parts.append(_score_point_estimate(shorter, tests).assign(held_out=label, method=POINT))
+    return LadderBacktest(pd.concat(parts, ignore_index=True), fits)
+
+
+def score_runs(fit: LadderFit, runs: Ladder) -> pd.DataFrame:
+    """Score a fit's forecasts of other runs.
+
+    Returns
+    -------
+    DataFrame
+        One row a quantity, run and task: ``quantity, run, task, observed`` and the columns of `score_draws`.
+    """
+    world = World(fit)
+    losses = _losses(fit, runs)
+    parts = []
+    for at, target in enumerate(_targets(runs)):
+        draws = world.ask(target, None if losses is None else losses[at])
+        observed = {"accuracy": runs.matrix("accuracy")[at]}
+        if losses is not None:
+            observed |= {"loss": losses[at], "accuracy_given_loss": observed["accuracy"]}
+        parts += [
+            _score(draws[quantity], observed[quantity], quantity, target.name, runs)
+            for quantity in QUANTITIES
+            if quantity in observed
+        ]
+    return pd.concat(parts, ignore_index=True)
+
+
+def _score_point_estimate(shorter: Ladder, tests: Ladder) -> pd.DataFrame:
+    targets, losses = _targets(tests), tests.matrix("task_loss")
+    draws = fit_point_estimate(shorter).draws(targets, losses)
+    observed = {"loss": losses, **dict.fromkeys(("accuracy_given_loss", "accuracy"), tests.matrix("accuracy"))}
+    return pd.concat(
+        [
+            _score(draws[quantity][:, at], observed[quantity][at], quantity, target.name, tests)
+            for at, target in enumerate(targets)
+            for quantity in QUANTITIES
+        ],
+        ignore_index=True,
+    )
+
+
+def _score(draws: np.ndarray, observed: np.ndarray, quantity: str, run: str, runs: Ladder) -> pd.DataFrame:
+    tasks = list(runs.tasks.index) if len(observed) == len(runs.tasks) else ["all tasks"]
+    seen = np.isfinite(observed)
+    frame = score_draws(draws.T[seen], observed[seen])
+    frame.insert(0, "observed", observed[seen])
+    frame.insert(0, "task", np.array(tasks)[seen])
+    frame.insert(0, "run", run)
+    frame.insert(0, "quantity", quantity)
+    return frame
+
+
+def _losses(fit: LadderFit, runs: Ladder) -> np.ndarray | None:
+    """The losses (runs, losses) that the fit's link reads."""
+    if fit.spec.feature == "none":
+        return None
+    losses = runs.matrix(fit.spec.feature)
+    return np.nanmean(losses, axis=1, keepdims=True) if fit.spec.feature == "c4_loss" else losses
+
+
+def _targets(runs: Ladder) -> list[Target]:
+    return [Target(str(name), row["params"], row["tokens"], row["flops"]) for name, row in runs.runs.iterrows()]
+
+
+def compare_ladder_specs(
+    ladder: Ladder,
+    hold_out: float | None = None,
+    specs: dict[str, LadderSpec] | None = None,
+    *,
+    train: Ladder | None = None,
+    chains: int = 4,
+    draws: int = 1000,
+    seed: int = 0,
+    cache: Path | str | None = None,
+    progress: Progress | None = None,
+) -> pd.DataFrame:
+    """Variants of the model by the accuracies of a size left out, and by leave-one-out on those that were fitted.
+
+    Parameters
+    ----------
+    specs : dict of str to LadderSpec, optional
+        Default `VARIANTS`.
+    ladder, hold_out, train, chains, draws, seed, cache, progress
+        As in `backtest_ladder`.
+
+    Returns
+    -------
+    DataFrame
+        One row a spec, then one for the point estimate: ``crps, mae, coverage_50, coverage_90, width_90`` of the
+        chained accuracy of the runs left out; ``elpd_loo`` and ``se`` (PSIS-LOO of the accuracies that were fitted,
+        summed over runs and tasks: Vehtari, Gelman and Gabry 2017), ``pareto_k_bad`` (share of k above .7),
+        ``problems``.
+    """
+    rows = []
+    for name, spec in (specs or VARIANTS).items():
+        result = backtest_ladder(
+            ladder, hold_out, train=train, spec=spec, chains=chains, draws=draws, seed=seed, cache=cache,
+            progress=progress,
+        )  # fmt: skip
+        cells = result.cells[result.cells["quantity"] == "accuracy"]
+        (fit,) = result.fits.values()
+        loo = azs.loo(fit.posterior, var_name="accuracy", pointwise=True)
+        ours = score_table(cells[cells["method"] == OURS], ()).iloc[0]
+        rows.append(
+            {
+                "spec": name, **_headline(ours), "elpd_loo": float(loo.elpd), "se": float(loo.se),
+                "pareto_k_bad": float((loo.pareto_k > 0.7).mean()), "problems": "; ".join(result.problems),
+            }
+        )  # fmt: skip
+        if not len(rows) > 1:
+            point = score_table(cells[cells["method"] == POINT], ()).iloc[0]
+    rows.append({"spec": POINT, **_headline(point), "elpd_loo": np.nan, "se": np.nan, "problems": ""})
+    return pd.DataFrame(rows)
+
+
+def _headline(scores: pd.Series) -> dict[str, float]:
+    return {name: float(scores[name]) for name in ("crps", "mae", "coverage_50", "coverage_90", "width_90")}
