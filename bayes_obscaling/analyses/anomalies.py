@@ -11,13 +11,13 @@ import xarray as xr
 from scipy.stats import false_discovery_control
 
 from bayes_obscaling.analyses.finding import Finding
-from bayes_obscaling.analyses.left_out import PARETO_LIMIT, predict_left_out
-from bayes_obscaling.analyses.summaries import LEVELS, interval_columns
 from bayes_obscaling.errors import InputError
 from bayes_obscaling.models.capability import features
 from bayes_obscaling.models.links import response
 from bayes_obscaling.results.fit import Fit
 from bayes_obscaling.results.forecast import forecast
+from bayes_obscaling.results.leave_one_out import PARETO_LIMIT, predict_left_out
+from bayes_obscaling.results.summaries import LEVELS, interval_columns
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -67,10 +67,10 @@ def anomalies(fit: Fit, *, false_flags: float = 0.1) -> Anomalies:
     Notes
     -----
     *Single scores.* A benchmark score is compared with its prediction from all the other scores (leave-one-out; see
-    `bayes_obscaling.analyses.left_out`). A held-out task score is compared with its forecast. A task score that the fit
-    has seen is compared with a prediction that has seen it ("in-sample"): in a cut posterior no reweighting leaves it
-    out, so its tail probability is too large, and fewer are flagged than should be. Flags control the false discovery
-    rate (Benjamini and Hochberg 1995) over all single scores.
+    `bayes_obscaling.results.leave_one_out`). A held-out task score is compared with its forecast. A task score that
+    the fit has seen is compared with a prediction that has seen it ("in-sample"), so its tail probability is too large,
+    and fewer are flagged than should be. Flags control the false discovery rate (Benjamini and Hochberg 1995) over all
+    single scores.
 
     *Families.* The excess is what the family's offset on the benchmark adds to the expected scores of its models with
     seen scores, on average. ``tail`` is twice the posterior probability that the offset has the other sign, and is

@@ -12,7 +12,6 @@ import xarray as xr
 from sklearn.decomposition import PCA
 
 from bayes_obscaling.analyses.finding import Finding
-from bayes_obscaling.analyses.summaries import interval_columns
 from bayes_obscaling.data import ScoreTable
 from bayes_obscaling.data.table import close_names
 from bayes_obscaling.errors import InputError
@@ -20,6 +19,7 @@ from bayes_obscaling.evaluation.baselines import fill_scores
 from bayes_obscaling.models.capability import COMPUTE_CENTRE, capability_curve, feature_scale
 from bayes_obscaling.results.fit import Fit
 from bayes_obscaling.results.forecast import first_crossing
+from bayes_obscaling.results.summaries import interval_columns
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

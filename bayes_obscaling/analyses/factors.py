@@ -14,8 +14,6 @@ from scipy.special import expit
 from sklearn.decomposition import PCA
 
 from bayes_obscaling.analyses.finding import Finding
-from bayes_obscaling.analyses.left_out import PARETO_LIMIT, predict_left_out
-from bayes_obscaling.analyses.summaries import interval_columns
 from bayes_obscaling.data import ScoreTable
 from bayes_obscaling.errors import InputError
 from bayes_obscaling.evaluation.baselines import fill_scores
@@ -24,6 +22,8 @@ from bayes_obscaling.evaluation.scoring import paired_differences
 from bayes_obscaling.inference.fitting import Progress, fit
 from bayes_obscaling.models.capability import CapabilitySpec, feature_scale
 from bayes_obscaling.results.fit import Fit
+from bayes_obscaling.results.leave_one_out import PARETO_LIMIT, predict_left_out
+from bayes_obscaling.results.summaries import interval_columns
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -276,7 +276,7 @@ def compare_factors(
     Notes
     -----
     *Leave-one-out* is over single benchmark scores: PSIS with the model's capabilities, its family's line and its
-    family's offset on the benchmark integrated out (`bayes_obscaling.analyses.left_out`). Capabilities belong to
+    family's offset on the benchmark integrated out (`bayes_obscaling.results.leave_one_out`). Capabilities belong to
     models, so that the question is "this model's other scores are known, what is this one?"; a new model, or a new
     family, is another question.
 

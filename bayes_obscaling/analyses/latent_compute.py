@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 
 from bayes_obscaling.analyses.finding import Finding
-from bayes_obscaling.analyses.summaries import interval_columns
 from bayes_obscaling.data import ScoreTable
 from bayes_obscaling.errors import InputError
 from bayes_obscaling.inference.fitting import Progress, fit
 from bayes_obscaling.models.capability import COMPUTE_CENTRE, CapabilitySpec
 from bayes_obscaling.results.fit import Fit
+from bayes_obscaling.results.summaries import interval_columns
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

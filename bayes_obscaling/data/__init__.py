@@ -1,7 +1,7 @@
 """What was measured: tables of scores, the bundled ones, and reading and checking a user's own."""
 
 from bayes_obscaling.data.bundled import load_base_llms, load_instruct_llms
-from bayes_obscaling.data.checks import Finding, check_table
+from bayes_obscaling.data.checks import CheckLine, check_table
 from bayes_obscaling.data.ladder import Ladder, load_olmo_ladder, read_ladder
 from bayes_obscaling.data.splits import (
     Split,
@@ -18,7 +18,7 @@ from bayes_obscaling.data.splits import (
 from bayes_obscaling.data.table import ScoreTable
 
 __all__ = [
-    "Finding",
+    "CheckLine",
     "Ladder",
     "ScoreTable",
     "Split",

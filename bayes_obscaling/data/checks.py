@@ -24,7 +24,7 @@ SIZE_IN_NAME = re.compile(r"(?<![a-z0-9.])(\d+(?:[._]\d+)?)(b\d|b|m)(?![a-z0-9])
 
 
 @dataclass(frozen=True)
-class Finding:
+class CheckLine:
     """What one check found: ``level``, the ``check``, a ``message`` and, unless it passed, the ``remedy``."""
 
     level: Level
@@ -52,7 +52,7 @@ class _Checked:
 
 def check_table(
     source: ScoreTable | Source, benchmarks: Source | None = None, *, against: ScoreTable | None = None
-) -> list[Finding]:
+) -> list[CheckLine]:
     """Check a table, or a user's file as `ScoreTable.with_scores` would read it.
 
     Parameters
@@ -66,7 +66,7 @@ def check_table(
 
     Returns
     -------
-    list of Finding
+    list of CheckLine
         At least one per check. A source that cannot be read is a single FAIL.
     """
     findings = []
@@ -94,16 +94,16 @@ def check_table(
         checked = _Checked(parsed.models, used, parsed.scores, context, families, matrix, parsed, against)
     if not findings:
         counts = f"{len(checked.models)} models, {len(checked.benchmarks)} benchmarks and tasks"
-        findings.append(Finding("PASS", "readable", f"{counts}, {len(checked.scores)} scores"))
+        findings.append(CheckLine("PASS", "readable", f"{counts}, {len(checked.scores)} scores"))
     for name, (check, passed) in CHECKS.items():
-        found = [Finding(level, name, message, remedy) for level, message, remedy in check(checked)]
-        findings += found or [Finding("PASS", name, passed)]
+        found = [CheckLine(level, name, message, remedy) for level, message, remedy in check(checked)]
+        findings += found or [CheckLine("PASS", name, passed)]
     return findings
 
 
-def _unreadable(error: InputError) -> Finding:
+def _unreadable(error: InputError) -> CheckLine:
     problem, separator, remedy = str(error).rpartition("; ")
-    return Finding("FAIL", "readable", problem if separator else remedy, remedy if separator else "correct the table")
+    return CheckLine("FAIL", "readable", problem if separator else remedy, remedy if separator else "correct the table")
 
 
 _Found = Iterator[tuple[Level, str, str]]

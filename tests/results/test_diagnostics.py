@@ -18,13 +18,13 @@ from bayes_obscaling.errors import InputError
 from bayes_obscaling.inference.convergence import assess
 from bayes_obscaling.models.priors import Beta, HalfNormal, Normal, Priors
 from bayes_obscaling.plots import diagnostics as plots
-from bayes_obscaling.results import leave_one_out as loo
 from bayes_obscaling.results.diagnostics import Diagnosis, diagnose
 from bayes_obscaling.results.diagnostics.influence import influence_table
 from bayes_obscaling.results.diagnostics.priors import prior_of
 from bayes_obscaling.results.diagnostics.sampler import check_sampler, energy_fractions
 from bayes_obscaling.results.fit import Fit, load_fit
 from bayes_obscaling.results.forecast import forecast
+from bayes_obscaling.results.leave_one_out import leave_one_out, models, tasks
 from bayes_obscaling.results.likelihood import problem_of
 
 
@@ -168,7 +168,7 @@ def test_a_corrupted_score_stands_out(healthy: Fit, found: Diagnosis) -> None:
         honest = before.loc[(model, benchmark)]
         wrong = honest["observed"] + (-0.4 if honest["observed"] > 0.5 else 0.4)
         sick = dataclasses.replace(healthy, table=_with_score(healthy.table, model, benchmark, wrong))
-        scores = pd.concat([stage.scores for stage in loo.leave_one_out(sick)]).set_index(["model", "benchmark"])
+        scores = pd.concat([stage.scores for stage in leave_one_out(sick)]).set_index(["model", "benchmark"])
         oddest = scores["z"].abs().idxmax()  # or a sibling: a family's offset is learned from all of its scores
         assert oddest[0].rpartition("-")[0] == model.rpartition("-")[0] and oddest[1] == benchmark
         assert scores.loc[(model, benchmark), "z"] * (wrong - honest["observed"]) > 0
@@ -201,8 +201,8 @@ def test_scores_of_a_model_have_the_density_of_a_brute_integral(tiny_fit: Fit) -
     """Laplace's method against a million draws of the capabilities from their prior."""
     data = problem_of(tiny_fit).measurements[0]
     flat = {str(n): v.to_numpy().reshape(400, *v.shape[2:])[[7]] for n, v in tiny_fit.draws.items()}
-    draws = loo._measured(flat, 0, 2)
-    found = loo._measurement(data, draws)[0]
+    draws = models.measured(flat, 0, 2)
+    found = models.log_densities(data, draws)[0]
     d = {name: value[0] for name, value in draws.items()}
     rng, chance = np.random.default_rng(0), np.asarray(data.chance)
     for m in (0, 9, 22):
@@ -231,7 +231,7 @@ def test_a_task_score_has_the_density_of_a_brute_integral() -> None:
         np.full(2, 0.05),
     )
     seen = np.array([[1.0, 1.0, 1.0], [1.0, 0.0, 1.0]])
-    found = loo._offsets(
+    found = tasks.offset_densities(
         tuple(a[None] for a in (weight, difficulty, sd, gap, spread)), z[None], (score, seen, inv_items, chance), 0.02
     )[0][0]
 
@@ -249,7 +249,7 @@ def test_a_task_score_has_the_density_of_a_brute_integral() -> None:
 
 
 def test_influence_is_the_shift_under_the_weights(healthy: Fit) -> None:
-    measured, heads = loo.leave_one_out(healthy)
+    measured, heads = leave_one_out(healthy)
     count = len(measured.kept)
     values = np.zeros((healthy.draws.sizes["chain"] * healthy.draws.sizes["draw"], 2))
     values[measured.kept] = np.arange(count)[:, None] * [1.0, -2.0]

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import pandas as pd
 from scipy import stats
 
 from bayes_obscaling.results.diagnostics.check import Check, listed
 from bayes_obscaling.results.leave_one_out import LeaveOneOut, pareto_limit
-
-if TYPE_CHECKING:
-    pass
 
 # Of a Kolmogorov-Smirnov test of uniform LOO-PIT values, all benchmarks and tasks of a stage together.
 CALIBRATION_LEVEL = 0.05

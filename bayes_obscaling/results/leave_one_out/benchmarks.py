@@ -13,23 +13,21 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import NamedTuple
 
-import arviz_stats  # noqa: F401  (puts psislw on arrays)
 import numpy as np
 import xarray as xr
-from scipy.special import expit, logsumexp, ndtr
+from scipy.special import expit, log_ndtr, logsumexp
 
-from bayes_obscaling.analyses.summaries import LEVELS
-from bayes_obscaling.inference.arrays import build_problem
 from bayes_obscaling.models.capability import BENCHMARK_FLOOR_SD, capability_curve
 from bayes_obscaling.models.links import response, score_variance
 from bayes_obscaling.results.fit import Fit
+from bayes_obscaling.results.leave_one_out.weights import smoothed, stride
+from bayes_obscaling.results.likelihood import problem_of
+from bayes_obscaling.results.summaries import LEVELS
 
-# Vehtari, Simpson, Gelman, Yao and Gabry (2024): above this an importance sampling estimate is not to be trusted.
-PARETO_LIMIT = 0.7
-_MOST_DRAWS = 1000  # enough for the tails of weights, and a few seconds
 # Standard-normal grid on which a score's linear predictor is integrated.
 _NODES = np.linspace(-5.0, 5.0, 101)
 _SMALLEST_SLOPE = 1e-3
+_LOG_ROOT_2PI = 0.5 * np.log(2 * np.pi)
 
 
 class _Draws(NamedTuple):
@@ -76,12 +74,12 @@ def predict_left_out(fit: Fit, predictors: str = "all") -> xr.Dataset:
     labels = [str(name) for name in fit.draws["predictors"].to_numpy()]
     index = labels.index(predictors) if predictors in labels else 0
     draws = fit.draws.isel(predictors=index)
-    data = build_problem(fit.table, fit.tasks, fit.held_out, fit.from_compute, fit.spec).measurements[index]
+    data = problem_of(fit).measurements[index]
     seen, family = np.asarray(data.seen), np.asarray(data.family)
     score, chance, inv_items = (np.asarray(a, float) for a in (data.score, data.chance, data.inv_items))
 
-    step = max(draws.sizes["chain"] * draws.sizes["draw"] // _MOST_DRAWS, 1)
-    d = _as_arrays(draws.isel(draw=slice(None, None, step)).stack(sample=("chain", "draw")).transpose("sample", ...))
+    kept = draws.isel(draw=slice(None, None, stride(fit)))
+    d = _as_arrays(kept.stack(sample=("chain", "draw")).transpose("sample", ...))
     centre, spread = (a[:, seen] for a in _linear_predictor(d, score, seen, chance, inv_items, family))
     column = np.nonzero(seen)[1]
     y, n_inv, floor = score[seen], inv_items[seen], chance[column]
@@ -91,19 +89,16 @@ def predict_left_out(fit: Fit, predictors: str = "all") -> xr.Dataset:
         p = floor + (1 - floor) * (1 - gap) * expit(eta)
         return p, np.sqrt(p * (1 - p) * (n_inv + phi**2) + BENCHMARK_FLOOR_SD**2)
 
-    share = np.exp(-0.5 * _NODES**2)
-    density, below = np.zeros((2, *centre.shape))
-    for node, weight in zip(_NODES, share / share.sum(), strict=True):
+    # On the log scale: the density of a score that is plainly wrong is below the smallest number there is.
+    log_density, log_below = np.full((2, *centre.shape), -np.inf)
+    log_share = -0.5 * _NODES**2
+    for node, share in zip(_NODES, log_share - logsumexp(log_share), strict=True):
         p, noise = curve(centre + node * spread)
         z = (y - p) / noise
-        density += weight * np.exp(-0.5 * z**2) / (np.sqrt(2 * np.pi) * noise)
-        below += weight * ndtr(z)
-    log_density = np.log(np.maximum(density, 1e-300))
+        np.logaddexp(log_density, share - 0.5 * z**2 - np.log(noise) - _LOG_ROOT_2PI, out=log_density)
+        np.logaddexp(log_below, share + log_ndtr(z), out=log_below)
 
-    # ArviZ takes the log likelihood that is left out, and turns its sign.
-    log_weight, pareto_k = xr.DataArray(log_density, dims=("sample", "score")).azstats.psislw(dim="sample")
-    log_weight = log_weight.transpose("sample", "score").to_numpy()
-    log_weight = log_weight - logsumexp(log_weight, axis=0)
+    log_weight, pareto_k = smoothed(-log_density)
     elpd = logsumexp(log_weight + log_density, axis=0)
 
     rng = np.random.default_rng([fit.provenance["seed"], 7])
@@ -111,8 +106,8 @@ def predict_left_out(fit: Fit, predictors: str = "all") -> xr.Dataset:
     made = np.clip(p + noise * rng.standard_normal(p.shape), 0.0, 1.0)
     found = {
         "elpd": elpd,
-        "pit": np.clip((np.exp(log_weight) * below).sum(axis=0), 0.0, 1.0),
-        "pareto_k": pareto_k.to_numpy(),
+        "pit": np.clip(np.exp(logsumexp(log_weight + log_below, axis=0)), 0.0, 1.0),
+        "pareto_k": pareto_k,
         **_weighted_quantiles(made, np.exp(log_weight)),
     }
     result = xr.Dataset(coords={name: draws[name].to_numpy() for name in ("model", "benchmark")})

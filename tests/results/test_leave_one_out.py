@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
+import xarray as xr
 
-from bayes_obscaling.analyses.left_out import predict_left_out
 from bayes_obscaling.data import ScoreTable
 from bayes_obscaling.inference.fitting import fit
+from bayes_obscaling.results.diagnostics import diagnose
 from bayes_obscaling.results.forecast import forecast
+from bayes_obscaling.results.leave_one_out import predict_left_out
+from bayes_obscaling.results.leave_one_out.weights import smoothed
 
 
 @pytest.fixture(scope="module")
@@ -56,3 +61,37 @@ def test_a_hidden_model_is_not_predicted_from_itself(tiny_fit):
     left_out = predict_left_out(tiny_fit)
     assert left_out.sel(model="family-2-3").to_dataframe()[["elpd", "pit", "pareto_k"]].isna().all().all()
     assert left_out.sel(model="family-2-2")["elpd"].notnull().all()
+
+
+def test_a_score_fifty_sd_out_is_reviewed_not_a_crash(tiny_fit):
+    # Chance is .5 and the noise .01: a score of 0 is 50 sd below whatever the capabilities are.
+    facts, scores = tiny_fit.table.benchmarks.copy(), tiny_fit.table.scores.copy()
+    facts.loc["bench-3", "n_items"] = 1e9
+    wrong = ("family-1-1", "bench-3")
+    scores.loc[(scores["model"] == wrong[0]) & (scores["benchmark"] == wrong[1]), "score"] = 0.0
+    tree = tiny_fit.posterior.copy()
+    draws = tree["posterior"].to_dataset().copy(deep=True)
+    draws["overdispersion"].loc[{"benchmark": "bench-3"}] = 1e-6
+    tree["posterior"] = xr.DataTree(draws)
+    sick = dataclasses.replace(tiny_fit, table=ScoreTable(tiny_fit.table.models, facts, scores), posterior=tree)
+
+    found = predict_left_out(sick).sel(model=wrong[0], benchmark=wrong[1])
+    assert -1e5 < float(found["elpd"]) < -1000
+    assert float(found["pit"]) == pytest.approx(0.0, abs=1e-12)
+    assert float(found["pareto_k"]) > 0.7
+    diagnosis = diagnose(sick)
+    assert diagnosis.level("surprising scores") == "REVIEW"
+    scores = diagnosis.parts["scores"].set_index(["model", "benchmark"])
+    assert scores.loc[wrong, "z"] < -5 and np.isfinite(scores["elpd"]).all()
+    assert diagnosis.level("Pareto k: capabilities") == "REVIEW"
+    assert diagnosis.as_dict()["verdict"] == diagnosis.verdict
+
+
+def test_weights_that_no_tail_can_be_fitted_to():
+    far = np.zeros((400, 3))
+    far[0, 0] = 5000.0  # one draw has it all
+    far[:, 1] = -1000.0 * np.arange(400)  # all but one underflow beside the largest
+    log_weight, pareto_k = smoothed(far)  # the third: all the same, as if nothing were left out
+    np.testing.assert_allclose(np.exp(log_weight).sum(axis=0), 1.0)
+    assert (pareto_k[:2] > 0.7).all() and pareto_k[2] == 0.0
+    np.testing.assert_allclose(log_weight[:, 2], -np.log(400))

@@ -1,0 +1,57 @@
+"""Which draws are reweighted, Pareto smoothing of their weights, and when it cannot be trusted."""
+
+from __future__ import annotations
+
+import arviz_stats  # noqa: F401  (puts psislw on arrays)
+import numpy as np
+import xarray as xr
+from scipy.special import logsumexp
+
+from bayes_obscaling.results.fit import Fit
+
+# Vehtari, Simpson, Gelman, Yao and Gabry (2024): above this an importance sampling estimate is not to be trusted,
+# however many draws there are.
+PARETO_LIMIT = 0.7
+_MOST_DRAWS = 1000  # enough for the tails of weights, and a few seconds; neighbours in a chain say much the same
+
+
+def pareto_limit(draws: int) -> float:
+    """Pareto k up to which weights of so many draws can be relied on: Vehtari et al. (2024), eq. 13."""
+    return min(1.0 - 1.0 / np.log10(draws), PARETO_LIMIT)
+
+
+def stride(fit: Fit) -> int:
+    """Distance in a chain of the draws that are reweighted."""
+    return max(fit.draws.sizes["chain"] * fit.draws.sizes["draw"] // _MOST_DRAWS, 1)
+
+
+def smoothed(log_weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Smooth and normalise importance weights, by ArviZ (Vehtari et al. 2024).
+
+    Parameters
+    ----------
+    log_weight : array (draws, n)
+        Log weights, finite, up to a constant in each column.
+
+    Returns
+    -------
+    log_weight : array (draws, n)
+        Their exponentials sum to one in each column.
+    pareto_k : array (n,)
+        Infinite where weights differ too much for a tail to be fitted: a few draws have it all. 0 where the largest
+        weights are equal, so that there is no tail to fear.
+    """
+    smooth, pareto_k = log_weight - logsumexp(log_weight, axis=0), np.zeros(log_weight.shape[1])
+    for column, weights in enumerate(log_weight.T):
+        # ArviZ takes the log likelihood that is left out, and turns its sign.
+        left_out = xr.DataArray(-weights, dims="draw")
+        try:
+            with np.errstate(all="ignore"):  # weights that underflow beside the largest
+                tail, k = left_out.azstats.psislw(dim="draw")
+        except ValueError:  # "All tail values are the same"
+            continue
+        fitted = bool(np.isfinite(k)) and not np.isnan(tail).any()
+        pareto_k[column] = float(k) if fitted else np.inf
+        if fitted:
+            smooth[:, column] = tail.to_numpy()
+    return smooth, pareto_k
