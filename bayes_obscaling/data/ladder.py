@@ -34,6 +34,8 @@ _KNOWN_CHANCE = {
     "mmlu": 0.25, "hellaswag": 0.25, "arc_challenge": 0.25, "arc_easy": 0.25, "piqa": 0.5, "csqa": 0.2,
     "socialiqa": 1 / 3, "openbookqa": 0.25, "boolq": 0.5, "winogrande": 0.5,
 }  # fmt: skip
+# A number above 1 and below this under "accuracy" may be a loss; above, it is a percentage.
+_LARGEST_LOSS = 5.0
 # Two runs whose sizes, or token counts, differ by less than this share are counted as one rung.
 _SAME = 0.02
 
@@ -216,7 +218,7 @@ def read_ladder(source: Source) -> Ladder:
 def _check_values(sheet: Sheet, row: int, at: dict[str, int], values: dict[str, object]) -> None:
     accuracy, loss = float(str(values["accuracy"])), float(str(values["task_loss"]))
     if accuracy < 0 or accuracy > 1:
-        if 0 <= loss <= 1:
+        if 0 <= loss <= 1 and 1 < accuracy < _LARGEST_LOSS:
             raise sheet.error(
                 f"loss {loss:g} and accuracy {accuracy:g} look swapped; exchange the two columns", row,
                 sheet.columns[at["accuracy"]],
@@ -232,8 +234,8 @@ def _check_values(sheet: Sheet, row: int, at: dict[str, int], values: dict[str, 
 def _assemble(sheet: Sheet, frame: pd.DataFrame) -> Ladder:
     notes = []
     runs = frame.drop_duplicates("run").set_index("run")[["params", "tokens"]].copy()
-    disagree = frame.join(runs, on="run", rsuffix="_run")
-    disagree = disagree[(disagree["params"] != disagree["params_run"]) | (disagree["tokens"] != disagree["tokens_run"])]
+    first_n, first_d = frame["run"].map(runs["params"]), frame["run"].map(runs["tokens"])
+    disagree = frame[(frame["params"] != first_n) | (frame["tokens"] != first_d)]
     if len(disagree):
         first = disagree.iloc[0]
         raise sheet.error(

@@ -5,7 +5,7 @@ by task and by least squares; what is added here is what a forecast beyond the l
 
 * the exponents and the irreducible loss, partially pooled over tasks;
 * runs: a seed makes all losses of a run a little better or worse, more so for small models;
-* both curves beyond the ladder. The elasticities of the loss in size and in tokens a parameter, and the slope of the
+* both curves beyond the ladder. The exponents of the loss in size and in tokens (a parameter), and the slope of the
   link from loss to accuracy, may change wherever a rung ends. The scale of these changes is learned over tasks from the
   rungs inside the ladder, each of which once lay beyond the end of a shorter ladder; a target beyond the last rung
   gets changes of its own.
@@ -42,7 +42,7 @@ class LadderPriors(Frozen):
     level: LogNormal = LogNormal(median=1.3, log_sd=0.3)  # loss at N0, D0, in units of the smallest loss seen
     irreducible_share: Beta = Beta(a=2.0, b=2.0)  # of E in that loss
     size_share: Beta = Beta(a=2.0, b=2.0)  # of the term in N in the rest
-    bend: LogNormal = LogNormal(median=0.15, log_sd=0.7)  # change of elasticity after each rung, as a share of it
+    bend: LogNormal = LogNormal(median=0.15, log_sd=0.7)  # change of an exponent after each rung, as a share of it
     bend_shared: Beta = Beta(a=2.0, b=2.0)  # share of its variance that is common to all tasks
     run_sd: LogNormal = LogNormal(median=0.005, log_sd=0.7)  # log loss; what a run has in common over tasks
     loss_sd: LogNormal = LogNormal(median=0.01, log_sd=0.7)  # log loss; population median over tasks
@@ -172,7 +172,10 @@ def _observe(name: str, density: dist.Distribution, value: jax.Array) -> None:
 
 
 def _bend(name: str, x: jax.Array, at: jax.Array, shared: Numbers, count: int, prior: LogNormal) -> jax.Array:
-    """Change of slope after each of the points `at`, summed up at `x`; shape (len(x), count)."""
+    """What bends after each of the points `at` take off `x`, (len(x), count).
+
+    A bend c changes an exponent by the share c from there on: ``alpha (x - c (x - at))``.
+    """
     sd = _lognormal(f"{name}_bend_sd", prior)
     common = numpyro.sample(f"{name}_bend_common_raw", dist.Normal(0.0, 1.0).expand((len(at),)).to_event(1))
     own = numpyro.sample(f"{name}_bend_own_raw", dist.Normal(0.0, 1.0).expand((count, len(at))).to_event(2))
@@ -209,16 +212,17 @@ def ladder(data: LadderData, spec: LadderSpec) -> None:
         spread = _lognormal(f"{name}_exponent_spread", priors.exponent_sd)
         numpyro.factor(f"{name}_exponent_prior", dist.Normal(jnp.log(median), spread).log_prob(log_exponent).sum())
         p[f"{name}_exponent"] = numpyro.deterministic(f"{name}_exponent", jnp.exp(log_exponent))
-        p[f"{name}_elasticity"] = numpyro.deterministic(f"{name}_elasticity", jnp.exp(log_elasticity))
     if not two:
         p |= {"data_exponent": jnp.zeros(n_losses), "data_scale": jnp.zeros(n_losses)}
-    log_law = jnp.log(power_law(data.log_size[:, None], data.log_data[:, None], p))
+    log_size, log_data = data.log_size[:, None], data.log_data[:, None]
     if spec.discrepancy:
         shared = numpyro.sample("bend_shared", dist.Beta(priors.bend_shared.a, priors.bend_shared.b))
-        log_law += p["size_elasticity"] * _bend("size", data.log_size, data.size_bends, shared, n_losses, priors.bend)
+        bent = _bend("size", data.log_size, data.size_bends, shared, n_losses, priors.bend)
         if two:
             ratio = data.log_data - data.log_size
-            log_law += p["data_elasticity"] * _bend("data", ratio, data.ratio_bends, shared, n_losses, priors.bend)
+            log_data = log_data - _bend("data", ratio, data.ratio_bends, shared, n_losses, priors.bend)
+        log_size = log_size - bent
+    log_law = jnp.log(power_law(log_size, log_data, p))
 
     # a run's luck: the same for all tasks, and its own for each; both shrink with size
     decay = numpyro.sample("size_decay", dist.HalfNormal(priors.size_decay.scale))

@@ -44,7 +44,7 @@ FAR_DECADES = 2.0
 _DIMS = {
     **dict.fromkeys(
         ("size_exponent", "data_exponent", "size_scale", "data_scale", "irreducible", "level", "irreducible_share",
-         "size_share", "size_elasticity", "data_elasticity", "loss_sd"), ("loss_of",),
+         "size_share", "loss_sd"), ("loss_of",),
     ),
     **dict.fromkeys(
         ("floor", "ceiling_gap", "steepness", "midpoint", "slope_change_sd", "accuracy_sd"), ("task",),
@@ -77,6 +77,8 @@ class Target:
     flops: float | None = None
 
     def __post_init__(self) -> None:
+        for name in ("params", "tokens"):  # whole numbers of this size belong to no integer arithmetic
+            object.__setattr__(self, name, float(getattr(self, name)))
         for what, value in (("N", self.params), ("D", self.tokens), ("FLOPs", self.compute)):
             if not (np.isfinite(value) and value > 0):
                 raise InputError(f"Target {self.name}: {what} is {value}; give a positive number.")
@@ -305,19 +307,17 @@ class World:
     def log_law(self, target: Target) -> np.ndarray:
         """Log expected loss in units of the smallest loss seen, without a run's luck, (samples, losses)."""
         two = self.spec.law == "size-and-data"
-        centred = np.log(target.params / CENTRE_PARAMS) if two else np.log(target.compute / CENTRE_FLOPS)
-        tokens = np.log(target.tokens / CENTRE_TOKENS)
+        size: Any = np.log(target.params / CENTRE_PARAMS) if two else np.log(target.compute / CENTRE_FLOPS)
+        data: Any = np.log(target.tokens / CENTRE_TOKENS)
+        if self.spec.discrepancy:
+            ratio = data - size
+            if two:
+                beyond = [np.maximum(ratio - self.ratio_bends_at, 0.0), np.maximum(self.ratio_bends_below - ratio, 0.0)]
+                data = data - self.ratio_bends @ np.concatenate(beyond)
+            size = size - self.size_bends @ np.maximum(size - self.size_bends_at, 0.0)
         names = ("irreducible", "size_scale", "size_exponent", "data_scale", "data_exponent")
         p: dict[str, Any] = {name: self(name) if name in self._draws else 0.0 for name in names}
-        value = np.log(np.asarray(power_law(centred, tokens, p)))
-        if self.spec.discrepancy:
-            after = np.maximum(centred - self.size_bends_at, 0.0)
-            value = value + self("size_elasticity") * (self.size_bends @ after)
-            if two:
-                ratio = tokens - centred
-                beyond = [np.maximum(ratio - self.ratio_bends_at, 0.0), np.maximum(self.ratio_bends_below - ratio, 0.0)]
-                value = value + self("data_elasticity") * (self.ratio_bends @ np.concatenate(beyond))
-        return value
+        return np.log(np.asarray(power_law(size, data, p)))
 
     def luck(self, target: Target, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """A run's luck in log loss: what all tasks share, and each task's own; (samples, losses) both."""
