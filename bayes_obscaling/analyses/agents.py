@@ -27,7 +27,7 @@ SHARES = (0.1, 0.2)
 
 
 @dataclass(frozen=True, eq=False)
-class LeaveOneOut(Finding):
+class ModelsLeftOut(Finding):
     """Forecasts of every model, made without its own scores on the tasks.
 
     ``table`` has a row a model and task: ``observed``, ``median, q5, q25, q75, q95``, ``crps``, ``inside_90``, and the
@@ -38,12 +38,12 @@ class LeaveOneOut(Finding):
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw intervals against observed scores; see `bayes_obscaling.plots.tasks`."""
-        from bayes_obscaling.plots.tasks import plot_leave_one_out
+        from bayes_obscaling.plots.tasks import plot_models_left_out
 
-        return plot_leave_one_out(self, ax=ax)
+        return plot_models_left_out(self, ax=ax)
 
 
-def leave_one_out(
+def leave_models_out(
     table: ScoreTable,
     tasks: str | Sequence[str] | None = None,
     *,
@@ -57,7 +57,7 @@ def leave_one_out(
     seed: int = 0,
     cache: Path | str | None = None,
     progress: Callable[[str, int, int], None] | None = None,
-) -> LeaveOneOut:
+) -> ModelsLeftOut:
     """Forecast each model from all others, and the best ones from the rest.
 
     Parameters
@@ -85,7 +85,7 @@ def leave_one_out(
 
     Returns
     -------
-    LeaveOneOut
+    ModelsLeftOut
 
     Raises
     ------
@@ -126,7 +126,7 @@ def leave_one_out(
         "cells": cells,
     }
     answer = _table(left_out, methods)
-    return LeaveOneOut(answer, _sentences(answer, left_out, parts, each, names), problems, parts)
+    return ModelsLeftOut(answer, _sentences(answer, left_out, parts, each, names), problems, parts)
 
 
 def _table(cells: pd.DataFrame, methods: Sequence[str]) -> pd.DataFrame:

@@ -34,7 +34,7 @@ COMPUTE_ONLY = "family compute"
 METHODS = ("pc-3", "family-logistic")
 LARGEST, ALL_LARGER = "largest", "all larger"
 _FEWEST = 2  # models that a line in compute needs
-_NUTS = {"warmup": 500, "thin": 1, "target_accept": 0.9, "max_depth": 8}
+_NUTS = {"warmup": 500, "thin": 1, "target_accept": 0.95, "max_depth": 8, "dense": True}
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from bayes_obscaling.cli import capability, diagnose, forecasts, ladder, select, studies, tables
+from bayes_obscaling.cli import capability, diagnose, forecasts, interventions, ladder, select, studies, tables
 from bayes_obscaling.cli.common import err, plain
 from bayes_obscaling.errors import InputError
 
@@ -20,6 +20,7 @@ for command in (
     forecasts.forecast, diagnose.diagnose, studies.backtest, studies.cutoffs, ladder.ladder, select.select,
     tables.check, tables.tasks, tables.models,
     capability.factors, capability.efficiency, capability.latent_compute, capability.anomalies,
+    interventions.gain, interventions.agents, interventions.single_family,
 ):  # fmt: skip
     app.command()(command)
 

@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from bayes_obscaling.analyses.agents import LeaveOneOut
+from bayes_obscaling.analyses.agents import ModelsLeftOut
 from bayes_obscaling.analyses.interventions import OURS, Gain, GainCheck
 from bayes_obscaling.analyses.single_family import ALL_LARGER, COMPUTE_ONLY, LARGEST, SingleFamily
 from bayes_obscaling.errors import InputError
@@ -175,13 +175,13 @@ def plot_drivers(found: Gain, ax: Axes | None = None) -> Axes:
     return ax
 
 
-def plot_leave_one_out(found: LeaveOneOut, ax: Axes | None = None, *, task: str | None = None) -> Axes:
+def plot_models_left_out(found: ModelsLeftOut, ax: Axes | None = None, *, task: str | None = None) -> Axes:
     """Draw the forecast of each model left out against its observed score.
 
     Parameters
     ----------
-    found : LeaveOneOut
-        From `bayes_obscaling.analyses.agents.leave_one_out`.
+    found : ModelsLeftOut
+        From `bayes_obscaling.analyses.agents.leave_models_out`.
     ax : Axes, optional
         Where to draw; default a new figure.
     task : str, optional
