@@ -24,7 +24,8 @@ from bayes_obscaling.errors import InputError
 
 if TYPE_CHECKING:
     from bayes_obscaling.data import Ladder
-    from bayes_obscaling.results.ladder import LadderFit, LadderForecast, Target
+    from bayes_obscaling.results.ladder import LadderFit
+    from bayes_obscaling.results.ladder_forecast import LadderForecast, Target
 
 _TARGET = "a target is given as N=7e9,D=4e12, with name=7B in front if you like"
 
@@ -84,7 +85,7 @@ def ladder(
         fitted = _fit(fit, runs, paper_runs, law, feature, chains, draws, seed)
         if save_fit is not None:
             fitted.save(save_fit)
-        from bayes_obscaling.results.ladder import OLMO_TARGETS, forecast_ladder
+        from bayes_obscaling.results.ladder_forecast import OLMO_TARGETS, forecast_ladder
 
         asked = targets or list(OLMO_TARGETS)
         if next_run:
@@ -106,7 +107,7 @@ def ladder(
 
 
 def _target(text: str) -> Target:
-    from bayes_obscaling.results.ladder import Target
+    from bayes_obscaling.results.ladder_forecast import Target
 
     said: dict[str, str] = {}
     for part in text.split(","):
@@ -171,7 +172,7 @@ def _study(
     from bayes_obscaling.evaluation.ladder_backtest import backtest_ladder, compare_ladder_specs
     from bayes_obscaling.inference.cache import default_cache_dir
     from bayes_obscaling.models.ladder import LadderSpec
-    from bayes_obscaling.results.ladder import OLMO_TARGETS
+    from bayes_obscaling.results.ladder_forecast import OLMO_TARGETS
 
     spec, cache = LadderSpec(law=law, feature=feature), default_cache_dir()
     with sampling_progress() as tell:

@@ -13,7 +13,8 @@ from bayes_obscaling.errors import InputError
 from bayes_obscaling.evaluation.ladder_backtest import score_runs
 from bayes_obscaling.inference.ladder import fit_ladder
 from bayes_obscaling.models.ladder import LadderSpec
-from bayes_obscaling.results.ladder import OLMO_TARGETS, LadderFit, Target, World, forecast_ladder
+from bayes_obscaling.results.ladder import LadderFit
+from bayes_obscaling.results.ladder_forecast import OLMO_TARGETS, Target, World, forecast_ladder
 
 # Tokens a parameter of one Chinchilla: 20 (Hoffmann et al. 2022).
 CHINCHILLA = 20.0

@@ -16,7 +16,8 @@ from bayes_obscaling.evaluation.ladder_baseline import fit_point_estimate
 from bayes_obscaling.evaluation.scoring import score_draws, score_table
 from bayes_obscaling.inference.ladder import fit_ladder
 from bayes_obscaling.models.ladder import LadderSpec
-from bayes_obscaling.results.ladder import LadderFit, Target, World
+from bayes_obscaling.results.ladder import LadderFit
+from bayes_obscaling.results.ladder_forecast import Target, World
 
 Progress = Callable[[str, int, int], None]
 OURS, POINT = "bayes", "point estimate"

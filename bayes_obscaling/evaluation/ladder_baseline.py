@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_limits
 
 from bayes_obscaling.data.ladder import Ladder
 from bayes_obscaling.models.ladder import CENTRE_PARAMS, CENTRE_TOKENS
-from bayes_obscaling.results.ladder import Target
+from bayes_obscaling.results.ladder_forecast import Target
 
 # Of the Huber loss on log residuals (Bhagia et al. 2024, section 3.2; Hoffmann et al. 2022, appendix D.3).
 _HUBER_DELTA = 1e-3

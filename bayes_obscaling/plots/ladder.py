@@ -9,7 +9,8 @@ from matplotlib.axes import Axes
 
 from bayes_obscaling.errors import InputError
 from bayes_obscaling.plots.style import BLUE, SHADES, VERMILLION, new_axes, tidy, verdict
-from bayes_obscaling.results.ladder import LadderFit, LadderForecast, Target, World
+from bayes_obscaling.results.ladder import LadderFit
+from bayes_obscaling.results.ladder_forecast import LadderForecast, Target, World
 
 if TYPE_CHECKING:
     from bayes_obscaling.data import Ladder

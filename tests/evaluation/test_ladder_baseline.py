@@ -5,7 +5,7 @@ import pytest
 
 from bayes_obscaling.data import load_olmo_ladder
 from bayes_obscaling.evaluation.ladder_baseline import fit_point_estimate
-from bayes_obscaling.results.ladder import OLMO_TARGETS
+from bayes_obscaling.results.ladder_forecast import OLMO_TARGETS
 
 # Bhagia et al. (2024) and their repository: fitted parameters, and predictions for 7B-4T and 13B-5T in per cent.
 PARAMETERS = {

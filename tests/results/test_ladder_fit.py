@@ -13,7 +13,8 @@ from bayes_obscaling.design.ladder import next_runs
 from bayes_obscaling.evaluation.ladder_backtest import score_runs
 from bayes_obscaling.inference import ladder as inference
 from bayes_obscaling.inference.ladder import fit_ladder
-from bayes_obscaling.results.ladder import OLMO_TARGETS, Target, forecast_ladder, load_ladder_fit
+from bayes_obscaling.results.ladder import load_ladder_fit
+from bayes_obscaling.results.ladder_forecast import OLMO_TARGETS, Target, forecast_ladder
 
 COLUMNS = ["target", "N", "D", "task", "quantity", "mean", "median", "sd", "q2.5", "q5", "q10", "q25", "q75", "q90",
            "q95", "q97.5"]  # fmt: skip
