@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from bayes_obscaling import cli
+from bayes_obscaling.data import ScoreTable, bundled, load_base_llms
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -79,6 +80,27 @@ def test_saved_fit_answers_scenarios_as_json_on_stdout(saved: Path, run: Run) ->
     assert known["basis"] == unseen["basis"] == "compute"
     assert unseen["q95"] - unseen["q5"] > known["q95"] - known["q5"]
     assert answer["verdict"]["ok"] is False and "NOT CONVERGED" in err
+
+
+def test_bundled_data_that_changed_since_the_fit_are_told(
+    saved: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask = ("forecast", "--fit", saved / "fit.nc", "--task", "MMLU", "--models", "me/two-70b")
+    assert "changed since" not in run(*ask)[2]
+    table = load_base_llms()
+    models, scores = table.models, table.scores
+    models.loc["Qwen/Qwen-7B", "flops"] *= 2
+    place = (scores["model"] == "meta-llama/Llama-2-7b-hf") & (scores["benchmark"] == "MMLU")
+    scores.loc[place, "score"] = 0.5
+    # Neither a model that the fit has not seen nor one that is new is any of its business.
+    other = models.index[models["cohort"] != "paper"][0]
+    scores.loc[scores["model"] == other, "score"] = 0.1
+    later = ScoreTable(models, table.benchmarks, scores)
+    monkeypatch.setattr(bundled, "load_base_llms", lambda: later)
+    code, out, err = run(*ask)
+    assert code == 0 and "two-70b" in out
+    assert "changed since this fit: 1 scores (first meta-llama/Llama-2-7b-hf on MMLU: 0.4" in err
+    assert "0.5 now); facts of 1 models (first flops of Qwen/Qwen-7B)" in err
 
 
 def test_a_saved_fit_cannot_be_asked_to_change(saved: Path, run: Run) -> None:

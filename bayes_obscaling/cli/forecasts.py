@@ -149,6 +149,14 @@ def _pair_scenarios(families: list[str] | None, flops: list[float] | None) -> li
 def _say_if_data_changed(fitted: Fit) -> None:
     if fitted.table.data_hash != fitted.provenance["data_hash"]:
         err.print("[yellow]The table inside the fit is not the one it was fitted to.[/]")
+    from bayes_obscaling.data.bundled import bundled_hashes, changed_since
+
+    # Equal hashes first: scores that the user gave in place of bundled ones are no change of the bundled ones.
+    if fitted.provenance.get("bundled_data") != bundled_hashes() and (changes := changed_since(fitted.table)):
+        err.print(
+            f"[yellow]The bundled data have changed since this fit:[/] {plain('; '.join(changes))}. Fit again to use "
+            "them.", highlight=False, soft_wrap=True,
+        )  # fmt: skip
 
 
 def _as_json(result: Forecast) -> dict[str, Any]:

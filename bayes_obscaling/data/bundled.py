@@ -38,6 +38,53 @@ def load_instruct_llms() -> ScoreTable:
     return _load("instruct_llms")
 
 
+def bundled_hashes() -> dict[str, str]:
+    """Content hashes of the two bundled tables of LLMs, by name."""
+    return {"base_llms": load_base_llms().data_hash, "instruct_llms": load_instruct_llms().data_hash}
+
+
+def changed_since(table: ScoreTable) -> tuple[str, ...]:
+    """How today's bundled data differ from a table that was built on them.
+
+    Parameters
+    ----------
+    table : ScoreTable
+        A selection of models of a bundled table, perhaps merged with a user's scores.
+
+    Returns
+    -------
+    tuple of str
+        One phrase a kind of difference, about the models that both have; empty when there is none. A user's own score
+        in place of a bundled one counts as a difference.
+    """
+    mine = table.models
+    today = max((load_base_llms(), load_instruct_llms()), key=lambda other: other.models.index.isin(mine.index).sum())
+    shared = today.models.index.intersection(mine.index)
+    key, found = ["model", "benchmark"], []
+    if not len(shared):
+        return ()
+    before, now = (frame[frame["model"].isin(shared)].set_index(key)["score"] for frame in (table.scores, today.scores))
+    both = pd.concat({"then": before, "now": now}, axis=1)
+    own = ~both.index.get_level_values("benchmark").isin(today.benchmarks.index)  # the user's own benchmarks
+    changed = both[~own & (both["then"] != both["now"])]
+    if len(changed):
+        (model, benchmark), first = changed.index[0], changed.iloc[0]
+        then, after = (f"{value:.4g}" if value == value else "none" for value in first[["then", "now"]])
+        found.append(f"{len(changed)} scores (first {model} on {benchmark}: {then} then, {after} now)")
+    for what, old, new in (
+        ("models", mine.loc[shared], today.models.loc[shared]),
+        ("benchmarks", table.benchmarks, today.benchmarks.reindex(table.benchmarks.index)),
+    ):
+        columns = [c for c in new if c in old and c not in ("cohort", "description", "aliases")]
+        known = new["family" if what == "models" else "role"].notna()
+        a, b = old.loc[known, columns], new.loc[known, columns]
+        differs = (a != b) & ~(a.isna() & b.isna())
+        if differs.any(axis=None):
+            name, column = differs.stack().loc[lambda cells: cells].index[0]
+            found.append(f"facts of {differs.any(axis=1).sum()} {what} (first {column} of {name})")
+    return tuple(found)
+
+
 @lru_cache
 def _base_llms(cohort: str) -> ScoreTable:
     table = _load("base_llms")

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from bayes_obscaling.data.bundled import bundled_hashes
 from bayes_obscaling.errors import InputError
 from bayes_obscaling.inference.convergence import Convergence, assess
 from bayes_obscaling.inference.nuts import Arrays, Chain, Draws, Sampler, run_chains
@@ -49,8 +50,11 @@ def describe_run(started: float, data_hash: str, seed: int) -> dict[str, Any]:
         "python": platform.python_version(),
         "machine": f"{platform.system()} {platform.machine()}",
         "device": jax.devices()[0].platform,
+        "devices": jax.device_count(),
+        "x64": bool(jax.config.jax_enable_x64),
         "chain_method": "threads",
         "data_hash": data_hash,
+        "bundled_data": bundled_hashes(),
         "seed": seed,
     }
 

@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import xarray as xr
 
+from bayes_obscaling.data import load_base_llms
 from bayes_obscaling.inference.fitting import fit
 from bayes_obscaling.models.capability import CapabilitySpec
 from bayes_obscaling.models.priors import HalfNormal, Priors
@@ -49,6 +51,20 @@ def test_convergence_is_recorded_for_each_stage(tiny_fit: Fit):
         assert 20 < record.ess_bulk < 600
         assert record.worst in tiny_fit.draws
     assert (tiny_fit.problems == ()) == all(record.ok for record in tiny_fit.convergence.values())
+
+
+def test_the_run_is_described(tiny_fit: Fit):
+    run = tiny_fit.provenance
+    assert run["seed"] == 5 and run["chain_method"] == "threads"
+    assert run["data_hash"] == tiny_fit.table.data_hash
+    assert run["bundled_data"]["base_llms"] == load_base_llms().data_hash
+    assert (run["device"], run["devices"], run["x64"]) == ("cpu", 1, True)
+    assert {"bayes_obscaling", "jax", "numpyro", "arviz-stats", "numpy"} <= run["versions"].keys()
+
+
+def test_the_same_seed_gives_the_same_draws(again: Again, tiny_fit: Fit):
+    # Nothing from the cache: sampled once more.
+    xr.testing.assert_identical(again(tasks=["task-0", "task-1"], cache=None)[0].draws, tiny_fit.draws)
 
 
 def test_posterior_has_names_for_all_axes(tiny_fit: Fit):
