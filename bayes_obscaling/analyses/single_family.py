@@ -240,9 +240,9 @@ def _scores(cells: pd.DataFrame, target: str) -> pd.DataFrame:
     by = ("models", "cutoff", "method")
     frame = score_table(cells, by)[[*by, "n", "mae", "crps", "coverage_50", "coverage_90", "width_50", "width_90"]]
     # Standard errors over tasks: there is one family, and its models err together.
-    apart = paired_differences(cells.assign(family=cells["task"]), OURS, ("models",))
-    apart = apart.set_index(["models", "method"])[["difference", "se"]]
-    frame = frame.join(apart, on=["models", "method"])
+    apart = paired_differences(cells.assign(family=cells["task"]), OURS, ("cutoff",))
+    apart = apart.set_index(["cutoff", "method"])[["difference", "se"]]
+    frame = frame.join(apart, on=["cutoff", "method"])
     frame.insert(0, "target", target)
     order = {OURS: 0, COMPUTE_ONLY: 1}
     frame["order"] = frame["method"].map(order).fillna(2)
