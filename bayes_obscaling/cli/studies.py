@@ -52,7 +52,7 @@ def backtest(
     hold_out: Annotated[str | None, typer.Option(help="Hold out these models instead: A,B.")] = None,
     leave_family: Annotated[list[str] | None, typer.Option(help="Hold out this family instead; repeatable.")] = None,
     best: Annotated[float | None, typer.Option(help="Hold out this share of models best on the task.")] = None,
-    suite: Annotated[str | None, typer.Option(help="A whole suite: published, or from-compute.")] = None,
+    suite: Annotated[str | None, typer.Option(help="A whole suite: published, from-compute, below-cutoff.")] = None,
     from_compute: FromCompute = False,
     methods: Methods = None,
     scores: Scores = None,

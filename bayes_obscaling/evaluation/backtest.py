@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import IO, Any
@@ -35,6 +35,11 @@ DISTANCE_BINS = (-np.inf, 0.5, 1.0, np.inf)
 BASELINE_DRAWS = 200  # bootstrap replicates of the literature
 
 
+# The ten published tasks that count items, by their published cutoff.
+EARLY_TASKS = ("word_unscrambling", "parsinlu_qa", "ipa_transliterate", "gsm8k_direct", "gsm8k_cot", "gsm8k_cot_sc")
+ARITHMETIC_TASKS = ("arithmetic_3ds", "arithmetic_2dm", "arithmetic_3da", "arithmetic_2da")
+
+
 @dataclass(frozen=True)
 class Question:
     """One fit of a suite: tasks of a table under a split.
@@ -53,6 +58,8 @@ class Question:
         Whether held-out models of unknown compute count.
     methods : tuple of str
         Baselines.
+    up_to : float
+        FLOPs above which held-out models are not judged.
     """
 
     setup: str
@@ -61,6 +68,7 @@ class Question:
     split: Split
     unknown_compute: bool = True
     methods: tuple[str, ...] = ()
+    up_to: float = np.inf
 
 
 @dataclass(frozen=True, eq=False)
@@ -265,10 +273,13 @@ def suite(name: str) -> list[Question]:
 
     Parameters
     ----------
-    name : {"published", "from-compute"}
+    name : {"published", "from-compute", "below-cutoff"}
         "published": the setups of Ruan, Maddison and Hashimoto (2024): emergent tasks, post-training, agents.
         "from-compute": standard benchmarks forecast from family and FLOPs alone: D1, the largest model of each
         family; D2, all but the smallest of families of three or more; D3, whole families, a third of them at a time.
+        "below-cutoff": inside the training data of the ten published count tasks, where settings may be chosen:
+        earlier cutoffs (leave-future-out), and whole families, a quarter of them at a time. No score above the
+        published cutoffs is seen or judged.
 
     Raises
     ------
@@ -279,7 +290,9 @@ def suite(name: str) -> list[Question]:
         return _published()
     if name == "from-compute":
         return _from_compute()
-    raise InputError(f"There is no suite '{name}': choose published or from-compute.")
+    if name == "below-cutoff":
+        return _below_cutoff()
+    raise InputError(f"There is no suite '{name}': choose published, from-compute or below-cutoff.")
 
 
 def _published() -> list[Question]:
@@ -314,6 +327,27 @@ def _from_compute() -> list[Question]:
     return [Question(setup, table, names, split, False, methods) for setup, split in designs]
 
 
+def _below_cutoff() -> list[Question]:
+    table, methods = load_base_llms("paper"), ("mean", "compute", "family-logistic", "pc-3")
+    families = table.models["family"]
+    questions = []
+    for tasks, published, earlier in (
+        (EARLY_TASKS, 8.4e22, (0.8e22, 1.6e22, 4e22)),
+        (ARITHMETIC_TASKS, 2.2e22, (0.26e22, 0.52e22, 1.25e22)),
+    ):
+        above = split_by_flops(table, published).held_out
+        below = [model for model in table.models.index if model not in above]
+        for cutoff in earlier:
+            split = split_by_flops(table, cutoff)
+            questions.append(Question("leave-future-out", table, tasks, split, False, methods, published))
+        names = list(dict.fromkeys(families[below]))
+        for fold in range(4):
+            out = tuple(model for model in below if families[model] in names[fold::4])
+            split = Split(f"families {fold + 1} of 4", (*above, *out), "task", published)
+            questions.append(Question("families left out", table, tasks, split, False, methods, published))
+    return questions
+
+
 def run_suite(
     questions: Sequence[Question],
     *,
@@ -330,10 +364,11 @@ def run_suite(
     parts = []
     for number, q in enumerate(questions, 1):
         tell(f"{number} of {len(questions)}: {q.setup}, {', '.join(q.tasks)} ({q.split.name})")
-        parts.append(
-            backtest(
-                q.table, q.tasks, q.split, setup=q.setup, methods=q.methods, unknown_compute=q.unknown_compute,
-                **options,  # type: ignore[arg-type]
-            )
+        part = backtest(
+            q.table, q.tasks, q.split, setup=q.setup, methods=q.methods, unknown_compute=q.unknown_compute,
+            **options,  # type: ignore[arg-type]
         )  # fmt: skip
+        if np.isfinite(q.up_to):
+            part = replace(part, cells=part.cells[part.cells["flops"] <= q.up_to * (1 + 1e-9)])
+        parts.append(part)
     return Backtest.join(parts)

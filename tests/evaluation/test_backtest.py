@@ -344,8 +344,21 @@ def test_the_suite_from_compute_holds_out_by_family():
         families = q.table.models.loc[list(q.split.held_out), "family"]
         rest = q.table.models.drop(index=list(q.split.held_out))
         assert not set(families) & set(rest["family"])
-    with pytest.raises(InputError, match="There is no suite 'paper': choose published or from-compute"):
+    with pytest.raises(InputError, match="There is no suite 'paper': choose published, from-compute or below-cutoff"):
         suite("paper")
+
+
+def test_the_suite_below_the_cutoff_sees_and_judges_nothing_above_it():
+    questions = suite("below-cutoff")
+    assert [q.setup for q in questions] == 2 * (["leave-future-out"] * 3 + ["families left out"] * 4)
+    for q in questions:
+        flops = q.table.models["flops"]
+        assert set(flops.index[~(flops <= q.up_to * (1 + 1e-9))]) <= set(q.split.held_out)
+        judged = [model for model in q.split.held_out if flops[model] <= q.up_to]
+        assert len(judged) >= 3
+    folds = [q for q in questions if q.setup == "families left out" and q.up_to == 8.4e22]
+    once = [model for q in folds for model in q.split.held_out if q.table.models.at[model, "flops"] <= q.up_to]
+    assert len(once) == len(set(once)) == (folds[0].table.models["flops"] <= 8.4e22 * (1 + 1e-9)).sum()
 
 
 def test_running_a_suite_passes_on_what_is_asked(monkeypatch: pytest.MonkeyPatch):
