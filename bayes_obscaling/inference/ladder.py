@@ -75,7 +75,7 @@ def fit_ladder(
         density(fixed, spec)
 
     def start(chain: int) -> Values:
-        return _start(data, spec, np.random.default_rng([seed, 4, chain]))
+        return ladder_start(data, spec, np.random.default_rng([seed, 4, chain]))
 
     shapes = (data.loss.shape, data.accuracy.shape, data.knots.shape)
     values, record, stats = sample(
@@ -155,7 +155,7 @@ def _knots(ladder: Ladder, loss: np.ndarray) -> np.ndarray:
     return np.where(np.isfinite(ends_array), ends_array, 0.0)
 
 
-def _start(data: LadderData, spec: LadderSpec, rng: np.random.Generator) -> Values:
+def ladder_start(data: LadderData, spec: LadderSpec, rng: np.random.Generator) -> Values:
     """Prior medians with a little noise."""
     (n_runs, n_losses), n_tasks, n_knots = data.loss.shape, data.accuracy.shape[1], data.knots.shape[1]
 

@@ -7,7 +7,7 @@ import pytest
 from numpyro.infer.util import log_density, potential_energy, unconstrain_fn
 
 from bayes_obscaling.data import load_olmo_ladder
-from bayes_obscaling.inference.ladder import _start, lay_out
+from bayes_obscaling.inference.ladder import ladder_start, lay_out
 from bayes_obscaling.models.ladder import CENTRE_PARAMS, CENTRE_TOKENS, LadderSpec, ladder, link, power_law
 
 SPECS = {
@@ -23,7 +23,7 @@ SPECS = {
 def test_every_spec_has_a_finite_density(name):
     spec = SPECS[name]
     data, _ = lay_out(load_olmo_ladder(), spec)
-    start = _start(data, spec, np.random.default_rng(0))
+    start = ladder_start(data, spec, np.random.default_rng(0))
     unconstrained = unconstrain_fn(ladder, (data, spec), {}, start)
     assert set(unconstrained) == set(start)  # every site has a start, and every start a site
     value, slope = jax.jit(jax.value_and_grad(lambda z: potential_energy(ladder, (data, spec), {}, z)))(unconstrained)
@@ -33,7 +33,7 @@ def test_every_spec_has_a_finite_density(name):
 def test_a_masked_value_changes_nothing():
     spec = LadderSpec()
     data, _ = lay_out(load_olmo_ladder(), spec)
-    start = _start(data, spec, np.random.default_rng(0))
+    start = ladder_start(data, spec, np.random.default_rng(0))
     hidden = data._replace(
         loss_seen=data.loss_seen.at[3, 2].set(False), accuracy_seen=data.accuracy_seen.at[3, 2].set(False)
     )
