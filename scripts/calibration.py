@@ -1,0 +1,43 @@
+"""Simulation-based calibration of the default models in full; goes on where it was stopped.
+
+    python scripts/calibration.py [--sets 200] [--only measurement heads ladder] [--folder docs/calibration]
+
+One row of ranks a data set in FOLDER/ranks-NAME.csv; then tables of uniformity, figures, and sentences on the screen.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+os.environ.setdefault("JAX_ENABLE_X64", "1")
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+from bayes_obscaling.evaluation.calibration import SUBJECTS, calibrate
+from bayes_obscaling.inference.cache import default_cache_dir, use_compile_cache
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sets", type=int, default=200, help="data sets in all, those already made included")
+    parser.add_argument("--only", nargs="+", choices=list(SUBJECTS), default=list(SUBJECTS))
+    parser.add_argument("--folder", type=Path, default=Path(__file__).parents[1] / "docs" / "calibration")
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no data set after this, each")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    use_compile_cache(default_cache_dir())
+    for name in options.only:
+        result = calibrate(
+            SUBJECTS[name](), options.sets, options.folder, seed=options.seed, minutes=options.minutes,
+            progress=lambda *a: print(*a, flush=True),
+        )  # fmt: skip
+        result.uniformity().round(4).to_csv(options.folder / f"uniformity-{name}.csv")
+        figure = result.plot().get_figure(root=True)
+        assert figure is not None
+        figure.savefig(options.folder / f"{name}.png", dpi=120)
+        print("\n".join(result.sentences()), flush=True)
+
+
+if __name__ == "__main__":
+    main()
