@@ -51,7 +51,7 @@ def describe_run(started: float, data_hash: str, seed: int) -> dict[str, Any]:
         "machine": f"{platform.system()} {platform.machine()}",
         "device": jax.devices()[0].platform,
         "devices": jax.device_count(),
-        "x64": bool(jax.config.jax_enable_x64),
+        "float": str(jnp.zeros(0).dtype),
         "chain_method": "threads",
         "data_hash": data_hash,
         "bundled_data": bundled_hashes(),

@@ -58,7 +58,7 @@ def test_the_run_is_described(tiny_fit: Fit):
     assert run["seed"] == 5 and run["chain_method"] == "threads"
     assert run["data_hash"] == tiny_fit.table.data_hash
     assert run["bundled_data"]["base_llms"] == load_base_llms().data_hash
-    assert (run["device"], run["devices"], run["x64"]) == ("cpu", 1, True)
+    assert (run["device"], run["devices"], run["float"]) == ("cpu", 1, "float64")
     assert {"bayes_obscaling", "jax", "numpyro", "arviz-stats", "numpy"} <= run["versions"].keys()
 
 
