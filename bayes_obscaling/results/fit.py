@@ -182,6 +182,15 @@ def load_fit(path: str | Path, spec: CapabilitySpec | None = None) -> Fit:
     """
     tree, record, texts = open_tree(path, FORMAT, "fit")
     try:
+        return _from_record(path, spec, tree, record, texts)
+    except (KeyError, TypeError, AttributeError) as error:  # an InputError is none of these
+        raise InputError(f"{path} lacks a part of a saved fit ({error}): save the fit again.") from error
+
+
+def _from_record(
+    path: str | Path, spec: CapabilitySpec | None, tree: xr.DataTree, record: dict[str, Any], texts: dict[str, str]
+) -> Fit:
+    try:
         saved = CapabilitySpec(**record["spec"])
         convergence = {stage: Convergence(**values) for stage, values in record["convergence"].items()}
     except InputError as error:
@@ -231,7 +240,11 @@ def open_tree(path: str | Path, expected: int | str, kind: str) -> tuple[xr.Data
     if "bayes_obscaling" not in tree.children or "record" not in tree["bayes_obscaling"]:
         raise InputError(f"{path} is a netCDF file, but not a saved fit: give a file written by fit.save().")
     texts = {str(name): str(value.item()) for name, value in tree["bayes_obscaling"].to_dataset().items()}
-    record = json.loads(texts.pop("record"))
+    try:
+        record = json.loads(texts.pop("record"))
+        record["format"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path} is a netCDF file, but its record of a fit is damaged: save the fit again.") from error
     if str(record["format"]).startswith("ladder") != str(expected).startswith("ladder"):
         other = "ladder" if str(record["format"]).startswith("ladder") else "forecast"
         raise InputError(f"{path} is not a saved {kind}: give it to the {other} command.")

@@ -12,6 +12,7 @@ from bayes_obscaling.inference.cache import (
     default_cache_dir,
     load_arrays,
     store_arrays,
+    use_compile_cache,
     write_atomically,
 )
 
@@ -101,3 +102,17 @@ def test_a_cache_that_cannot_be_written_is_no_error(tmp_path: Path):
     blocked.write_bytes(b"a file where the folder should be")
     store_arrays(blocked, "key", ARRAYS, {})
     assert load_arrays(blocked, "key") is None
+
+
+def test_compiled_programs_are_their_owners_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    told: dict[str, object] = {}
+    monkeypatch.setattr("jax.config.update", lambda name, value: told.update({name: value}))
+    (tmp_path / "compiled").mkdir(mode=0o777)
+    use_compile_cache(tmp_path)
+    assert told["jax_compilation_cache_dir"] == str(tmp_path / "compiled")
+    assert stat.S_IMODE((tmp_path / "compiled").stat().st_mode) == 0o700
+    told.clear()
+    blocked = tmp_path / "file"
+    blocked.touch()
+    use_compile_cache(blocked)
+    assert told == {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import subprocess
 import sys
 from pathlib import Path
@@ -84,6 +85,27 @@ def test_what_is_no_saved_fit_is_refused(saved: Path, tmp_path: Path, kind: str)
         path.write_bytes({"truncated": whole[: len(whole) // 2], "text": b"model,score\na,1\n", "empty": b""}[kind])
     with pytest.raises(InputError, match=r"odd\.nc"):
         load_fit(path)
+
+
+@pytest.mark.parametrize("record", ['{"seed": 1}', "no JSON", "[]", f'{{"format": {fit_module.FORMAT}}}'])
+def test_a_foreign_record_is_refused(tmp_path: Path, record: str):
+    tree = xr.DataTree.from_dict({"bayes_obscaling": xr.Dataset({"record": ((), record)})})
+    tree.to_netcdf(tmp_path / "odd.nc", engine="h5netcdf")
+    with pytest.raises(InputError, match=r"odd\.nc"):
+        load_fit(tmp_path / "odd.nc")
+
+
+def test_a_full_disk_keeps_the_old_file(tiny_fit: Fit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    path = tiny_fit.save(tmp_path / "fit.nc")
+    before = path.read_bytes()
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(InputError, match=r"No space left.*has room"):
+        tiny_fit.save(path)
+    assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
 
 
 def test_a_file_that_cannot_be_written_leaves_nothing(tiny_fit: Fit, tmp_path: Path):
