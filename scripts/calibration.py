@@ -1,8 +1,10 @@
 """Simulation-based calibration of the default models in full; goes on where it was stopped.
 
-    python scripts/calibration.py [--sets 200] [--only measurement heads ladder] [--folder docs/calibration]
+    python scripts/calibration.py [--sets 200] [--only measurement heads ladder coverage] [--folder docs/calibration]
 
 One row of ranks a data set in FOLDER/ranks-NAME.csv; then tables of uniformity, figures, and sentences on the screen.
+"coverage" fits simulated tables whose truth breaks an assumption, one file a table in FOLDER/tables: coverage.csv,
+recovery.csv and shrinkage.csv sum them up.
 """
 
 from __future__ import annotations
@@ -15,19 +17,21 @@ os.environ.setdefault("JAX_ENABLE_X64", "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
 
 from bayes_obscaling.evaluation.calibration import SUBJECTS, calibrate
+from bayes_obscaling.evaluation.coverage import coverage_table, recovery_table, run_coverage, shrinkage_table
 from bayes_obscaling.inference.cache import default_cache_dir, use_compile_cache
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sets", type=int, default=200, help="data sets in all, those already made included")
-    parser.add_argument("--only", nargs="+", choices=list(SUBJECTS), default=list(SUBJECTS))
+    parser.add_argument("--only", nargs="+", choices=[*SUBJECTS, "coverage"], default=[*SUBJECTS, "coverage"])
+    parser.add_argument("--tables", type=int, default=10, help="simulated tables under each condition of the coverage")
     parser.add_argument("--folder", type=Path, default=Path(__file__).parents[1] / "docs" / "calibration")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no data set after this, each")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     use_compile_cache(default_cache_dir())
-    for name in options.only:
+    for name in [name for name in options.only if name in SUBJECTS]:
         result = calibrate(
             SUBJECTS[name](), options.sets, options.folder, seed=options.seed, minutes=options.minutes,
             progress=lambda *a: print(*a, flush=True),
@@ -37,6 +41,18 @@ def main() -> None:
         assert figure is not None
         figure.savefig(options.folder / f"{name}.png", dpi=120)
         print("\n".join(result.sentences()), flush=True)
+    if "coverage" in options.only:
+        cells, parameters = run_coverage(
+            options.folder / "tables", options.tables, seed=options.seed, minutes=options.minutes,
+            progress=lambda *a: print(*a, flush=True),
+        )  # fmt: skip
+        for name, table in (
+            ("coverage", coverage_table(cells)),
+            ("recovery", recovery_table(parameters)),
+            ("shrinkage", shrinkage_table(parameters)),
+        ):
+            table.round(4).to_csv(options.folder / f"{name}.csv", index=False)
+            print(table.round(3).to_string(index=False), flush=True)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,8 @@ need not be uniform however right the code is, so they are no test; how far its 
 `bayes_obscaling.evaluation.coverage`.
 
 The ladder counts losses in units of the smallest loss seen and lets its link bend at losses seen, so its prior looks at
-the data. Here these constants stay those of the bundled ladder in every data set, in simulation and in fitting.
+the data. Here these constants stay those of the bundled ladder in every data set, in simulation and in fitting, and
+only data sets that go with them are kept (see `_like_a_ladder`): a choice by data alone, which keeps ranks uniform.
 """
 
 from __future__ import annotations
@@ -26,9 +27,9 @@ import time
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import arviz_stats as azs
 import jax
@@ -38,7 +39,7 @@ import pandas as pd
 import xarray as xr
 from scipy import stats
 
-from bayes_obscaling.data import load_base_llms, split_by_flops
+from bayes_obscaling.data import ScoreTable, load_base_llms, split_by_flops
 from bayes_obscaling.data.ladder import Ladder, load_olmo_ladder
 from bayes_obscaling.errors import InputError
 from bayes_obscaling.evaluation import simulate
@@ -71,7 +72,7 @@ MOST_ROUNDS = 4
 _CHUNK = 50
 _ABOUT = ("set", "seconds", "rounds", "divergences", "smallest_ess", "unlike")
 # Cutoff of the simulated task scores: that of the emergent tasks (Ruan et al. 2024).
-_CUTOFF = 8.4e22
+TASK_CUTOFF = 8.4e22
 # Models whose benchmark scores are all hidden, to be forecast from compute: the largest of families of several.
 _HIDDEN = 4
 
@@ -304,12 +305,16 @@ def calibrate(
             options = {name: value for name, value in subject.settings.items() if name != "draws"}
             sampler = Sampler(subject.model, data, None, subject.start(data, rng), chunk=_CHUNK, **options)
         rows.append({"set": i, **_fit_one(subject, sampler, truth, data, rng), "unlike": unlike})
-        text = pd.DataFrame(rows).sort_values("set").to_csv(index=False)
+        text = pd.DataFrame(rows).sort_values("set").to_csv(index=False).encode()
         folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, lambda file, text=text: file.write(text.encode()))
+        write_atomically(path, partial(_write, text))
         if progress is not None:
             progress(subject.name, len(rows), sets)
     return _calibration(subject.name, pd.DataFrame(rows).sort_values("set"))
+
+
+def _write(text: bytes, file: IO[bytes]) -> None:
+    file.write(text)
 
 
 def load_calibration(path: Path) -> Calibration:
@@ -382,16 +387,21 @@ def bundled_problem() -> Problem:
     Tasks are cut at 8.4e22 FLOPs and read all benchmarks; of the largest models of some families no score is seen.
     """
     table = load_base_llms("paper")
-    models = table.models
     spec = CapabilitySpec()
-    known = models[np.isfinite(models["flops"])]
-    several = known.groupby("family").filter(lambda group: len(group) > 2)
-    largest = several.sort_values("flops").groupby("family").tail(1).index[-_HIDDEN:]
-    problem = build_problem(table, table.task_names[:12], split_by_flops(table, _CUTOFF).held_out, largest, spec)
+    problem = build_problem(
+        table, table.task_names[:12], split_by_flops(table, TASK_CUTOFF).held_out, hidden_models(table), spec
+    )
     assert problem.task_scores is not None
     everything = problem.measurements[problem.predictor_sets.index(())]
     scores = problem.task_scores._replace(predictors=jnp.zeros(len(problem.tasks), int))
     return Problem(**{**vars(problem), "predictor_sets": ((),), "measurements": (everything,), "task_scores": scores})
+
+
+def hidden_models(table: ScoreTable) -> list[str]:
+    """Name the largest models of the families with three or more models of known compute: the four largest of these."""
+    known = table.models[table.models["flops"].notna()]
+    several = known.groupby("family").filter(lambda group: len(group) > 2).sort_values("flops")
+    return list(several.groupby("family").tail(1).index[-_HIDDEN:])
 
 
 def measurement_subject(
@@ -529,6 +539,12 @@ def ladder_subject(
     inside = {"size_at": np.asarray(template.size_bends), "data_at": np.asarray(template.ratio_bends)}
 
     def draw(rng: Rng) -> tuple[Values, Arrays]:
+        while True:
+            truth, data = draw_any(rng)
+            if _like_a_ladder(np.asarray(data.loss), np.asarray(data.accuracy)):
+                return truth, data
+
+    def draw_any(rng: Rng) -> tuple[Values, Arrays]:
         t = simulate.draw_ladder(template, spec, rng, beyond)
         bends = inside | {"size": t["size_bend"], "data": t["data_bend"]}
         law = simulate.ladder_law(t, size, tokens, bends)
@@ -542,8 +558,8 @@ def ladder_subject(
         t["accuracy_likelihood"] = stats.t.logpdf(accuracy, NOISE_DF, mean, sd).sum()
         # the target
         bends |= {"size_at": sizes_beyond, "size": np.append(t["size_bend"], t["size_bend_beyond"], axis=1)}
-        law = simulate.ladder_law(t, *at, bends)
-        _, log_target, followed = simulate.draw_runs(t, at[0], law, rng)
+        law = simulate.ladder_law(t, at[0], at[1], bends)
+        *_, log_target, followed = simulate.draw_runs(t, at[0], law, rng)
         change = np.append(t["slope_change"], t["slope_change_beyond"], axis=1)
         mean = simulate.ladder_curve(t, np.exp(followed), knots_beyond, change)
         t["target_loss"] = np.exp(log_target[0])
@@ -578,9 +594,21 @@ def ladder_subject(
         lambda data, rng: ladder_start(data, spec, rng),
         derive,
         ranked,
-        settings or {"warmup": 1000, "thin": 3, "draws": 300, "target_accept": 0.9, "max_depth": 9, "dense": True},
+        settings or {"warmup": 1500, "thin": 2, "draws": 500, "target_accept": 0.8, "max_depth": 9, "dense": True},
         content_hash([spec.model_dump()], template),
     )
+
+
+def _like_a_ladder(loss: np.ndarray, accuracy: np.ndarray) -> bool:
+    """Whether data (runs, tasks) go with the constants of the bundled ladder.
+
+    The smallest loss of a task, in whose units losses are counted, is within a third of 1, losses fall by 10 to 300 %
+    of it, accuracies lie in 0..1. A choice by data alone keeps ranks uniform: given the data, parameters still follow
+    their posterior.
+    """
+    least, most = loss.min(axis=0), loss.max(axis=0)
+    near = (np.abs(np.log(least)) < np.log(4 / 3)) & (most > 1.1 * least) & (most < 4.0 * least)
+    return bool(near.all() and (accuracy > 0).all() and (accuracy < 1).all())
 
 
 SUBJECTS: dict[str, Callable[[], Subject]] = {

@@ -262,8 +262,10 @@ def ladder_curve(t: Values, loss: np.ndarray, knots: np.ndarray, change: np.ndar
     return np.asarray(floor + (1.0 - floor) * (1.0 - gap) * sigmoid(eta))
 
 
-def draw_runs(t: Values, log_params: np.ndarray, law: np.ndarray, rng: Rng) -> tuple[np.ndarray, np.ndarray]:
-    """Log losses of runs, and the log losses that their accuracies follow, (R, F) both; no leading axes.
+def draw_runs(
+    t: Values, log_params: np.ndarray, law: np.ndarray, rng: Rng
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Log losses that runs expect, have, and that their accuracies follow, (R, F) each; no leading axes.
 
     Parameters
     ----------
