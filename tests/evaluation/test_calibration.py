@@ -1,0 +1,179 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+import pytest
+
+from bayes_obscaling.errors import InputError
+from bayes_obscaling.evaluation import calibration, simulate
+from bayes_obscaling.evaluation.calibration import (
+    Calibration,
+    Subject,
+    calibrate,
+    ecdf_envelope,
+    heads_subject,
+    ladder_subject,
+    load_calibration,
+    measurement_subject,
+    rank_values,
+)
+from bayes_obscaling.evaluation.coverage import recovery_table, shrinkage_table
+from bayes_obscaling.inference.arrays import build_problem
+
+QUICK = {"warmup": 300, "thin": 2, "draws": 200, "target_accept": 0.9, "max_depth": 6}
+
+
+@pytest.fixture
+def problem(simulate, tiny_spec):
+    table = simulate(3, tiny_spec, n_families=4, per_family=4, n_benchmarks=4).table
+    models = list(table.models.index)
+    return build_problem(table, ["task-0", "task-1"], models[-3:], models[-1:], tiny_spec)
+
+
+def of_ranks(ranks: np.ndarray) -> Calibration:
+    names = [f"q{i}" for i in range(ranks.shape[1])]
+    about = pd.DataFrame({"seconds": 1.0, "rounds": 1, "divergences": 0, "smallest_ess": 99}, index=range(len(ranks)))
+    return Calibration("made up", pd.DataFrame(ranks, columns=names), about)
+
+
+def test_rank_counts_draws_below_and_splits_ties_evenly():
+    rng = np.random.default_rng(0)
+    draws = np.stack([np.arange(9.0), np.zeros(9)], axis=1)
+    ranks = np.array([rank_values(np.array([3.5, 0.0]), draws, rng) for _ in range(2000)])
+    assert (ranks[:, 0] == 4).all()
+    np.testing.assert_allclose(np.bincount(ranks[:, 1], minlength=10) / 2000, 0.1, atol=0.03)
+
+
+def test_envelope_holds_even_ranks_as_often_as_it_says():
+    n, rng = 60, np.random.default_rng(1)
+    z, low, high = ecdf_envelope(n, 100)
+    counts = rng.multinomial(n, np.full(100, 0.01), size=2000).cumsum(axis=1)[:, :-1]
+    inside = ((counts / n - z >= low - 1e-9) & (counts / n - z <= high + 1e-9)).all(axis=1)
+    assert 0.93 < inside.mean() < 0.98
+
+
+def test_uneven_ranks_are_told_from_even_ones():
+    rng = np.random.default_rng(2)
+    even = rng.integers(0, 100, (200, 2))
+    low = (100 * rng.beta(1.0, 2.0, 200)).astype(int)  # truths too low: biased
+    ends = (100 * rng.beta(0.4, 0.4, 200)).astype(int)  # truths at the ends: posterior too narrow
+    table = of_ranks(np.column_stack([even, low, ends])).uniformity()
+    assert (table["p_ecdf"] > 0.01).tolist() == [True, True, False, False]
+    assert (table["p_chi2"] > 0.01).tolist() == [True, True, False, False]
+    assert table.at["q2", "mean"] < 0.4 and table.at["q3", "spread"] > 1.2
+
+
+def test_plot_names_what_leaves_the_envelope():
+    ranks = np.column_stack([np.arange(100), np.zeros(100, int)])
+    ax = of_ranks(ranks).plot()
+    (caption,) = [text.get_text() for text in ax.texts]
+    assert "1 of 2 quantities" in caption and "q1" in caption
+
+
+def coin(rng):
+    """A normal mean with a normal prior, and one observation."""
+    mean = rng.standard_normal(1)
+    return {"mean": mean}, jnp.asarray(mean + rng.standard_normal(1))
+
+
+def normal(data, _):
+    import numpyro
+    import numpyro.distributions as dist
+
+    mean = numpyro.sample("mean", dist.Normal(0.0, 1.0).expand((1,)))
+    numpyro.sample("seen", dist.Normal(mean, 1.0), obs=data)
+
+
+@pytest.fixture
+def toy():
+    settings = {"warmup": 100, "draws": 200, "thin": 2}
+    return Subject("toy", normal, coin, lambda *_: {"mean": np.zeros(1)}, lambda *_: {}, ("mean",), settings)
+
+
+def test_calibration_resumes_where_it_was_stopped(toy, tmp_path):
+    whole = calibrate(toy, 4, tmp_path / "whole").ranks
+    calibrate(toy, 2, tmp_path / "parts")
+    stopped: list[int] = []
+
+    def stop(_name, done, _sets):
+        stopped.append(done)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        calibrate(toy, 4, tmp_path / "parts", progress=stop)
+    pd.testing.assert_frame_equal(calibrate(toy, 4, tmp_path / "parts").ranks, whole)
+    pd.testing.assert_frame_equal(load_calibration(tmp_path / "parts" / "ranks-toy.csv").ranks, whole)
+    assert stopped == [3]
+
+
+def test_ranks_of_other_settings_are_refused(toy, tmp_path):
+    calibrate(toy, 1, tmp_path)
+    with pytest.raises(InputError, match="other priors, settings or seed"):
+        calibrate(toy, 2, tmp_path, seed=1)
+
+
+def test_simulated_data_keep_the_bundled_shapes():
+    truth, data = measurement_subject().simulate(np.random.default_rng(0))
+    assert data.score.shape == (77, 8) and truth["hidden_score"].shape == (4, 8)
+    assert not np.asarray(data.seen).all()
+    truth, (scores, z) = heads_subject().simulate(np.random.default_rng(0))
+    assert scores.score.shape[1] == z.shape[0] == 77 and np.isfinite(truth["log_likelihood"])
+
+
+def test_simulated_ladders_go_with_the_constants_of_the_bundled_one():
+    truth, data = ladder_subject().simulate(np.random.default_rng(0))
+    least = np.asarray(data.loss).min(axis=0)
+    assert ((least > 0.75) & (least < 4 / 3)).all() and data.accuracy.shape == (16, 8)
+    assert truth["target_accuracy"].shape == (8,)
+
+
+def test_recovery_and_shrinkage_tables_count_what_is_inside():
+    frame = pd.DataFrame(
+        {
+            "name": ["slope_mean"] * 2 + ["slope effect"] * 2, "truth": [0.0, 3.0, 0.0, 0.0], "low": -1.0, "high": 1.0,
+            "models": [np.nan, np.nan, 1, 8], "sd": [np.nan, np.nan, 1.0, 0.5], "condition": "as assumed", "set": 0,
+        }
+    )  # fmt: skip
+    recovered = recovery_table(pd.concat([frame, frame.assign(condition="kink", truth=9.0)])).set_index("parameter")
+    assert recovered.at["slope_mean", "coverage_90"] == 0.5 and recovered.at["all", "n"] == 4
+    assert shrinkage_table(frame).set_index("models")["sd"].to_dict() == {"1": 1.0, "5+": 0.5}
+
+
+def steeper(subject: Subject) -> Subject:
+    """Simulate with loadings twice as large as what is believed."""
+
+    def draw(rng):
+        truth, data = subject.simulate(rng)
+        wrong = {**truth, "loading": truth["loading"] * np.where(np.eye(4, 2).any(axis=1), 1.0, 2.0)[:, None]}
+        p = simulate.benchmark_curve(wrong, data)
+        score = p + simulate.benchmark_sd(p, truth, data) * rng.standard_normal(p.shape)
+        return truth, data._replace(score=jnp.asarray(score))
+
+    return replace(subject, name="steeper", simulate=draw)
+
+
+def noisier(subject: Subject) -> Subject:
+    """Fit as if only counting items made scores scatter: data have three times that noise."""
+
+    def draw(rng):
+        truth, data = subject.simulate(rng)
+        p = simulate.benchmark_curve(truth, data)
+        return truth, data._replace(score=jnp.asarray(p + 3.0 * (np.asarray(data.score) - p)))
+
+    return replace(subject, name="noisier", simulate=draw)
+
+
+@pytest.mark.slow
+def test_ranks_are_even_for_the_right_model_and_not_for_wrong_ones(problem, tiny_spec, tmp_path, monkeypatch):
+    monkeypatch.setattr(calibration, "MOST_ROUNDS", 2)
+    right = measurement_subject(problem, tiny_spec, QUICK)
+    heads = heads_subject(problem, tiny_spec, QUICK)
+    smallest = {}
+    for subject in (right, heads, steeper(right), noisier(right)):
+        smallest[subject.name] = calibrate(subject, 40, tmp_path).uniformity()["p_chi2"].min()
+    # Among 50 quantities a p-value below 1e-5 has odds of 1 to 2000.
+    assert smallest["measurement"] > 1e-5 and smallest["heads"] > 1e-5, smallest
+    assert smallest["steeper"] < 1e-5 and smallest["noisier"] < 1e-5, smallest
