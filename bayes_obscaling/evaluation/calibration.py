@@ -138,8 +138,8 @@ class Calibration:
         Returns
         -------
         DataFrame
-            Index ``quantity``; ``sets``; ``mean`` rank as a share (1/2 when unbiased); ``spread``, the standard
-            deviation of the ranks over that of even ones (above 1: posterior too narrow); ``p_chi2`` of ten bins
+            Index ``quantity``; ``sets``; ``mean`` rank as a share (1/2 when unbiased); ``spread``, the root
+            mean square of ranks around the middle over that of even ones (above 1: posterior too narrow); ``p_chi2`` of ten bins
             (Talts et al. 2018); ``p_ecdf``, of the largest departure of the empirical distribution function
             (Saeilynoja, Buerkner and Vehtari 2022): below 0.05, it leaves the simultaneous 95 % envelope.
         """
@@ -151,7 +151,7 @@ class Calibration:
             {
                 "sets": n,
                 "mean": (values.mean(axis=0) + 0.5) / levels,
-                "spread": values.std(axis=0) / np.sqrt((levels**2 - 1) / 12),
+                "spread": np.sqrt(((values - self.draws / 2) ** 2).mean(axis=0) / ((levels**2 - 1) / 12)),
                 "p_chi2": stats.chisquare(counts, axis=1).pvalue,
             },
             index=pd.Index(self.ranks.columns, name="quantity"),

@@ -22,13 +22,14 @@ from bayes_obscaling.evaluation.calibration import (
 )
 from bayes_obscaling.evaluation.coverage import recovery_table, shrinkage_table
 from bayes_obscaling.inference.arrays import build_problem
+from bayes_obscaling.inference.cache import use_compile_cache
 
-QUICK = {"warmup": 300, "thin": 2, "draws": 200, "target_accept": 0.9, "max_depth": 6}
+QUICK = {"warmup": 200, "thin": 2, "draws": 200, "target_accept": 0.8, "max_depth": 5}
 
 
 @pytest.fixture
 def problem(simulate, tiny_spec):
-    table = simulate(3, tiny_spec, n_families=4, per_family=4, n_benchmarks=4).table
+    table = simulate(3, tiny_spec, n_families=4, per_family=3, n_benchmarks=4).table
     models = list(table.models.index)
     return build_problem(table, ["task-0", "task-1"], models[-3:], models[-1:], tiny_spec)
 
@@ -94,8 +95,7 @@ def toy():
 
 
 def test_calibration_resumes_where_it_was_stopped(toy, tmp_path):
-    whole = calibrate(toy, 4, tmp_path / "whole").ranks
-    calibrate(toy, 2, tmp_path / "parts")
+    whole = calibrate(toy, 3, tmp_path / "whole").ranks
     stopped: list[int] = []
 
     def stop(_name, done, _sets):
@@ -103,10 +103,10 @@ def test_calibration_resumes_where_it_was_stopped(toy, tmp_path):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        calibrate(toy, 4, tmp_path / "parts", progress=stop)
-    pd.testing.assert_frame_equal(calibrate(toy, 4, tmp_path / "parts").ranks, whole)
+        calibrate(toy, 3, tmp_path / "parts", progress=stop)
+    pd.testing.assert_frame_equal(calibrate(toy, 3, tmp_path / "parts").ranks, whole)
     pd.testing.assert_frame_equal(load_calibration(tmp_path / "parts" / "ranks-toy.csv").ranks, whole)
-    assert stopped == [3]
+    assert stopped == [1]
 
 
 def test_ranks_of_other_settings_are_refused(toy, tmp_path):
@@ -167,8 +167,11 @@ def noisier(subject: Subject) -> Subject:
 
 
 @pytest.mark.slow
-def test_ranks_are_even_for_the_right_model_and_not_for_wrong_ones(problem, tiny_spec, tmp_path, monkeypatch):
-    monkeypatch.setattr(calibration, "MOST_ROUNDS", 2)
+def test_ranks_are_even_for_the_right_model_and_not_for_wrong_ones(
+    problem, tiny_spec, tmp_path, cache_folder, monkeypatch
+):
+    monkeypatch.setattr(calibration, "MOST_ROUNDS", 1)
+    use_compile_cache(cache_folder)  # three of the four are one program
     right = measurement_subject(problem, tiny_spec, QUICK)
     heads = heads_subject(problem, tiny_spec, QUICK)
     smallest = {}
