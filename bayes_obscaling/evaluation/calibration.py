@@ -139,8 +139,8 @@ class Calibration:
         -------
         DataFrame
             Index ``quantity``; ``sets``; ``mean`` rank as a share (1/2 when unbiased); ``spread``, the root
-            mean square of ranks around the middle over that of even ones (above 1: posterior too narrow); ``p_chi2`` of ten bins
-            (Talts et al. 2018); ``p_ecdf``, of the largest departure of the empirical distribution function
+            mean square of ranks around the middle over that of even ones (above 1: posterior too narrow); ``p_chi2``
+            of ten bins (Talts et al. 2018); ``p_ecdf``, of the largest departure of the empirical distribution function
             (Saeilynoja, Buerkner and Vehtari 2022): below 0.05, it leaves the simultaneous 95 % envelope.
         """
         n, levels = len(self.ranks), self.draws + 1
