@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from bayes_obscaling.results.summaries import json_rows
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
@@ -49,14 +51,9 @@ class Finding:
 
     def as_dict(self) -> dict[str, Any]:
         """Everything as JSON-able values: ``table, parts, sentences, problems``; NaN becomes null."""
-        import json
-
-        def rows(frame: pd.DataFrame) -> Any:
-            return json.loads(frame.to_json(orient="records", double_precision=10))
-
         return {
-            "table": rows(self.table),
-            "parts": {name: rows(part) for name, part in self.parts.items()},
+            "table": json_rows(self.table),
+            "parts": {name: json_rows(part) for name, part in self.parts.items()},
             "sentences": list(self.sentences),
             "problems": list(self.problems),
         }

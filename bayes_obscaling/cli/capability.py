@@ -15,6 +15,20 @@ from bayes_obscaling.cli.common import (
     spec_of,
     user_table,
 )
+from bayes_obscaling.cli.options import (
+    AllModels,
+    AsJson,
+    Benchmarks,
+    Chains,
+    Curvature,
+    Draws,
+    Factors,
+    Output,
+    Plot,
+    SavedFit,
+    Scores,
+    Seed,
+)
 from bayes_obscaling.errors import InputError
 
 if TYPE_CHECKING:
@@ -24,18 +38,6 @@ if TYPE_CHECKING:
 Tasks = Annotated[list[str] | None, typer.Option("--task", "-t", help="Task; repeat for several.")]
 Cutoff = Annotated[float | None, typer.Option(help="FLOPs above which task scores are hidden.")]
 Table = Annotated[str, typer.Option(help="Bundled table: base, or instruct.")]
-Scores = Annotated[list[Path] | None, typer.Option(help="Your own table of scores (CSV); repeatable.")]
-Benchmarks = Annotated[Path | None, typer.Option(help="Chance, items and range of your own benchmarks (CSV).")]
-AllModels = Annotated[bool, typer.Option(help="All 128 bundled models, not the study's 77 (slower).")]
-Factors = Annotated[int | None, typer.Option(min=1, max=8, help="Number of latent capabilities.")]
-Curvature = Annotated[bool, typer.Option(help="Let capability bend in log compute (Box-Cox law).")]
-Chains = Annotated[int, typer.Option(help="Chains.")]
-Draws = Annotated[int, typer.Option(help="Draws kept of each chain.")]
-Seed = Annotated[int, typer.Option(min=0, help="Random seed.")]
-SavedFit = Annotated[Path | None, typer.Option("--fit", help="Use this saved fit instead of fitting.")]
-Output = Annotated[Path | None, typer.Option("--output", "-o", help="Write the table here (CSV).")]
-Plot = Annotated[Path | None, typer.Option(help="Draw it here (PNG, PDF, SVG).")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print everything as JSON.")]
 
 _FOLDS = 5
 

@@ -93,8 +93,8 @@ def spec_of(factors: int | None, curvature: bool, joint: bool) -> Any:
 
 
 @contextmanager
-def sampling_progress() -> Iterator[Callable[[str, int, int], None]]:
-    """Bars on standard error, one for each thing that is sampled; gives the function to tell."""
+def sampling_progress(label: str | None = None) -> Iterator[Callable[[str, int, int], None]]:
+    """Bars on standard error, one for each thing that is sampled, or one of that label; gives the function to tell."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
     columns = (
@@ -105,11 +105,12 @@ def sampling_progress() -> Iterator[Callable[[str, int, int], None]]:
         waiting = bars.add_task("preparing the sampler", total=None)
         rows: dict[str, Any] = {}
 
-        def tell(label: str, done: int, total: int) -> None:
+        def tell(what: str, done: int, total: int) -> None:
             bars.update(waiting, visible=False)
-            if label not in rows:
-                rows[label] = bars.add_task(label, total=total)
-            bars.update(rows[label], completed=done, total=total)
+            name = label or what
+            if name not in rows:
+                rows[name] = bars.add_task(name, total=total)
+            bars.update(rows[name], completed=done, total=total)
 
         yield tell
 

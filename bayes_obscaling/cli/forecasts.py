@@ -24,6 +24,7 @@ from bayes_obscaling.cli.common import (
     user_table,
     write,
 )  # fmt: skip
+from bayes_obscaling.cli.options import Benchmarks, Chains, Curvature, Draws, Factors, Joint, Scores, Seed
 from bayes_obscaling.errors import InputError
 
 if TYPE_CHECKING:
@@ -39,10 +40,8 @@ def forecast(
         list[str] | None, typer.Option("--task", "-t", help="Task or benchmark; repeat for several.")
     ] = None,
     cutoff_flops: Annotated[float | None, typer.Option(help="FLOPs above which task scores are hidden.")] = None,
-    scores: Annotated[list[Path] | None, typer.Option(help="Your own table of scores (CSV); repeatable.")] = None,
-    benchmarks: Annotated[
-        Path | None, typer.Option(help="Chance, items and range of your own benchmarks (CSV).")
-    ] = None,
+    scores: Scores = None,
+    benchmarks: Benchmarks = None,
     models: Annotated[str | None, typer.Option(help="Only these models: A,B.")] = None,
     family: Annotated[list[str] | None, typer.Option(help="Family of a model to come, or 'new'; with --flops.")] = None,
     flops: Annotated[list[float] | None, typer.Option(help="Training compute of that model, in FLOPs.")] = None,
@@ -50,12 +49,12 @@ def forecast(
     all_models: Annotated[
         bool, typer.Option(help="Fit on all 128 bundled models, not the study's 77 (slower).")
     ] = False,
-    factors: Annotated[int | None, typer.Option(min=1, max=8, help="Number of latent capabilities.")] = None,
-    curvature: Annotated[bool, typer.Option(help="Let capability bend in log compute (Box-Cox law).")] = False,
-    joint: Annotated[bool, typer.Option(help="Joint posterior: task scores may bend the capabilities.")] = False,
-    chains: Annotated[int, typer.Option(help="Chains.")] = 4,
-    draws: Annotated[int, typer.Option(help="Draws kept of each chain.")] = 1000,
-    seed: Annotated[int, typer.Option(min=0, help="Random seed.")] = 0,
+    factors: Factors = None,
+    curvature: Curvature = False,
+    joint: Joint = False,
+    chains: Chains = 4,
+    draws: Draws = 1000,
+    seed: Seed = 0,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the forecast here (CSV).")] = None,
     plot: Annotated[Path | None, typer.Option(help="Draw the intervals here (PNG, PDF, SVG); one task.")] = None,
     save_fit: Annotated[Path | None, typer.Option(help="Save the fit here (netCDF).")] = None,
@@ -160,7 +159,9 @@ def _say_if_data_changed(fitted: Fit) -> None:
 
 
 def _as_json(result: Forecast) -> dict[str, Any]:
-    rows = json.loads(result.summary().to_json(orient="records", double_precision=10))
+    from bayes_obscaling.results.summaries import json_rows
+
+    rows = json_rows(result.summary())
     return {
         "forecast": rows,
         "verdict": {
@@ -226,8 +227,7 @@ def _print_verdict(result: Forecast, console: Console) -> None:
         )
     for note in result.fit.notes:
         console.print(f"Note: {plain(note)}", highlight=False, soft_wrap=True)
-    c = result.convergence
-    numbers = f"R-hat {c.rhat:.3f}, bulk ESS {c.ess_bulk:.0f}, tail ESS {c.ess_tail:.0f}, divergences {c.divergences}"
+    numbers = result.convergence.numbers
     if result.problems:
         console.print(f"[bold red]Sampler: NOT CONVERGED[/] ({numbers})", highlight=False)
         for problem in result.problems:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -15,18 +14,20 @@ from bayes_obscaling.cli.common import (
     spec_of,
     user_table,
 )
+from bayes_obscaling.cli.options import (
+    AllModels,
+    AsJson,
+    Benchmarks,
+    Chains,
+    Draws,
+    Factors,
+    Output,
+    Plot,
+    SavedFit,
+    Scores,
+    Seed,
+)
 from bayes_obscaling.errors import InputError
-
-Scores = Annotated[list[Path] | None, typer.Option(help="Your own table of scores (CSV); repeatable.")]
-Benchmarks = Annotated[Path | None, typer.Option(help="Chance, items and range of your own benchmarks (CSV).")]
-AllModels = Annotated[bool, typer.Option(help="All 128 bundled models, not the study's 77 (slower).")]
-Factors = Annotated[int | None, typer.Option(min=1, max=8, help="Number of latent capabilities.")]
-Chains = Annotated[int, typer.Option(help="Chains.")]
-Draws = Annotated[int, typer.Option(help="Draws kept of each chain.")]
-Seed = Annotated[int, typer.Option(min=0, help="Random seed.")]
-Output = Annotated[Path | None, typer.Option("--output", "-o", help="Write the table here (CSV).")]
-Plot = Annotated[Path | None, typer.Option(help="Draw it here (PNG, PDF, SVG).")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print everything as JSON.")]
 
 
 def gain(
@@ -46,7 +47,7 @@ def gain(
     chains: Chains = 4,
     draws: Draws = 1000,
     seed: Seed = 0,
-    fit: Annotated[Path | None, typer.Option("--fit", help="Use this saved fit instead of fitting.")] = None,
+    fit: SavedFit = None,
     output: Output = None,
     plot: Plot = None,
     as_json: AsJson = False,
@@ -115,15 +116,11 @@ def agents(
     table = user_table(task or [], scores, benchmarks, None, False) if task else load_instruct_llms()
     if scores and not task:
         raise InputError("--scores needs --task: name the tasks to forecast.")
-    with sampling_progress() as tell:
-
-        def count(_: str, done: int, total: int) -> None:
-            tell("fits", done, total)
-
+    with sampling_progress("fits") as tell:
         found = leave_models_out(
             table, task, models=leave_out, whole_families=whole_families, shares=_shares(shares),
             spec=spec_of(factors, False, False), chains=chains, draws=draws, seed=seed, cache=default_cache_dir(),
-            progress=count,
+            progress=tell,
         )  # fmt: skip
     title = f"Each {'family' if whole_families else 'model'} left out once"
     show_finding(found, title, output=output, plot=plot, as_json=as_json, rows=100)
@@ -151,14 +148,10 @@ def single_family(
     check_destinations(output, plot)
     check_plot(plot)
     table = user_table(task, scores, benchmarks, None, all_models)
-    with sampling_progress() as tell:
-
-        def count(_: str, done: int, total: int) -> None:
-            tell("fits", done, total)
-
+    with sampling_progress("fits") as tell:
         found = analysis.single_family(
             table, family, task, counts=_counts(models), spec=spec_of(factors, False, False), chains=chains,
-            draws=draws, seed=seed, cache=default_cache_dir(), progress=count,
+            draws=draws, seed=seed, cache=default_cache_dir(), progress=tell,
         )  # fmt: skip
     title = f"{found.family} from its smallest models"
     show_finding(found, title, output=output, plot=plot, as_json=as_json, rows=100)

@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import pandas as pd
 import typer
 
 from bayes_obscaling.cli.common import (
@@ -20,9 +19,12 @@ from bayes_obscaling.cli.common import (
     save_plot,
     write,
 )
+from bayes_obscaling.cli.options import Chains, Draws, Output, Seed
 from bayes_obscaling.errors import InputError
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from bayes_obscaling.data import Ladder
     from bayes_obscaling.results.ladder import LadderFit
     from bayes_obscaling.results.ladder_forecast import LadderForecast, Target
@@ -42,7 +44,8 @@ def ladder(
         Literal["size-and-data", "compute"], typer.Option(help="Loss as a function of N and D, or of compute alone.")
     ] = "size-and-data",
     feature: Annotated[
-        Literal["task_loss", "task_ce", "c4_loss", "none"], typer.Option(help="What stands between and accuracy.")
+        Literal["task_loss", "task_ce", "c4_loss", "none"],
+        typer.Option(help="What links compute and accuracy."),
     ] = "task_loss",
     backtest: Annotated[
         bool, typer.Option(help="Leave the largest size out, against the point estimate; --hold-out for others.")
@@ -51,10 +54,10 @@ def ladder(
     compare: Annotated[bool, typer.Option(help="Compare variants of the model, the largest size left out.")] = False,
     next_run: Annotated[bool, typer.Option(help="Which extra run would shrink the forecasts most?")] = False,
     rungs: Annotated[bool, typer.Option(help="How the forecasts sharpen as rungs are added.")] = False,
-    chains: Annotated[int, typer.Option(help="Chains.")] = 4,
-    draws: Annotated[int, typer.Option(help="Draws kept of each chain.")] = 1000,
-    seed: Annotated[int, typer.Option(min=0, help="Random seed.")] = 0,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the table here (CSV).")] = None,
+    chains: Chains = 4,
+    draws: Draws = 1000,
+    seed: Seed = 0,
+    output: Output = None,
     plot: Annotated[Path | None, typer.Option(help="Draw the forecast here (PNG, PDF, SVG).")] = None,
     save_fit: Annotated[Path | None, typer.Option(help="Save the fit here (netCDF).")] = None,
     fit: Annotated[Path | None, typer.Option(help="Forecast from this saved fit instead of fitting.")] = None,
@@ -136,8 +139,6 @@ def _ladders(runs: Path | None, paper_runs: bool) -> tuple[Ladder, Ladder]:
     from bayes_obscaling.data import load_olmo_ladder, read_ladder
 
     if runs is not None:
-        if paper_runs and runs is None:
-            raise InputError("--paper-runs chooses among the bundled runs: leave it out with --runs.")
         own = read_ladder(runs)
         for note in own.notes:
             err.print(f"Note: {plain(note)}", highlight=False, soft_wrap=True)
@@ -194,8 +195,9 @@ def _study(
 
 def _print(table: pd.DataFrame, as_json: bool, problems: tuple[str, ...]) -> None:
     if as_json:
-        rows = json.loads(table.to_json(orient="records", double_precision=10))
-        print(json.dumps({"table": rows, "problems": list(problems)}, indent=2))
+        from bayes_obscaling.results.summaries import json_rows
+
+        print(json.dumps({"table": json_rows(table), "problems": list(problems)}, indent=2))
     else:
         print_table(table, "")
     _print_problems(problems, as_json)
@@ -204,10 +206,11 @@ def _print(table: pd.DataFrame, as_json: bool, problems: tuple[str, ...]) -> Non
 def _print_forecast(forecast: LadderForecast, as_json: bool) -> None:
     table = forecast.summary()
     if as_json:
-        rows = json.loads(table.to_json(orient="records", double_precision=10))
+        from bayes_obscaling.results.summaries import json_rows
+
         convergence = forecast.fit.convergence.model_dump()
         body = {
-            "forecast": rows, "problems": list(forecast.problems), "warnings": list(forecast.warnings),
+            "forecast": json_rows(table), "problems": list(forecast.problems), "warnings": list(forecast.warnings),
             "convergence": convergence, "spec": forecast.fit.spec.model_dump(), "provenance": forecast.fit.provenance,
         }  # fmt: skip
         print(json.dumps(body, indent=2))
@@ -223,8 +226,7 @@ def _print_forecast(forecast: LadderForecast, as_json: bool) -> None:
             (err if as_json else out).print()
     for warning in forecast.warnings:
         (err if as_json else out).print(f"[yellow]Warning:[/] {plain(warning)}", highlight=False, soft_wrap=True)
-    c = forecast.fit.convergence
-    numbers = f"R-hat {c.rhat:.3f}, bulk ESS {c.ess_bulk:.0f}, tail ESS {c.ess_tail:.0f}, divergences {c.divergences}"
+    numbers = forecast.fit.convergence.numbers
     if not forecast.problems:
         (err if as_json else out).print(f"[bold green]Sampler: converged[/] ({numbers})", highlight=False)
     _print_problems(forecast.problems, as_json)

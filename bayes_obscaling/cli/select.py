@@ -16,6 +16,7 @@ from bayes_obscaling.cli.common import (
     spec_of,
     user_table,
 )
+from bayes_obscaling.cli.options import Benchmarks, Chains, Draws, Factors, Scores, Seed
 from bayes_obscaling.errors import InputError
 
 if TYPE_CHECKING:
@@ -38,15 +39,13 @@ def select(
     include: Annotated[str | None, typer.Option(help="Families that v-optimal always takes: A,B.")] = None,
     chance: Annotated[float | None, typer.Option(help="Score of a guesser on a new task, 0 to 1.")] = None,
     items: Annotated[float | None, typer.Option(help="Number of items of a new task.")] = None,
-    scores: Annotated[list[Path] | None, typer.Option(help="Your own table of scores (CSV); repeatable.")] = None,
-    benchmarks: Annotated[
-        Path | None, typer.Option(help="Chance, items and range of your own benchmarks (CSV).")
-    ] = None,
+    scores: Scores = None,
+    benchmarks: Benchmarks = None,
     all_models: Annotated[bool, typer.Option(help="Choose from all 128 bundled models, not the study's 77.")] = False,
-    factors: Annotated[int | None, typer.Option(min=1, max=8, help="Number of latent capabilities.")] = None,
-    chains: Annotated[int, typer.Option(help="Chains.")] = 4,
-    draws: Annotated[int, typer.Option(help="Draws kept of each chain.")] = 1000,
-    seed: Annotated[int, typer.Option(min=0, help="Random seed.")] = 0,
+    factors: Factors = None,
+    chains: Chains = 4,
+    draws: Draws = 1000,
+    seed: Seed = 0,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the models here (CSV).")] = None,
     plot: Annotated[Path | None, typer.Option(help="Draw the criterion by number of models (PNG, PDF, SVG).")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,

@@ -22,6 +22,7 @@ from bayes_obscaling.cli.common import (
     user_table,
     write,
 )
+from bayes_obscaling.cli.options import Benchmarks, Chains, Curvature, Draws, Factors, Joint, Scores, Seed
 from bayes_obscaling.errors import InputError
 
 if TYPE_CHECKING:
@@ -32,16 +33,8 @@ if TYPE_CHECKING:
     from bayes_obscaling.evaluation.cutoff_study import CutoffStudy
 
 Tasks = Annotated[list[str] | None, typer.Option("--task", "-t", help="Task or benchmark; repeat for several.")]
-Scores = Annotated[list[Path] | None, typer.Option(help="Your own table of scores (CSV); repeatable.")]
-Benchmarks = Annotated[Path | None, typer.Option(help="Chance, items and range of your own benchmarks (CSV).")]
 Methods = Annotated[str | None, typer.Option(help="Baselines, such as pc-3,compute; default all (see the README).")]
-Factors = Annotated[int | None, typer.Option(min=1, max=8, help="Number of latent capabilities.")]
-Curvature = Annotated[bool, typer.Option(help="Let capability bend in log compute (Box-Cox law).")]
-Joint = Annotated[bool, typer.Option(help="Joint posterior: task scores may bend the capabilities.")]
 FromCompute = Annotated[bool, typer.Option(help="Hide every score of held-out models.")]
-Chains = Annotated[int, typer.Option(help="Chains.")]
-Draws = Annotated[int, typer.Option(help="Draws kept of each chain.")]
-Seed = Annotated[int, typer.Option(min=0, help="Random seed.")]
 
 _RECORD = "study.json"  # what was asked, so that --resume needs nothing but the folder
 

@@ -11,13 +11,12 @@ import typer
 from rich.table import Table
 
 from bayes_obscaling.cli.common import out, plain
+from bayes_obscaling.cli.options import Benchmarks
 
 
 def check(
     files: Annotated[list[Path], typer.Argument(help="Tables of scores (CSV).")],
-    benchmarks: Annotated[
-        Path | None, typer.Option(help="Chance, items and range of your own benchmarks (CSV).")
-    ] = None,
+    benchmarks: Benchmarks = None,
 ) -> None:
     """Check tables of scores: PASS, REVIEW and FAIL lines; exit code 2 on FAIL."""
     from bayes_obscaling.data import check_table, load_base_llms

@@ -87,6 +87,17 @@ class Ladder:
         """Distinct sizes, smallest first; sizes within 2 % of each other are one rung."""
         return distinct(self.runs["params"])
 
+    def at_size(self, params: float) -> Ladder:
+        """Return the runs of one size, within 2 %."""
+        return self.select(list(self.runs.index[self._on_rung(params)]))
+
+    def by_rung(self, values: np.ndarray) -> list[float]:
+        """Mean of a value a run over the runs of each size, smallest first."""
+        return [float(np.asarray(values)[self._on_rung(size)].mean()) for size in self.sizes]
+
+    def _on_rung(self, params: float) -> np.ndarray:
+        return (self.runs["params"] / params).between(1 - _SAME, 1 + _SAME).to_numpy()
+
     def below(self, params: float) -> Ladder:
         """Return the runs smaller than a size (those of the size itself, within 2 %, are left out)."""
         return self.select(list(self.runs.index[self.runs["params"] < params * (1 - _SAME)]))

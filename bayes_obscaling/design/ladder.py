@@ -134,9 +134,7 @@ def rung_study(
         row = {"rungs": count, "largest": largest, "flops": float(shorter.runs["flops"].sum())}
         row |= {f"width_{name}": value for name, value in width.items()}
         if count < len(ladder.sizes):
-            following = ladder.sizes[count]
-            runs = ladder.runs["params"]
-            scored = score_runs(fit, ladder.select(list(runs.index[(runs / following).between(0.98, 1.02)])))
+            scored = score_runs(fit, ladder.at_size(ladder.sizes[count]))
             scored = scored[scored["quantity"] == "accuracy"]
             row["next_mae"] = float((scored["median"] - scored["observed"]).abs().mean())
             row["next_coverage_90"] = float(scored["observed"].between(scored["q5"], scored["q95"]).mean())

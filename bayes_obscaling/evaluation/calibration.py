@@ -533,7 +533,7 @@ def ladder_subject(
     knots = np.asarray(template.knots)
     # Where World lets the curves bend again: at the end of the ladder, then at the mean distance of those inside.
     beyond, steps = 12, np.arange(12)
-    rungs = np.array([size[(ladder.runs["params"] / s).between(0.98, 1.02).to_numpy()].mean() for s in ladder.sizes])
+    rungs = np.array(ladder.by_rung(size))
     sizes_beyond = np.append(rungs[1:-1], rungs[-1] + np.diff(rungs).mean() * steps)
     knots_beyond = np.append(knots, 1.0 - (knots[:, :1] - 1.0) / knots.shape[1] * steps, axis=1)
     inside = {"size_at": np.asarray(template.size_bends), "data_at": np.asarray(template.ratio_bends)}

@@ -102,7 +102,7 @@ def backtest_ladder(
         sizes = [float(size) for size in np.atleast_1d(np.asarray(hold_out, float))]
     parts, fits = [], {}
     for size in sizes:
-        tests = ladder.select(list(ladder.runs.index[(ladder.runs["params"] / size).between(0.98, 1.02)]))
+        tests = ladder.at_size(size)
         if not len(tests.runs):
             have = ", ".join(f"{x:.3g}" for x in ladder.sizes)
             raise InputError(f"The ladder has no runs of {size:.3g} parameters to leave out: its sizes are {have}.")
@@ -221,8 +221,8 @@ def compare_ladder_specs(
                 "pareto_k_bad": float((loo.pareto_k > 0.7).mean()), "problems": "; ".join(result.problems),
             }
         )  # fmt: skip
-        if not len(rows) > 1:
-            point = score_table(cells[cells["method"] == POINT], ()).iloc[0]
+    # the point estimate is the same beside every spec
+    point = score_table(cells[cells["method"] == POINT], ()).iloc[0]
     rows.append({"spec": POINT, **_headline(point), "elpd_loo": np.nan, "se": np.nan, "problems": ""})
     return pd.DataFrame(rows)
 

@@ -13,8 +13,9 @@ import scoringrules
 from scipy.special import logsumexp
 from scipy.stats import norm
 
+from bayes_obscaling.results.summaries import QUANTILE_COLUMNS, forecast_columns
+
 LEVELS = (50, 80, 90, 95)  # per cent, equal-tailed
-QUANTILES = (2.5, 5.0, 10.0, 25.0, 75.0, 90.0, 95.0, 97.5)  # per cent, as in forecast.csv
 # Kernel width below which the log score would judge rounding of the published scores, not the forecast.
 _SMALLEST_KERNEL = 0.002
 
@@ -43,9 +44,7 @@ def score_draws(draws: np.ndarray, observed: np.ndarray) -> pd.DataFrame:
         share of draws below the observed score, ties counted half.
     """
     draws, observed = np.asarray(draws, float), np.asarray(observed, float)
-    frame = pd.DataFrame({"mean": draws.mean(1), "median": np.median(draws, 1), "sd": draws.std(1)})
-    for level, values in zip(QUANTILES, np.percentile(draws, QUANTILES, axis=1), strict=True):
-        frame[f"q{level:g}"] = values
+    frame = forecast_columns(draws, axis=1)
     frame["crps"] = scoringrules.crps_ensemble(observed, draws, estimator="pwm")
     spread = np.minimum(draws.std(1, ddof=1), np.subtract(*np.percentile(draws, (75, 25), axis=1)) / 1.34)
     kernel = np.maximum(1.06 * spread * draws.shape[1] ** -0.2, _SMALLEST_KERNEL)
@@ -59,9 +58,7 @@ def score_draws(draws: np.ndarray, observed: np.ndarray) -> pd.DataFrame:
 
 def score_points(point: np.ndarray, observed: np.ndarray) -> pd.DataFrame:
     """The columns of `score_draws` for a method that only says a number: no intervals, CRPS = absolute error."""
-    frame = pd.DataFrame(
-        np.nan, index=range(len(point)), columns=["mean", "median", "sd", *(f"q{level:g}" for level in QUANTILES)]
-    )
+    frame = pd.DataFrame(np.nan, index=range(len(point)), columns=["mean", "median", "sd", *QUANTILE_COLUMNS])
     frame["mean"] = frame["median"] = point
     frame["crps"] = np.abs(np.asarray(point) - np.asarray(observed))
     frame["log_score"] = frame["pit"] = np.nan

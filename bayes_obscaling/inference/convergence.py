@@ -37,6 +37,14 @@ class Convergence(Frozen):
     worst: str = ""
 
     @property
+    def numbers(self) -> str:
+        """What was measured, in one line."""
+        return (
+            f"R-hat {self.rhat:.3f}, bulk ESS {self.ess_bulk:.0f}, tail ESS {self.ess_tail:.0f}, "
+            f"divergences {self.divergences}"
+        )
+
+    @property
     def problems(self) -> tuple[str, ...]:
         """What is wrong, in words; empty when nothing is."""
         found = []

@@ -104,7 +104,7 @@ def lay_out(ladder: Ladder, spec: LadderSpec) -> tuple[LadderData, np.ndarray]:
     runs = ladder.runs
     log_params = np.log(runs["params"].to_numpy() / CENTRE_PARAMS)
     log_size = log_params if spec.law == "size-and-data" else np.log(runs["flops"].to_numpy() / CENTRE_FLOPS)
-    middle = [log_size[(runs["params"] / size).between(0.98, 1.02).to_numpy()].mean() for size in ladder.sizes]
+    middle = ladder.by_rung(log_size)
     ratios = np.log(distinct(runs["tokens"] / runs["params"])) + np.log(CENTRE_PARAMS / CENTRE_TOKENS)
     accuracy = ladder.matrix("accuracy")
     if spec.feature == "none":

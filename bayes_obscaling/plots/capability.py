@@ -70,7 +70,7 @@ def plot_factors(found: Factors, ax: Axes | None = None, *, tasks: bool = False)
     labels = [str(group) for group, _ in groups]
     style.legend_above(ax, title, *[labels[i : i + 4] for i in range(0, len(labels), 4)])
     note = "" if tasks else " Hollow: fixed by the anchors, which settle sign and rotation."
-    _caption(ax, f"Medians with 50 and 90 % intervals.{note}", found.problems)
+    style.finding_caption(ax, f"Medians with 50 and 90 % intervals.{note}", found.problems)
     return ax
 
 
@@ -126,7 +126,7 @@ def plot_efficiency(found: Efficiency, ax: Axes | None = None, *, quantity: str 
     ax.set_title("Families by what they make of their compute", loc="left", fontsize=11)
     note = " Hollow: more than .8 decades from the family's own models." if far.any() else ""
     text = f"Medians with 50 and 90 % intervals; in brackets the number of models.{note}"
-    _caption(ax, text, found.problems)
+    style.finding_caption(ax, text, found.problems)
     return ax
 
 
@@ -182,7 +182,7 @@ def plot_latent_compute(found: LatentCompute, ax: Axes | None = None) -> Axes:
         ax.set_xlabel("training compute (FLOPs)")
         ax.set_title("Training compute, inferred from scores", loc="left", fontsize=11)
         text = "Medians with 50 and 90 % intervals. Hollow: no FLOPs are known in the family."
-    _caption(ax, text, found.problems)
+    style.finding_caption(ax, text, found.problems)
     return ax
 
 
@@ -224,7 +224,7 @@ def plot_anomalies(found: Anomalies, ax: Axes | None = None, *, rows: int = 20) 
         ax, "The oddest scores", [f"flagged, {TOO_GOOD}", f"flagged, {TOO_BAD}", "not flagged"]
     )  # fmt: skip
     text = f"Medians with 50 and 90 % intervals; flags: at most {found.false_flags:.0%} of them false."
-    _caption(ax, text, found.problems)
+    style.finding_caption(ax, text, found.problems)
     return ax
 
 
@@ -239,8 +239,3 @@ def _name_rows(ax: Axes, names: list[str]) -> None:
     ax.set_yticks(range(len(names)), names, fontsize=8.5)
     ax.set_ylim(len(names) - 0.4, -0.6)
     style.tidy(ax, "x")
-
-
-def _caption(ax: Axes, text: str, problems: tuple[str, ...]) -> None:
-    bad = f"\nSAMPLER HAS NOT CONVERGED, do not rely on these intervals: {'; '.join(problems[:3])}." if problems else ""
-    style.caption(ax, text + (bad or "\nSampler converged."), problems)

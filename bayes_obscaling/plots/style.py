@@ -109,6 +109,12 @@ def caption(ax: Axes, text: str, problems: Sequence[str]) -> None:
     )  # fmt: skip
 
 
+def finding_caption(ax: Axes, text: str, problems: Sequence[str]) -> None:
+    """Write a caption that ends with whether the sampler behind a finding has converged."""
+    bad = f"SAMPLER HAS NOT CONVERGED, do not rely on these intervals: {'; '.join(problems[:3])}."
+    caption(ax, f"{text}\n{bad if problems else 'Sampler converged.'}", problems)
+
+
 def _axes_share(ax: Axes) -> float:
     """Share of the figure's width that the axes' column has."""
     spec = ax.get_subplotspec()

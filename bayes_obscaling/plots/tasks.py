@@ -65,7 +65,7 @@ def plot_gain(found: Gain, ax: Axes | None = None, *, against: str = "capability
         ax, f"Gain from {found.before} to {found.after}",
         ["median, 90 % interval", style.SEEN["label"], style.HELD_OUT["label"]],
     )  # fmt: skip
-    _caption(ax, "Gain of a new pair of evaluations of one model.", found.problems)
+    style.finding_caption(ax, "Gain of a new pair of evaluations of one model.", found.problems)
     return ax
 
 
@@ -108,7 +108,7 @@ def plot_gain_curve(found: Gain, ax: Axes | None = None) -> Axes:
     style.tidy(ax, "both")
     ax.legend(frameon=False, fontsize=8)
     ax.set_title("Gain of a new model of a family", loc="left", fontsize=11)
-    _caption(ax, "Medians with 90 % intervals; dashed: beyond the family's largest model.", found.problems)
+    style.finding_caption(ax, "Medians with 90 % intervals; dashed: beyond the family's largest model.", found.problems)
     return ax
 
 
@@ -146,7 +146,7 @@ def plot_gain_check(found: GainCheck, ax: Axes | None = None) -> Axes:
     ax.set_ylabel("gain forecast")
     style.tidy(ax, "both")
     style.legend_above(ax, f"Gain from {found.before} to {found.after}", ["ours, 90 % interval", other])
-    _caption(ax, found.sentences[0], found.problems)
+    style.finding_caption(ax, found.sentences[0], found.problems)
     return ax
 
 
@@ -171,7 +171,7 @@ def plot_drivers(found: Gain, ax: Axes | None = None) -> Axes:
     ax.axvline(0, color=style.GREY, linewidth=0.8, zorder=1)
     ax.set_xlabel("gain a sd of the capability")
     ax.set_title(f"What drives the gain from {found.before} to {found.after}", loc="left", fontsize=11)
-    _caption(ax, "Medians with 50 and 90 % intervals, averaged over models.", found.problems)
+    style.finding_caption(ax, "Medians with 50 and 90 % intervals, averaged over models.", found.problems)
     return ax
 
 
@@ -209,7 +209,7 @@ def plot_models_left_out(found: ModelsLeftOut, ax: Axes | None = None, *, task: 
     style.legend_above(ax, f"{chosen}, each model forecast without its own score", [style.HELD_OUT["label"]])
     inside = rows["inside_90"].mean()
     text = f"Medians with 50 and 90 % intervals; {inside:.0%} of {len(rows)} scores are inside the 90 % interval."
-    _caption(ax, text, found.problems)
+    style.finding_caption(ax, text, found.problems)
     return ax
 
 
@@ -252,7 +252,7 @@ def plot_single_family(found: SingleFamily, ax: Axes | None = None, *, target: s
     ax.legend(frameon=False, fontsize=8)
     what = {LARGEST: "its largest model", ALL_LARGER: "all its larger models"}[chosen]
     ax.set_title(f"{found.family}: forecasting {what}", loc="left", fontsize=11)
-    _caption(ax, "Every method sees scores up to the compute of the largest model seen.", found.problems)
+    style.finding_caption(ax, "Every method sees scores up to the compute of the largest model seen.", found.problems)
     return ax
 
 
@@ -265,8 +265,3 @@ def _rows(ax: Axes, rows: pd.DataFrame, names: list[str]) -> None:
     ax.set_yticks(at, names, fontsize=8.5)
     ax.set_ylim(len(names) - 0.4, -0.6)
     style.tidy(ax, "x")
-
-
-def _caption(ax: Axes, text: str, problems: tuple[str, ...]) -> None:
-    bad = f"\nSAMPLER HAS NOT CONVERGED, do not rely on these intervals: {'; '.join(problems[:3])}." if problems else ""
-    style.caption(ax, text + (bad or "\nSampler converged."), problems)

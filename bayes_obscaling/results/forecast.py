@@ -25,12 +25,12 @@ from bayes_obscaling.models.links import response, score_variance
 from bayes_obscaling.results.diagnostics.check import Level
 from bayes_obscaling.results.diagnostics.sampler import energy_level, energy_warning, sampler_level
 from bayes_obscaling.results.fit import Fit
+from bayes_obscaling.results.summaries import forecast_columns
 
 Kind = Literal["response", "mean"]
 NEW_FAMILY = "new"
 # Decades of compute outside a family's measured models from which intervals are known to cover less than they claim.
 FAR_DECADES = 0.8
-_QUANTILES = (2.5, 5, 10, 25, 75, 90, 95, 97.5)
 _HUB_LEVELS = (0.01, 0.025, *np.arange(0.05, 0.951, 0.05).round(2), 0.975, 0.99)
 
 
@@ -101,9 +101,8 @@ class Forecast:
         """
         flat = self._flat()
         frame = self.about[["model", "family", "flops", "task", "basis", "observed"]].copy()
-        frame["mean"], frame["median"], frame["sd"] = flat.mean(axis=0), np.median(flat, axis=0), flat.std(axis=0)
-        for level, values in zip(_QUANTILES, np.percentile(flat, _QUANTILES, axis=0), strict=True):
-            frame[f"q{level:g}"] = values
+        columns = forecast_columns(flat)
+        frame[list(columns)] = columns.to_numpy()
         extra = ["seen", "distance", "family_models", "latent_flops", "latent_flops_q5", "latent_flops_q95"]
         frame[extra] = self.about[extra]
         frame["converged"] = not self.problems

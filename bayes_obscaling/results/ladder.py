@@ -153,10 +153,6 @@ def ladder_tree(
             likelihood[name.removeprefix("log_likelihood_")] = (axes, value)
         else:
             posterior[name] = (axes, value)
-    middle = [
-        float(np.asarray(data.log_size)[(ladder.runs["params"] / size).between(0.98, 1.02).to_numpy()].mean())
-        for size in ladder.sizes
-    ]
     seen = np.asarray(data.loss_seen)
     return xr.DataTree.from_dict(
         {
@@ -176,7 +172,7 @@ def ladder_tree(
                 {
                     "unit": (("loss_of",), unit),
                     "knots": (("loss_of", "rung_end"), np.asarray(data.knots)),
-                    "rungs": (("size",), np.array(middle)),
+                    "rungs": (("size",), np.array(ladder.by_rung(np.asarray(data.log_size)))),
                     "ratio_bends": (("data_bend_at",), np.asarray(data.ratio_bends)),
                     "log_ratio": (("run",), np.asarray(data.log_data - data.log_size)),
                 }

@@ -25,11 +25,11 @@ from bayes_obscaling.models.ladder import (
     power_law,
 )
 from bayes_obscaling.results.ladder import LadderFit
+from bayes_obscaling.results.summaries import forecast_columns
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-QUANTILES = (2.5, 5.0, 10.0, 25.0, 75.0, 90.0, 95.0, 97.5)  # per cent
 # Rungs beyond the ladder's end at which the curves may bend again; farther out they go straight on.
 _RUNGS_BEYOND = 12
 # Decades of compute beyond the ladder at which a forecast is called far.
@@ -234,24 +234,17 @@ class LadderForecast:
 
     @cached_property
     def _summary(self) -> pd.DataFrame:
-        rows = []
+        parts = []
         for quantity in ("loss", "accuracy", "accuracy_given_loss"):
             if quantity not in self.draws:
                 continue
             dim = "loss_of" if quantity == "loss" else "task"
-            values = self.draws[quantity].stack(sample=("chain", "draw"))
+            values = self.draws[quantity].stack(sample=("chain", "draw")).transpose(..., "sample")
             for target in self.targets:
-                for name in values[dim].to_numpy():
-                    here = values.sel({"target": target.name, dim: name}).to_numpy()
-                    rows.append(
-                        {
-                            "target": target.name, "N": target.params, "D": target.tokens, "task": name,
-                            "quantity": quantity, "mean": here.mean(), "median": np.median(here), "sd": here.std(),
-                            **{f"q{q:g}": value
-                               for q, value in zip(QUANTILES, np.percentile(here, QUANTILES), strict=True)},
-                        }
-                    )  # fmt: skip
-        return pd.DataFrame(rows)
+                part = forecast_columns(np.ascontiguousarray(values.sel(target=target.name)), axis=1)
+                about = {"target": target.name, "N": target.params, "D": target.tokens, "task": values[dim].to_numpy()}
+                parts.append(pd.DataFrame({**about, "quantity": quantity}).join(part))
+        return pd.concat(parts, ignore_index=True)
 
     def summary(self) -> pd.DataFrame:
         """One row a target, task and quantity: ``target, N, D, task, quantity, mean, median, sd, q2.5 ... q97.5``.

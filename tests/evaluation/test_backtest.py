@@ -15,8 +15,8 @@ from bayes_obscaling.errors import InputError
 from bayes_obscaling.evaluation import backtest as module
 from bayes_obscaling.evaluation.backtest import OURS, Backtest, Question, backtest, run_suite, suite
 from bayes_obscaling.evaluation.baselines import BASELINES
-from bayes_obscaling.evaluation.scoring import QUANTILES
 from bayes_obscaling.models.capability import CapabilitySpec
+from bayes_obscaling.results.summaries import QUANTILES
 
 CUTOFF = 10**22.6  # 13 models are at or below it, 11 above
 TASKS = ["task-0", "task-1"]

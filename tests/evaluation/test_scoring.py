@@ -9,7 +9,6 @@ from scipy.stats import norm
 
 from bayes_obscaling.evaluation.scoring import (
     LEVELS,
-    QUANTILES,
     bounds,
     paired_differences,
     pit_histogram,
@@ -17,6 +16,7 @@ from bayes_obscaling.evaluation.scoring import (
     score_points,
     score_table,
 )
+from bayes_obscaling.results.summaries import QUANTILES
 
 MEAN, SD = 0.5, 0.08
 
