@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -39,6 +40,9 @@ def check_destinations(*paths: Path | None) -> None:
             raise InputError(f"{path} is a folder: give a file name.")
         if not path.parent.is_dir():
             raise InputError(f"The folder {path.parent} does not exist: make it, or write elsewhere.")
+        place = path if path.exists() and not path.is_file() else path.resolve().parent  # devices are written directly
+        if not os.access(place, os.W_OK):
+            raise InputError(f"{path} cannot be written (no permission in {place}): write elsewhere.")
 
 
 def user_table(

@@ -114,18 +114,17 @@ def forecast(
 
     asked: list[Any] = [*wanted, *scenarios]
     result = make(fitted, asked or None, tasks=names)
-    if save_fit is not None:
-        fitted.save(save_fit)
-    summary = result.summary()
-    if output is not None:
-        write(output, summary.to_csv(index=False).encode())
-    if plot is not None:
-        save_plot(result.plot, plot)
-    if as_json:
+    if as_json:  # on the screen first: should the disk be full, the forecast is not lost
         print(json.dumps(_as_json(result), indent=2))
     else:
         _print_forecast(result)
     _print_verdict(result, say)
+    if save_fit is not None:
+        fitted.save(save_fit)
+    if output is not None:
+        write(output, result.summary().to_csv(index=False).encode())
+    if plot is not None:
+        save_plot(result.plot, plot)
     for path in (output, plot, save_fit):
         if path is not None:
             say.print(f"Wrote {path}", highlight=False)

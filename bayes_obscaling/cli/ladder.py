@@ -74,6 +74,8 @@ def ladder(
         raise InputError(f"{study} makes several fits, and {given} belongs to one forecast: leave one of the two out.")
     if fit is not None and (runs or paper_runs or law != "size-and-data" or feature != "task_loss"):
         raise InputError("--fit holds its own runs and spec: leave out --runs, --paper-runs, --law and --feature.")
+    if runs is not None and paper_runs:
+        raise InputError(f"--paper-runs are bundled runs, {runs} holds yours: leave one of the two out.")
     say = err if as_json else out
     targets = [_target(text) for text in target or ()] or None
     if targets is None and runs is not None and study not in ("--backtest", "--compare"):
@@ -86,8 +88,6 @@ def ladder(
         _print(table, as_json, problems)
     else:
         fitted = _fit(fit, runs, paper_runs, law, feature, chains, draws, seed)
-        if save_fit is not None:
-            fitted.save(save_fit)
         from bayes_obscaling.results.ladder_forecast import OLMO_TARGETS, forecast_ladder
 
         asked = targets or list(OLMO_TARGETS)
@@ -102,6 +102,8 @@ def ladder(
             _print_forecast(forecast, as_json)
             if plot is not None:
                 save_plot(forecast.plot, plot)
+        if save_fit is not None:
+            fitted.save(save_fit)
     if output is not None:
         write(output, table.to_csv(index=False).encode())
     for path in (output, plot, save_fit):

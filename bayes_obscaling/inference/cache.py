@@ -6,9 +6,12 @@ trusted code.
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import os
+import platform
+import re
 import tempfile
 import zipfile
 from collections.abc import Callable
@@ -80,7 +83,7 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
     Parameters
     ----------
     path : Path
-        Destination; replaced if it exists.
+        Destination; replaced if it exists. What is no regular file (a pipe, ``/dev/stdout``) is written to directly.
     write : callable
         Given a binary file to write to.
 
@@ -89,7 +92,13 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
     OSError
         When it cannot be written; nothing is left behind.
     """
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    if path.exists() and not path.is_file():
+        with path.open("wb") as device:
+            write(device)
+        return
+    path = path.resolve()  # the file that a link stands for, not the link
+    _sweep(path)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.{_machine()}-{os.getpid()}.")
     temporary = Path(name)
     try:
         with os.fdopen(handle, "wb") as file:
@@ -102,6 +111,30 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _sweep(path: Path) -> None:
+    """Remove what processes of this machine that were killed while they wrote this file have left behind."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.{_machine()}-*"):
+        process = re.search(r"-(\d+)\.[^.]+$", left.name)
+        if process and not _runs(int(process[1])):
+            left.unlink(missing_ok=True)
+
+
+def _machine() -> str:
+    return hashlib.sha256(platform.node().encode()).hexdigest()[:8]
+
+
+def _runs(process: int) -> bool:
+    if os.name != "posix":  # asking may end the process there
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # it runs, for another user
+        return True
+    return True
 
 
 def _private(folder: Path) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 from dataclasses import dataclass, field
@@ -149,6 +150,7 @@ def save_tree(path: str | Path, posterior: xr.DataTree, record: dict[str, Any], 
     path = Path(path)
     tree = posterior.copy()
     own = {"record": json.dumps(record), **texts}
+    own["checksum"] = _checksum(posterior, own)
     tree["bayes_obscaling"] = xr.DataTree(xr.Dataset({name: ((), text) for name, text in own.items()}))
     buffer = io.BytesIO(tree.to_netcdf(engine="h5netcdf"))
     try:
@@ -241,7 +243,8 @@ def open_tree(path: str | Path, expected: int | str, kind: str) -> tuple[xr.Data
         raise InputError(f"{path} is a netCDF file, but not a saved fit: give a file written by fit.save().")
     texts = {str(name): str(value.item()) for name, value in tree["bayes_obscaling"].to_dataset().items()}
     try:
-        record = json.loads(texts.pop("record"))
+        checksum = texts.pop("checksum", None)  # absent before 2026-11
+        record = json.loads(texts["record"])
         record["format"]
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path} is a netCDF file, but its record of a fit is damaged: save the fit again.") from error
@@ -253,7 +256,25 @@ def open_tree(path: str | Path, expected: int | str, kind: str) -> tuple[xr.Data
             f"{path} has format {record['format']}, this version reads {expected}: fit again with this version."
         )
     del tree["bayes_obscaling"]
+    if checksum is not None and checksum != _checksum(tree, texts):
+        raise InputError(
+            f"{path} is damaged: its content is not what was saved (another checksum); save the fit again."
+        )
+    del texts["record"]
     return tree, record, texts
+
+
+def _checksum(tree: xr.DataTree, texts: dict[str, str]) -> str:
+    """Hash of all values, by group and name: a netCDF file with a wrong byte may still be readable."""
+    values: list[Any] = []
+    for group in sorted(tree.subtree, key=lambda node: node.path):
+        for name, variable in sorted(group.to_dataset().variables.items()):
+            numeric = variable.dtype.kind in "biuf"
+            text = None if numeric else [str(value) for value in variable.values.ravel()]
+            values.append([group.path, str(name), variable.dims, text])
+            if numeric:
+                values.append(hashlib.sha256(np.ascontiguousarray(variable.values, dtype=float).tobytes()).hexdigest())
+    return hashlib.sha256(json.dumps([values, sorted(texts.items())]).encode()).hexdigest()
 
 
 def posterior_tree(problem: Problem, values: dict[str, np.ndarray], stats: dict[str, np.ndarray]) -> xr.DataTree:

@@ -569,6 +569,16 @@ def test_kill_minus_nine_loses_no_finished_job(tmp_path: Path, store: Store, ser
     assert all(calls(tmp_path / "calls")[i] == 1 for i in kept)
 
 
+def test_two_processes_write_one_study(tmp_path: Path, store: Store, serial: Outcome):
+    scripts = [start_script(tmp_path, sleep=0.1) for _ in range(2)]
+    for script in scripts:
+        _, errors = script.communicate(timeout=120)
+        assert script.returncode == 0, errors.decode()
+    assert len(list(store.folder.iterdir())) == 8  # one file a job, nothing half-written
+    assert_same(run_jobs(work, make_jobs(tmp_path / "none", 8), store), serial)
+    assert calls(tmp_path / "none") == {}
+
+
 @pytest.mark.parametrize("to", ["the parent", "the group"])
 def test_ctrl_c_ends_soon_although_jobs_are_long(tmp_path: Path, store: Store, to: str):
     script = start_script(tmp_path, sleep=dict.fromkeys(range(3, 8), 120.0))
