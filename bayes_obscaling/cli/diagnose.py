@@ -34,9 +34,9 @@ def diagnose(
         raise InputError(f"There is no folder {details}: make it, or name another for --details.")
     from bayes_obscaling.inference.cache import default_cache_dir, use_compile_cache
     from bayes_obscaling.results.diagnostics import diagnose as check
-    from bayes_obscaling.results.fit import load_fit
+    from bayes_obscaling.results.ladder import load_any
 
-    loaded = load_fit(fit)
+    loaded = load_any(fit)
     use_compile_cache(default_cache_dir())
     found = check(loaded)
     say = err if as_json else out

@@ -25,7 +25,7 @@ from bayes_obscaling.models.ladder import ladder as density
 from bayes_obscaling.results.ladder import LadderFit, ladder_tree
 
 # Chosen for no divergences and R-hat < 1.01 on the bundled ladder.
-_SETTINGS = {"warmup": 1500, "thin": 1, "target_accept": 0.8, "max_depth": 9, "dense": True}
+LADDER_SETTINGS = {"warmup": 1500, "thin": 1, "target_accept": 0.8, "max_depth": 9, "dense": True}
 
 
 def fit_ladder(
@@ -79,7 +79,7 @@ def fit_ladder(
 
     shapes = (data.loss.shape, data.accuracy.shape, data.knots.shape)
     values, record, stats = sample(
-        ("ladder", shapes, content_hash(spec.model_dump(), ())), model, data, None, start, _SETTINGS,
+        ("ladder", shapes, content_hash(spec.model_dump(), ())), model, data, None, start, LADDER_SETTINGS,
         chains, -(-draws // CHUNK) * CHUNK, [seed, 4], lambda *a: (progress or (lambda *_: None))("ladder", *a),
     )  # fmt: skip
     return LadderFit(

@@ -130,7 +130,8 @@ def sample(
             if not name.endswith(_SCAFFOLD)
         }
         divergences = int(sum(np.sum(part.diverging) for part in rounds))
-        record = assess(values, divergences)
+        # residuals say nothing that log likelihoods do not
+        record = assess({n: v for n, v in values.items() if not n.startswith("residual_")}, divergences)
         if (
             (record.divergences and not is_careful)
             or record.sampled_enough

@@ -165,10 +165,11 @@ def _pooled(name: str, median: Numbers, spread: Numbers, count: int) -> jax.Arra
     return numpyro.deterministic(name, median * jnp.exp(spread * raw))
 
 
-def _observe(name: str, density: dist.Distribution, value: jax.Array) -> None:
-    """Condition on what was seen, and keep its pointwise log likelihood."""
+def _observe(name: str, density: dist.StudentT, value: jax.Array) -> None:
+    """Condition on what was seen; keep its pointwise log likelihood, and how far it lies out, in scales."""
     numpyro.sample(f"{name}_seen", density, obs=value)
     numpyro.deterministic(f"log_likelihood_{name}", density.log_prob(value))
+    numpyro.deterministic(f"residual_{name}", (value - density.loc) / density.scale)
 
 
 def _bend(name: str, x: jax.Array, at: jax.Array, shared: Numbers, count: int, prior: LogNormal) -> jax.Array:

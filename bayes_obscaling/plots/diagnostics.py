@@ -12,9 +12,10 @@ from scipy import stats
 from bayes_obscaling.errors import InputError
 from bayes_obscaling.plots import style
 from bayes_obscaling.results.diagnostics.influence import SHIFT_LIMIT
+from bayes_obscaling.results.diagnostics.ladder import ACCURACIES
 from bayes_obscaling.results.diagnostics.priors import SENSITIVITY_LIMIT
 from bayes_obscaling.results.diagnostics.sampler import BFMI_LIMITS, Stage, columns_of, stages_of
-from bayes_obscaling.results.leave_one_out import HEADS, leave_one_out, pareto_limit
+from bayes_obscaling.results.leave_one_out import HEADS, pareto_limit
 
 if TYPE_CHECKING:
     from bayes_obscaling.results.diagnostics import Diagnosis
@@ -171,7 +172,7 @@ def plot_pareto_k(diagnosis: Diagnosis, ax: Axes | None = None, stage: str | Non
     mine, name = _stage_scores(diagnosis, stage)
     wide = mine.pivot(index="model", columns="benchmark", values="pareto_k")
     wide = wide.loc[wide.max(axis=1).sort_values(ascending=False).index, list(dict.fromkeys(mine["benchmark"]))]
-    limit = pareto_limit(len(leave_one_out(diagnosis.fit)[0].kept))
+    limit = pareto_limit(diagnosis.reweighted)
     ax = style.new_axes(ax, 2.5 + 0.55 * wide.shape[1], 2.0 + 0.16 * len(wide))
     image = ax.imshow(wide.to_numpy(), aspect="auto", cmap="Blues", vmin=0.0, vmax=1.2, interpolation="nearest")
     rows, columns = np.nonzero(wide.to_numpy() > limit)
@@ -275,7 +276,7 @@ def plot_sensitivity(diagnosis: Diagnosis, ax: Axes | None = None) -> Axes:
 def plot_influence(diagnosis: Diagnosis, ax: Axes | None = None, most: int = 20) -> Axes:
     """Draw how far forecasts move when a model is left out, the most influential; arguments as for `plot_priors`."""
     table = diagnosis.parts["influence"].head(most)
-    limit = pareto_limit(len(leave_one_out(diagnosis.fit)[0].kept))
+    limit = pareto_limit(diagnosis.reweighted)
     ax = style.new_axes(ax, 7.0, 1.6 + 0.22 * len(table))
     rough = (table["pareto_k"] > limit).to_numpy()
     place = np.arange(len(table))
@@ -315,7 +316,7 @@ def plot_diagnosis(diagnosis: Diagnosis) -> np.ndarray:
     array of Axes
     """
     last = str(diagnosis.parts["scores"]["stage"].iloc[-1])
-    stage = HEADS if last == HEADS else None
+    stage = last if last in (HEADS, ACCURACIES) else None
     figure, axes = plt.subplot_mosaic(
         [["checks", "checks"], ["trace", "ranks"], ["pareto-k", "loo-pit"], ["pareto-k", "energy"],
          ["priors", "sensitivity"], ["influence", "influence"]],

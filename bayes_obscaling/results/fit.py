@@ -139,6 +139,10 @@ class Fit:
         return save_tree(path, self.posterior, record, _table_to_csv(self.table))
 
 
+class OtherKindError(InputError):
+    """A saved fit, but of the other model."""
+
+
 def save_tree(path: str | Path, posterior: xr.DataTree, record: dict[str, Any], texts: dict[str, str]) -> Path:
     """Write a posterior, the record of what it is, and tables as text to one netCDF file, whole or not at all.
 
@@ -250,7 +254,7 @@ def open_tree(path: str | Path, expected: int | str, kind: str) -> tuple[xr.Data
         raise InputError(f"{path} is a netCDF file, but its record of a fit is damaged: save the fit again.") from error
     if str(record["format"]).startswith("ladder") != str(expected).startswith("ladder"):
         other = "ladder" if str(record["format"]).startswith("ladder") else "forecast"
-        raise InputError(f"{path} is not a saved {kind}: give it to the {other} command.")
+        raise OtherKindError(f"{path} is not a saved {kind}: give it to the {other} command.")
     if record["format"] != expected:
         raise InputError(
             f"{path} has format {record['format']}, this version reads {expected}: fit again with this version."

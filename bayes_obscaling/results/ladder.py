@@ -14,9 +14,9 @@ import xarray as xr
 from bayes_obscaling.data.ladder import Ladder
 from bayes_obscaling.inference.convergence import Convergence
 from bayes_obscaling.models.ladder import LadderData, LadderSpec
-from bayes_obscaling.results.fit import open_tree, save_tree
+from bayes_obscaling.results.fit import Fit, OtherKindError, load_fit, open_tree, save_tree
 
-FORMAT = "ladder 1"
+FORMAT = "ladder 2"
 
 _DIMS = {
     **dict.fromkeys(
@@ -29,8 +29,8 @@ _DIMS = {
     "slope_change": ("task", "rung_end"),
     "size_bend": ("loss_of", "size_bend_at"),
     "data_bend": ("loss_of", "data_bend_at"),
-    "log_likelihood_loss": ("run", "loss_of"),
-    "log_likelihood_accuracy": ("run", "task"),
+    **dict.fromkeys(("log_likelihood_loss", "residual_loss"), ("run", "loss_of")),
+    **dict.fromkeys(("log_likelihood_accuracy", "residual_accuracy"), ("run", "task")),
 }  # fmt: skip
 
 
@@ -45,8 +45,8 @@ class LadderFit:
     spec : LadderSpec
         What was believed.
     posterior : DataTree
-        Groups ``posterior``, ``log_likelihood`` (``loss``, ``accuracy``: run by task), ``sample_stats``,
-        ``observed_data``, ``constant_data``: ready for ArviZ.
+        Groups ``posterior``, ``log_likelihood`` (``loss``, ``accuracy``: run by task), ``residuals`` (the same two, in
+        scales of their Student t noise), ``sample_stats``, ``observed_data``, ``constant_data``: ready for ArviZ.
     convergence : Convergence
         What the sampler left behind.
     provenance : dict
@@ -122,6 +122,14 @@ def load_ladder_fit(path: str | Path) -> LadderFit:
     )
 
 
+def load_any(path: str | Path) -> Fit | LadderFit:
+    """Read a saved fit of either model; errors as of `load_fit`."""
+    try:
+        return load_fit(path)
+    except OtherKindError:
+        return load_ladder_fit(path)
+
+
 def ladder_tree(
     ladder: Ladder, data: LadderData, unit: np.ndarray, values: dict[str, np.ndarray], stats: dict[str, np.ndarray]
 ) -> xr.DataTree:
@@ -146,11 +154,13 @@ def ladder_tree(
         used = {dim for dims, _ in arrays.values() for dim in dims}
         return xr.Dataset(arrays, coords={dim: coords[dim] for dim in used & set(coords)})
 
-    posterior, likelihood = {}, {}
+    posterior, likelihood, residuals = {}, {}, {}
     for name, value in values.items():
         axes = ("chain", "draw", *_DIMS.get(name, ()))
         if name.startswith("log_likelihood_"):
             likelihood[name.removeprefix("log_likelihood_")] = (axes, value)
+        elif name.startswith("residual_"):
+            residuals[name.removeprefix("residual_")] = (axes, value)
         else:
             posterior[name] = (axes, value)
     seen = np.asarray(data.loss_seen)
@@ -158,6 +168,7 @@ def ladder_tree(
         {
             "posterior": named(posterior),
             "log_likelihood": named(likelihood),
+            "residuals": named(residuals),
             "sample_stats": named({name: (("chain", "draw"), value) for name, value in stats.items()}),
             "observed_data": named(
                 {

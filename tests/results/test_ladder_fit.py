@@ -1,5 +1,6 @@
 """A ladder fit and its forecasts."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -10,9 +11,11 @@ import bayes_obscaling as bo
 from bayes_obscaling import InputError
 from bayes_obscaling.data import Ladder, load_olmo_ladder
 from bayes_obscaling.design.ladder import next_runs
-from bayes_obscaling.evaluation.ladder_backtest import score_runs
+from bayes_obscaling.evaluation.ladder_backtest import accuracy_loo, score_runs
 from bayes_obscaling.inference import ladder as inference
 from bayes_obscaling.inference.ladder import fit_ladder
+from bayes_obscaling.models.ladder import LadderPriors
+from bayes_obscaling.results.diagnostics import ladder as ladder_checks
 from bayes_obscaling.results.ladder import load_ladder_fit
 from bayes_obscaling.results.ladder_forecast import OLMO_TARGETS, Target, forecast_ladder
 
@@ -31,7 +34,7 @@ def short():
 @pytest.fixture(scope="module")
 def fit(short, cache_folder):
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(inference, "_SETTINGS", {**inference._SETTINGS, "warmup": 300, "max_depth": 6})
+        patched.setattr(inference, "LADDER_SETTINGS", {**inference.LADDER_SETTINGS, "warmup": 300, "max_depth": 6})
         return fit_ladder(short, chains=2, draws=100, seed=3, cache=cache_folder)
 
 
@@ -168,3 +171,41 @@ def test_bad_options_are_one_sentence(arguments, says, run):
     code, _, err = run("ladder", *arguments)
     assert code == 2 and says in " ".join(err.split())
     assert "Traceback" not in err
+
+
+def test_diagnosis_of_a_ladder(fit, tmp_path, run):
+    diagnosis = bo.diagnose(fit)
+    checks = diagnosis.table["check"].tolist()
+    assert checks[:6] == ["R-hat", "bulk ESS", "tail ESS", "divergences", "E-BFMI", "tree depth"]
+    assert {"Pareto k: losses", "calibration: accuracies", "prior conflict", "influential runs"} <= set(checks)
+    assert diagnosis.level("bulk ESS") == "FAIL"  # 200 draws
+    scores = diagnosis.parts["scores"].set_index("stage")
+    assert len(scores) == 2 * 2 * len(fit.ladder.runs)
+    assert scores["pit"].between(0, 1).all() and 0.75 < scores["pit"].between(0.05, 0.95).mean() < 1.0
+    assert scores.loc["accuracies", "elpd"].sum() == pytest.approx(float(accuracy_loo(fit).elpd), abs=0.5)
+    influence = diagnosis.parts["influence"]
+    assert set(influence[influence["left_out"] == "everything"]["model"]) == set(fit.ladder.runs.index)
+    path = fit.save(tmp_path / "ladder.nc")
+    code, printed, _ = run("diagnose", path, "--output", tmp_path / "checks.csv", "--plot", tmp_path / "all.png")
+    assert code == 1 and "FAIL" in printed and (tmp_path / "all.png").stat().st_size > 50_000
+    assert pd.read_csv(tmp_path / "checks.csv")["level"].tolist() == diagnosis.table["level"].tolist()
+
+
+def test_leaving_nothing_out_moves_nothing_and_weights_add_up(fit):
+    left_out = ladder_checks.leave_one_out(fit)
+    for stage in left_out:
+        assert np.exp(stage.log_weights).sum("draw").to_numpy() == pytest.approx(1.0)
+    # an accuracy that no draw explains any better than another carries no weight
+    flat = fit.posterior.copy()
+    flat["log_likelihood"] = flat["log_likelihood"].to_dataset() * 0.0
+    same = dataclasses.replace(fit, posterior=flat)
+    table = ladder_checks.influence_table(same, ladder_checks.leave_one_out(same), ladder_checks.next_rung(same))
+    assert table["shift"].abs().max() < 1e-9
+
+
+def test_top_level_priors_are_those_of_the_density(fit):
+    table = ladder_checks.prior_table(fit)
+    assert set(table["prior"]) == set(LadderPriors.model_fields)
+    run_sd = table.set_index("parameter").loc["run_sd"]
+    assert run_sd["prior_median"] == pytest.approx(fit.spec.priors.run_sd.median)
+    assert table["tail"].between(0, 1).all()

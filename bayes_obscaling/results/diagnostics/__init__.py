@@ -9,11 +9,13 @@ import numpy as np
 import pandas as pd
 
 from bayes_obscaling.analyses.finding import Finding
+from bayes_obscaling.results.diagnostics import ladder
 from bayes_obscaling.results.diagnostics.check import Check, Level, worst
 from bayes_obscaling.results.diagnostics.influence import asked_forecasts, check_influence, influence_table
 from bayes_obscaling.results.diagnostics.priors import check_priors, prior_table, sensitivity_table
 from bayes_obscaling.results.diagnostics.sampler import check_sampler, energy_fractions, parameter_table
 from bayes_obscaling.results.diagnostics.scores import calibration_table, check_scores
+from bayes_obscaling.results.ladder import LadderFit
 from bayes_obscaling.results.leave_one_out import leave_one_out
 
 if TYPE_CHECKING:
@@ -36,11 +38,14 @@ class Diagnosis(Finding):
     parts : mapping of str to DataFrame
         ``parameters`` (R-hat and effective sample sizes), ``energy``, ``scores`` (leave-one-out of every score),
         ``calibration`` (by benchmark and task), ``priors``, ``sensitivity``, ``influence``.
-    fit : Fit
+    fit : Fit or LadderFit
         The fit.
+    reweighted : int
+        Draws behind every leave-one-out weight: they set the limit of Pareto k.
     """
 
-    fit: Fit = field(kw_only=True, repr=False)
+    fit: Fit | LadderFit = field(kw_only=True, repr=False)
+    reweighted: int = field(kw_only=True)
 
     @property
     def verdict(self) -> Level:
@@ -68,13 +73,14 @@ class Diagnosis(Finding):
         return {"verdict": self.verdict, **super().as_dict()}
 
 
-def diagnose(fit: Fit) -> Diagnosis:
+def diagnose(fit: Fit | LadderFit) -> Diagnosis:
     """Check a fit: the sampler, the scores, the priors, and how much hangs on single models. Nothing is refitted.
 
     Parameters
     ----------
-    fit : Fit
-        From `bayes_obscaling.fit` or `load_fit`.
+    fit : Fit or LadderFit
+        From `bayes_obscaling.fit`, `bayes_obscaling.fit_ladder`, or a file. A ladder is judged by forecasts of a model
+        one rung beyond it.
 
     Returns
     -------
@@ -85,15 +91,20 @@ def diagnose(fit: Fit) -> Diagnosis:
     Only the sampler can FAIL a fit: then its draws do not represent the posterior and nothing else can be trusted.
     What the other checks find asks for a look (REVIEW). Each stage of a cut posterior is judged by its own likelihood.
     """
-    left_out = leave_one_out(fit)
-    forecasts = asked_forecasts(fit)
-    priors, sensitivity = prior_table(fit), sensitivity_table(fit, forecasts)
-    influence = influence_table(fit, left_out, forecasts)
+    if isinstance(fit, LadderFit):
+        left_out, forecasts = ladder.leave_one_out(fit), ladder.next_rung(fit)
+        priors, sensitivity = ladder.prior_table(fit), ladder.sensitivity_table(fit, forecasts)
+        influence = ladder.influence_table(fit, left_out, forecasts)
+    else:
+        left_out, forecasts = leave_one_out(fit), asked_forecasts(fit)
+        priors, sensitivity = prior_table(fit), sensitivity_table(fit, forecasts)
+        influence = influence_table(fit, left_out, forecasts)
+    reweighted = len(left_out[0].kept)
     checks = [
         *check_sampler(fit),
         *check_scores(left_out),
         *check_priors(priors, sensitivity),
-        check_influence(influence, len(left_out[0].kept)),
+        check_influence(influence, reweighted, "runs" if isinstance(fit, LadderFit) else "models"),
     ]
     return Diagnosis(
         table=pd.DataFrame([asdict(check) for check in checks]),
@@ -109,6 +120,7 @@ def diagnose(fit: Fit) -> Diagnosis:
             "influence": influence,
         },
         fit=fit,
+        reweighted=reweighted,
     )
 
 

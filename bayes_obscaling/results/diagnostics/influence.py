@@ -100,8 +100,8 @@ def influence_table(fit: Fit, left_out: tuple[LeaveOneOut, ...], forecasts: xr.D
     return table.drop_duplicates(["model", "left_out"]).reset_index(drop=True)
 
 
-def check_influence(table: pd.DataFrame, kept: int) -> Check:
-    """Check the table of `influence_table`."""
+def check_influence(table: pd.DataFrame, kept: int, what_of: str = "models") -> Check:
+    """Check the table of `influence_table`, made with `kept` draws; `what_of` is "models" or "runs"."""
     limit = pareto_limit(kept)
     strong = table[table["shift"].abs() > SHIFT_LIMIT]
     rough = int((table["pareto_k"] > limit).sum())
@@ -116,10 +116,9 @@ def check_influence(table: pd.DataFrame, kept: int) -> Check:
         else f"largest shift {first['shift']:+.2f} sd: {first['model']}, {first['left_out']} on {first['forecast']}"
     )
     return Check(
-        "influential models",
+        f"influential {what_of}",
         "REVIEW" if named else "PASS",
         f"{what}; {rough} of {len(table)} too influential for exact weights (k above {limit:.2f})",
-        f"Shift of a forecast's mean without a model's benchmark scores, or without its score on the task, limit "
-        f"{SHIFT_LIMIT:g} of its sd (importance weights).",
-        "Fit without these models and compare; see that their scores and FLOPs are right." if named else "",
+        f"Shift of a forecast's mean without what is named, limit {SHIFT_LIMIT:g} of its sd (importance weights).",
+        f"Fit without these {what_of} and compare; see that their scores and compute are right." if named else "",
     )

@@ -31,9 +31,13 @@ _NAMES = {"compute": "unknown_compute", "log_steepness_mean": "steepness"}
 
 def prior_of(priors: Priors, name: str) -> Any:
     """Prior of a posterior variable, as a frozen SciPy distribution."""
-    prior: Normal | LogNormal | HalfNormal | Beta = getattr(priors, _NAMES.get(name, name))
     if name == "log_steepness_mean":  # sampled as a logarithm
         return stats.norm(np.log(priors.steepness.median), priors.steepness.log_sd)
+    return as_scipy(getattr(priors, _NAMES.get(name, name)))
+
+
+def as_scipy(prior: Normal | LogNormal | HalfNormal | Beta) -> Any:
+    """Return a prior as a frozen SciPy distribution."""
     if isinstance(prior, Normal):
         return stats.norm(prior.loc, prior.scale)
     if isinstance(prior, LogNormal):
@@ -63,23 +67,26 @@ def prior_table(fit: Fit) -> pd.DataFrame:
         for draws, field in (
             part for name in names if name in stage.draws for part in _parts(stage.draws, name, layout)
         ):
-            columns = columns_of(draws)
-            values = columns.to_numpy().reshape(-1, columns.sizes["entry"])
             prior = prior_of(fit.spec.priors, field)
-            q5, median, q95 = np.percentile(values, (5, 50, 95), axis=0)
-            above = prior.sf(median)
-            # A density that is highest at zero is not contradicted by a small value.
-            falls = prior.pdf(0.0) >= prior.pdf(prior.median()) and prior.cdf(0.0) == 0.0
-            tail = above if falls else 2.0 * np.minimum(prior.cdf(median), above)
-            facts = {
-                "stage": stage.label, "parameter": columns["entry"].to_numpy(), "prior": _NAMES.get(field, field),
-                "median": median, "q5": q5, "q95": q95,
-                "prior_median": prior.median(), "prior_q5": prior.ppf(0.05), "prior_q95": prior.ppf(0.95),
-                "tail": tail,
-                "shrinkage": 1.0 - values.var(axis=0) / prior.var(),
-            }  # fmt: skip
-            rows.append(pd.DataFrame(facts))
+            rows.append(prior_rows(stage.label, columns_of(draws), prior, _NAMES.get(field, field)))
     return pd.concat(rows, ignore_index=True)
+
+
+def prior_rows(stage: str, columns: xr.DataArray, prior: Any, field: str) -> pd.DataFrame:
+    """Rows of `prior_table` for parameters (chain, draw, entry) that have the same prior, called `field`."""
+    values = columns.to_numpy().reshape(-1, columns.sizes["entry"])
+    q5, median, q95 = np.percentile(values, (5, 50, 95), axis=0)
+    above = prior.sf(median)
+    # A density that is highest at zero is not contradicted by a small value.
+    falls = prior.pdf(0.0) >= prior.pdf(prior.median()) and prior.cdf(0.0) == 0.0
+    facts = {
+        "stage": stage, "parameter": columns["entry"].to_numpy(), "prior": field,
+        "median": median, "q5": q5, "q95": q95,
+        "prior_median": prior.median(), "prior_q5": prior.ppf(0.05), "prior_q95": prior.ppf(0.95),
+        "tail": above if falls else 2.0 * np.minimum(prior.cdf(median), above),
+        "shrinkage": 1.0 - values.var(axis=0) / prior.var(),
+    }  # fmt: skip
+    return pd.DataFrame(facts)
 
 
 def _parts(everything: xr.Dataset, name: str, layout: MeasurementLayout) -> list[tuple[xr.Dataset, str]]:
@@ -134,32 +141,38 @@ def sensitivity_table(fit: Fit, forecasts: xr.DataArray) -> pd.DataFrame:
     rows = []
     for label in dict.fromkeys(read):
         mine = forecasts.isel(quantity=[i for i, r in enumerate(read) if r == label])
-        names = mine["quantity"].to_numpy()
-        tree = xr.DataTree.from_dict(
-            {
-                "posterior": xr.Dataset({"forecast": mine.drop_vars(["quantity", "task"])}),
-                "log_prior": _reads(priors, label),
-                "log_likelihood": _reads(summed, label),
-            }
-        )
-        for component, group in (("prior", "log_prior"), ("likelihood", "log_likelihood")):
-            variables = [str(name) for name in tree[group].data_vars]
-            blocks = {_NAMES.get(name, name): [name] for name in variables}
-            if component == "prior":
-                blocks = {"all priors": variables, **blocks}
-            for name, block in blocks.items():
-                found = azs.psense(tree, group=component, group_var_names=block, sample_dims=["chain", "draw"])
-                values = np.atleast_1d(found["forecast"].to_numpy())
-                rows.append(
-                    {
-                        "component": component,
-                        "name": name,
-                        "sensitivity": float(values.max()),
-                        "forecast": str(names[values.argmax()]),
-                    }
-                )
+        rows += power_scaled(mine, _reads(priors, label), _reads(summed, label))
     table = pd.DataFrame(rows).sort_values("sensitivity", ascending=False)
     return table.drop_duplicates(["component", "name"]).reset_index(drop=True)
+
+
+def power_scaled(forecasts: xr.DataArray, log_prior: xr.Dataset, log_likelihood: xr.Dataset) -> list[dict[str, Any]]:
+    """Rows of `sensitivity_table` for forecasts (chain, draw, quantity) and log densities (chain, draw) by name."""
+    names, rows = forecasts["quantity"].to_numpy(), []
+    tree = xr.DataTree.from_dict(
+        {
+            "posterior": xr.Dataset({"forecast": forecasts.drop_vars(["quantity", "task"])}),
+            "log_prior": log_prior,
+            "log_likelihood": log_likelihood,
+        }
+    )
+    for component, group in (("prior", "log_prior"), ("likelihood", "log_likelihood")):
+        variables = [str(name) for name in tree[group].data_vars]
+        blocks = {_NAMES.get(name, name): [name] for name in variables}
+        if component == "prior":
+            blocks = {"all priors": variables, **blocks}
+        for name, block in blocks.items():
+            found = azs.psense(tree, group=component, group_var_names=block, sample_dims=["chain", "draw"])
+            values = np.atleast_1d(found["forecast"].to_numpy())
+            rows.append(
+                {
+                    "component": component,
+                    "name": name,
+                    "sensitivity": float(values.max()),
+                    "forecast": str(names[values.argmax()]),
+                }
+            )
+    return rows
 
 
 def _reads(values: xr.Dataset, label: str) -> xr.Dataset:

@@ -14,8 +14,11 @@ from scipy.optimize import linear_sum_assignment
 
 from bayes_obscaling.inference.convergence import ESS_LIMIT, RHAT_LIMIT
 from bayes_obscaling.inference.fitting import SAMPLER_SETTINGS
+from bayes_obscaling.inference.ladder import LADDER_SETTINGS
+from bayes_obscaling.inference.sampling import CAREFUL
 from bayes_obscaling.results.diagnostics.check import Check, Level, worst
 from bayes_obscaling.results.fit import MEASUREMENT_DIMS
+from bayes_obscaling.results.ladder import LadderFit
 
 if TYPE_CHECKING:
     from bayes_obscaling.results.fit import Fit
@@ -26,7 +29,6 @@ BFMI_LIMITS = (0.2, 0.3)
 _MODE_DISTANCE = 2.0
 # A relabelling explains two modes if it takes away this share of the distance between them.
 _EXPLAINED = 0.8
-_LONGER = "Take more --draws, or fewer --factors."
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +47,8 @@ class Stage:
         Transitions a kept draw.
     depths : tuple of int
         Largest tree depths of ordinary sampling, and of sampling again after divergences.
+    divergences : int
+        Of all transitions after warm-up.
     """
 
     label: str
@@ -52,10 +56,15 @@ class Stage:
     stats: xr.Dataset
     thin: int
     depths: tuple[int, int]
+    divergences: int
 
 
-def stages_of(fit: Fit) -> tuple[Stage, ...]:
-    """Runs of the sampler behind a fit: one a predictor set and one of the task heads, or a single joint one."""
+def stages_of(fit: Fit | LadderFit) -> tuple[Stage, ...]:
+    """Runs of the sampler behind a fit: one a predictor set and one of the task heads, or a single one."""
+    if isinstance(fit, LadderFit):
+        stats, settings = fit.posterior["sample_stats"].to_dataset(), cast("dict[str, Any]", LADDER_SETTINGS)
+        depths = (settings["max_depth"], cast("dict[str, Any]", CAREFUL)["max_depth"])
+        return (Stage("ladder", fit.draws, stats, settings["thin"], depths, fit.convergence.divergences),)
     measuring, walking, careful = cast("list[dict[str, Any]]", SAMPLER_SETTINGS[:3])
     statistics = fit.posterior["sample_stats"].to_dataset()
     names = ["diverging", "energy", "tree_steps"]
@@ -64,7 +73,10 @@ def stages_of(fit: Fit) -> tuple[Stage, ...]:
 
     def stage(label: str, draws: xr.Dataset, stats: xr.Dataset, settings: dict[str, Any]) -> Stage:
         depths = (settings["max_depth"], careful["max_depth"])
-        return Stage(label, draws.drop_vars("predictors", errors="ignore"), stats, settings["thin"], depths)
+        return Stage(
+            label, draws.drop_vars("predictors", errors="ignore"), stats, settings["thin"], depths,
+            fit.convergence[label].divergences,
+        )  # fmt: skip
 
     if labels == ["joint"]:
         return (stage("joint", fit.draws.isel(predictors=0), statistics[names], walking),)
@@ -94,7 +106,7 @@ def columns_of(draws: xr.Dataset) -> xr.DataArray:
 
 
 @lru_cache(maxsize=4)
-def parameter_table(fit: Fit) -> pd.DataFrame:
+def parameter_table(fit: Fit | LadderFit) -> pd.DataFrame:
     """R-hat and effective sample sizes of every sampled parameter: ``stage, parameter, rhat, ess_bulk, ess_tail``."""
     parts = []
     for stage in stages_of(fit):
@@ -115,7 +127,7 @@ def parameter_table(fit: Fit) -> pd.DataFrame:
 
 
 @lru_cache(maxsize=32)
-def energy_fractions(fit: Fit) -> pd.DataFrame:
+def energy_fractions(fit: Fit | LadderFit) -> pd.DataFrame:
     """E-BFMI of every chain: ``stage, chain, e_bfmi``.
 
     Returns
@@ -140,7 +152,7 @@ def energy_fractions(fit: Fit) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["stage", "chain", "e_bfmi"])
 
 
-def energy_level(fit: Fit) -> Level:
+def energy_level(fit: Fit | LadderFit) -> Level:
     """Level of the smallest E-BFMI."""
     if energy_fractions(fit).empty:
         return "PASS"
@@ -148,7 +160,7 @@ def energy_level(fit: Fit) -> Level:
     return "PASS" if least >= BFMI_LIMITS[1] else "REVIEW" if least >= BFMI_LIMITS[0] else "FAIL"
 
 
-def energy_warning(fit: Fit) -> tuple[str, ...]:
+def energy_warning(fit: Fit | LadderFit) -> tuple[str, ...]:
     """What is wrong with the smallest E-BFMI, in words; empty when nothing is."""
     if energy_level(fit) == "PASS":
         return ()
@@ -156,7 +168,7 @@ def energy_warning(fit: Fit) -> tuple[str, ...]:
     return (f"{least['stage']}: E-BFMI {least['e_bfmi']:.2f} of chain {least['chain'] + 1} (limit {BFMI_LIMITS[1]})",)
 
 
-def sampler_level(fit: Fit, problems: tuple[str, ...]) -> Level:
+def sampler_level(fit: Fit | LadderFit, problems: tuple[str, ...]) -> Level:
     """Verdict on the sampler alone, cheap enough to go with every forecast.
 
     Parameters
@@ -175,20 +187,22 @@ def sampler_level(fit: Fit, problems: tuple[str, ...]) -> Level:
     return worst(["FAIL" if problems else "PASS", energy_level(fit)])
 
 
-def _least_energy(fit: Fit) -> pd.Series:
+def _least_energy(fit: Fit | LadderFit) -> pd.Series:
     table = energy_fractions(fit)
     return table.loc[table["e_bfmi"].fillna(-np.inf).idxmin()]
 
 
-def check_sampler(fit: Fit) -> list[Check]:
-    """Check everything that the chains tell about themselves."""
+def check_sampler(fit: Fit | LadderFit) -> list[Check]:
+    """Check everything that the chains tell about themselves; modes where there are factors that could switch."""
     table = parameter_table(fit)
-    found = [_check_rhat(table), *(_check_ess(table, kind) for kind in ("bulk", "tail"))]
+    longer = "Take more --draws." if isinstance(fit, LadderFit) else "Take more --draws, or fewer --factors."
+    found = [_check_rhat(table, longer), *(_check_ess(table, kind, longer) for kind in ("bulk", "tail"))]
     short = any(check.level != "PASS" for check in found)
-    return [*found, _check_divergences(fit), _check_energy(fit), _check_trees(fit, short), _check_modes(fit)]
+    found += [_check_divergences(fit), _check_energy(fit), _check_trees(fit, short)]
+    return found if isinstance(fit, LadderFit) else [*found, _check_modes(fit)]
 
 
-def _check_rhat(table: pd.DataFrame) -> Check:
+def _check_rhat(table: pd.DataFrame, longer: str) -> Check:
     worst_row = table.loc[table["rhat"].fillna(np.inf).idxmax()]
     over = int((~(table["rhat"] < RHAT_LIMIT)).sum())
     failed = over > 0
@@ -198,11 +212,11 @@ def _check_rhat(table: pd.DataFrame) -> Check:
         f"largest {worst_row['rhat']:.3f}: {worst_row['parameter']} ({worst_row['stage']})"
         + (f"; {over} of {len(table)} parameters at or above the limit" if failed else ""),
         f"Rank-normalised split R-hat, limit {RHAT_LIMIT} (Vehtari et al. 2021): above it chains disagree.",
-        _LONGER if failed else "",
+        longer if failed else "",
     )
 
 
-def _check_ess(table: pd.DataFrame, kind: str) -> Check:
+def _check_ess(table: pd.DataFrame, kind: str, longer: str) -> Check:
     worst_row = table.loc[table[f"ess_{kind}"].fillna(-np.inf).idxmin()]
     short = int((~(table[f"ess_{kind}"] > ESS_LIMIT)).sum())
     what = {"bulk": "centres", "tail": "5 and 95 % quantiles"}[kind]
@@ -212,15 +226,15 @@ def _check_ess(table: pd.DataFrame, kind: str) -> Check:
         f"smallest {worst_row[f'ess_{kind}']:.0f}: {worst_row['parameter']} ({worst_row['stage']})"
         + (f"; {short} of {len(table)} parameters at or below the limit" if short else ""),
         f"Effective draws behind {what}, limit {ESS_LIMIT} (Vehtari et al. 2021).",
-        _LONGER if short else "",
+        longer if short else "",
     )
 
 
-def _check_divergences(fit: Fit) -> Check:
+def _check_divergences(fit: Fit | LadderFit) -> Check:
     counts, places = {}, []
     for stage in stages_of(fit):
         kept = stage.stats["diverging"].transpose("chain", "draw").to_numpy().sum(axis=1)
-        counts[stage.label] = max(fit.convergence[stage.label].divergences, int(kept.sum()))
+        counts[stage.label] = max(stage.divergences, int(kept.sum()))
         if kept.any():
             places.append(f"{stage.label}, chain {', '.join(str(c + 1) for c in np.flatnonzero(kept))}")
     total = sum(counts.values())
@@ -230,13 +244,13 @@ def _check_divergences(fit: Fit) -> Check:
         "FAIL" if total else "PASS",
         f"{total}" + (f" ({where})" if total else f" in {fit.draws.sizes['chain']} chains"),
         "Limit 0 (Betancourt 2017): where a trajectory diverges, a part of the posterior is left out.",
-        "Tighten the prior that lets a scale go to zero, or take fewer --factors; the sampler has tried smaller steps."
+        "Tighten the prior that lets a scale go to zero, or take a simpler spec; the sampler has tried smaller steps."
         if total
         else "",
     )
 
 
-def _check_energy(fit: Fit) -> Check:
+def _check_energy(fit: Fit | LadderFit) -> Check:
     least, level = _least_energy(fit), energy_level(fit)
     return Check(
         "E-BFMI",
@@ -248,7 +262,7 @@ def _check_energy(fit: Fit) -> Check:
     )
 
 
-def _check_trees(fit: Fit, short: bool) -> Check:
+def _check_trees(fit: Fit | LadderFit, short: bool) -> Check:
     shares = {}
     for stage in stages_of(fit):
         steps = stage.stats["tree_steps"].to_numpy()

@@ -113,7 +113,7 @@ def _check_calibration(stage: LeaveOneOut) -> Check:
         what,
         f"LOO-PIT values should be uniform (Gelfand et al. 1992): Kolmogorov-Smirnov test, Holm-adjusted p below "
         f"{CALIBRATION_LEVEL}. Models of a family err together, so the test is rather too strict.",
-        "Plot the LOO-PIT: too narrow asks for more noise or one more factor, too wide for less noise, a shift for "
+        "Plot the LOO-PIT: too narrow asks for more noise or a richer spec, too wide for less noise, a shift for "
         "another chance score or ceiling."
         if len(bad)
         else "",
