@@ -1,10 +1,11 @@
 """Simulation-based calibration of the default models in full; goes on where it was stopped.
 
-    python scripts/calibration.py [--sets 200] [--only measurement heads ladder coverage] [--folder docs/calibration]
+    python scripts/calibration.py [--sets 200] [--tables 10] [--only measurement heads ladder coverage factors]
 
 One row of ranks a data set in FOLDER/ranks-NAME.csv; then tables of uniformity, figures, and sentences on the screen.
 "coverage" fits simulated tables whose truth breaks an assumption, one file a table in FOLDER/tables: coverage.csv,
-recovery.csv and shrinkage.csv sum them up.
+recovery.csv and shrinkage.csv sum them up. "factors" asks leave-one-out for the number of factors of simulated tables:
+factor-counts.csv.
 """
 
 from __future__ import annotations
@@ -18,13 +19,16 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 
 from bayes_obscaling.evaluation.calibration import SUBJECTS, calibrate
 from bayes_obscaling.evaluation.coverage import coverage_table, recovery_table, run_coverage, shrinkage_table
+from bayes_obscaling.evaluation.factor_recovery import factor_count_table, run_factor_counts
 from bayes_obscaling.inference.cache import default_cache_dir, use_compile_cache
+
+PARTS = [*SUBJECTS, "coverage", "factors"]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sets", type=int, default=200, help="data sets in all, those already made included")
-    parser.add_argument("--only", nargs="+", choices=[*SUBJECTS, "coverage"], default=[*SUBJECTS, "coverage"])
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS)
     parser.add_argument("--tables", type=int, default=10, help="simulated tables under each condition of the coverage")
     parser.add_argument("--folder", type=Path, default=Path(__file__).parents[1] / "docs" / "calibration")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no data set after this, each")
@@ -53,6 +57,14 @@ def main() -> None:
         ):
             table.round(4).to_csv(options.folder / f"{name}.csv", index=False)
             print(table.round(3).to_string(index=False), flush=True)
+    if "factors" in options.only:
+        found = run_factor_counts(
+            options.folder / "tables", options.tables, seed=options.seed, minutes=options.minutes,
+            progress=lambda *a: print(*a, flush=True),
+        )  # fmt: skip
+        counts = factor_count_table(found)
+        counts.to_csv(options.folder / "factor-counts.csv", index=False)
+        print(counts.to_string(index=False), flush=True)
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from bayes_obscaling.evaluation.calibration import (
     rank_values,
 )
 from bayes_obscaling.evaluation.coverage import recovery_table, shrinkage_table
+from bayes_obscaling.evaluation.factor_recovery import factor_count_table
 from bayes_obscaling.inference.arrays import build_problem
 from bayes_obscaling.inference.cache import use_compile_cache
 
@@ -180,3 +181,20 @@ def test_ranks_are_even_for_the_right_model_and_not_for_wrong_ones(
     # Among 50 quantities a p-value below 1e-5 has odds of 1 to 2000.
     assert smallest["measurement"] > 1e-5 and smallest["heads"] > 1e-5, smallest
     assert smallest["steeper"] < 1e-5 and smallest["noisier"] < 1e-5, smallest
+
+
+def test_the_table_of_factor_counts_prefers_fewer_where_the_data_cannot_tell():
+    def one(truth: int, i: int, elpd: list[float], se: list[float]) -> pd.DataFrame:
+        frame = pd.DataFrame({"factors": [1, 2, 3], "elpd": elpd, "se": se, "truth": truth, "set": i})
+        return frame.assign(difference=frame["elpd"] - frame["elpd"].max())
+
+    found = pd.concat(
+        [
+            one(2, 0, [-50.0, -3.0, 0.0], [9.0, 2.0, 0.0]),  # 3 predicts best, 2 about as well
+            one(2, 1, [-50.0, 0.0, -5.0], [9.0, 0.0, 2.0]),
+            one(1, 0, [0.0, -4.0, -9.0], [0.0, 2.0, 3.0]),
+        ]
+    )
+    table = factor_count_table(found).set_index("truth")
+    assert table.loc[2, "best_is_truth"] == 0.5 and table.loc[2, "parsimonious_is_truth"] == 1.0
+    assert table.loc[2, "chosen"] == "2: 1; 3: 1" and table.loc[1, "parsimonious"] == "1: 1"
