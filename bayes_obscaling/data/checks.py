@@ -107,6 +107,8 @@ def _unreadable(error: InputError) -> CheckLine:
 
 
 _Found = Iterator[tuple[Level, str, str]]
+# A score that more models than this have in common says nothing about any two of them.
+_MOST_ALIKE = 100
 
 
 def _listed(names: Iterable[object], most: int = 8) -> str:
@@ -200,13 +202,14 @@ def _twins(checked: _Checked) -> _Found:
             seen.setdefault((str(name), float(score)), []).append(str(model))
     pairs: dict[tuple[str, str], int] = {}
     for models in seen.values():
-        for i, one in enumerate(models):
+        for i, one in enumerate(models if len(models) <= _MOST_ALIKE else ()):
             for other in models[i + 1 :]:
                 pairs[one, other] = pairs.get((one, other), 0) + 1
-    counts = kept.notna()
     for (one, other), same in pairs.items():
-        common = int((counts.loc[one] & counts.loc[other]).sum())
-        if {one, other} & mine and same >= 3 and same > common / 2:
+        if same < 3 or not {one, other} & mine:
+            continue
+        common = int(kept.loc[[one, other]].notna().all().sum())
+        if same > common / 2:
             yield (
                 "REVIEW",
                 f"{one} and {other} have {same} of {common} scores in common to the last digit",
@@ -295,11 +298,16 @@ def _expected(standing: pd.Series, scores: pd.Series, neighbours: int = 8) -> pd
     known = scores.index[(standing.notna() & scores.notna()).to_numpy()]
     if len(known) <= 2 * neighbours:
         return pd.Series(np.nan, index=scores.index)
-    place = standing[known].to_numpy()
-    distance = np.abs(place[:, None] - place)
-    np.fill_diagonal(distance, np.inf)
-    nearest = np.argsort(distance, axis=1, kind="stable")[:, :neighbours]
-    return pd.Series(np.median(scores[known].to_numpy()[nearest], axis=1), index=known).reindex(scores.index)
+    place, values = standing[known].to_numpy(), scores[known].to_numpy()
+    order = np.argsort(place, kind="stable")
+    # In order of standing, the nearest are among as many before and as many after.
+    offsets = np.concatenate([np.arange(-neighbours, 0), np.arange(1, neighbours + 1)])
+    beside = np.arange(len(known))[:, None] + offsets
+    there = (beside >= 0) & (beside < len(known))
+    who = order[beside.clip(0, len(known) - 1)]
+    distance = np.where(there, np.abs(place[who] - place[order][:, None]), np.inf)
+    nearest = np.take_along_axis(who, np.lexsort((who, distance), axis=1)[:, :neighbours], axis=1)
+    return pd.Series(np.median(values[nearest], axis=1), index=known[order]).reindex(scores.index)
 
 
 def _collapsed(checked: _Checked) -> _Found:

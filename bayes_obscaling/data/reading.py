@@ -24,7 +24,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -331,20 +331,21 @@ def _unknown(value: object) -> bool:
 
 def _merged_models(table: ScoreTable, parsed: Parsed, notes: list[str]) -> pd.DataFrame:
     """Return the models of the table and the file together; what both know must agree."""
-    sheet, models = parsed.sheet, table.models
+    sheet, before = parsed.sheet, table.models
+    models: dict[str, dict[str, Any]] = {str(name): fields for name, fields in before.to_dict("index").items()}
     corrected = known_corrections().set_index(["model", "column"])["source_value"].to_dict()
-    for name, fields in parsed.models.iterrows():
+    for name, fields in parsed.models.to_dict("index").items():
         row = int(fields.pop("row"))
-        if name not in models.index:
+        if name not in models:
             if fields["family"] == "":
                 raise sheet.error(_no_family(table, str(name), fields["flops"]), row, parsed.columns["model"])
-            models.loc[name] = fields.to_dict() | {"cohort": "user"}
-        known = models.loc[name]
+            models[str(name)] = fields | {"cohort": "user"}
+        known = models[str(name)]
         for field, value in fields.items():
             if _unknown(value) or value == known[field]:
                 continue
             if _unknown(known[field]):
-                models.loc[name, field] = value
+                known[str(field)] = value
             elif field != "family" and np.isclose(value, corrected.get((name, field), np.nan), rtol=1e-6):
                 notes.append(f"{sheet.name}: {field} {value:g} of {name} is a known error; {known[field]:g} is used")
             elif field == "family" or not np.isclose(value, known[field], rtol=CONFLICT):
@@ -354,10 +355,11 @@ def _merged_models(table: ScoreTable, parsed: Parsed, notes: list[str]) -> pd.Da
                     row,
                     parsed.columns[str(field)],
                 )
-        params, tokens, flops = models.loc[name, ["params", "tokens", "flops"]]
-        if np.isnan(flops) and not np.isnan(params * tokens):
-            models.loc[name, "flops"] = float(f"{6 * params * tokens:.12g}")
-    return models
+        params, tokens = known["params"], known["tokens"]
+        if np.isnan(known["flops"]) and not np.isnan(params * tokens):
+            known["flops"] = float(f"{6 * params * tokens:.12g}")
+    merged = pd.DataFrame.from_dict(models, orient="index", columns=list(before.columns))
+    return merged.astype(before.dtypes.to_dict()).rename_axis(before.index.name)
 
 
 def _no_family(table: ScoreTable, name: str, flops: float) -> str:
