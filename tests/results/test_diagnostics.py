@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -16,6 +17,8 @@ from scipy import integrate, stats
 from bayes_obscaling.data import ScoreTable
 from bayes_obscaling.errors import InputError
 from bayes_obscaling.inference.convergence import assess
+from bayes_obscaling.inference.fitting import fit
+from bayes_obscaling.models.capability import CapabilitySpec
 from bayes_obscaling.models.priors import Beta, HalfNormal, Normal, Priors
 from bayes_obscaling.plots import diagnostics as plots
 from bayes_obscaling.results.diagnostics import Diagnosis, diagnose
@@ -325,3 +328,23 @@ def test_command_line(run: Callable[..., tuple[int, str, str]], tiny_fit: Fit, h
     assert '"verdict": "FAIL"' in out and "FAIL" in err
     assert run("diagnose", tmp_path / "none.nc")[0] == 2
     assert "folder" in run("diagnose", good, "--details", tmp_path / "none")[2]
+
+
+@pytest.mark.slow
+def test_diagnosis_of_a_joint_posterior(
+    simulate: Callable[..., Any], tiny_spec: CapabilitySpec, cache_folder: Path, tmp_path: Path
+):
+    joint = tiny_spec.model_copy(update={"posterior": "joint"})
+    fitted = fit(
+        simulate(11, tiny_spec).table, ["task-0", "task-1"], cutoff=10**22.6, spec=joint, chains=2, draws=200, seed=5,
+        cache=cache_folder,
+    )  # fmt: skip
+    diagnosis = diagnose(load_fit(fitted.save(tmp_path / "joint.nc")))
+    stages = set(diagnosis.parts["parameters"]["stage"])
+    assert stages == {"joint"} and set(diagnosis.parts["scores"]["stage"]) == {"joint", "task heads"}
+    assert diagnosis.level("bulk ESS") == "FAIL"  # 400 draws
+    for stage, scores in diagnosis.parts["scores"].groupby("stage"):
+        assert np.isfinite(scores["elpd"]).all() and scores["pit"].between(0, 1).all(), stage
+    inside = diagnosis.parts["scores"]["pit"].between(0.05, 0.95).mean()
+    assert 0.8 < inside < 1.0
+    assert len(diagnosis.plots()) >= 9
