@@ -17,9 +17,10 @@ from pathlib import Path
 os.environ.setdefault("JAX_ENABLE_X64", "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
 
-from bayes_obscaling.evaluation.calibration import SUBJECTS, calibrate
+from bayes_obscaling.evaluation.calibration import calibrate
 from bayes_obscaling.evaluation.coverage import coverage_table, recovery_table, run_coverage, shrinkage_table
 from bayes_obscaling.evaluation.factor_recovery import factor_count_table, run_factor_counts
+from bayes_obscaling.evaluation.subjects import SUBJECTS
 from bayes_obscaling.inference.cache import default_cache_dir, use_compile_cache
 
 PARTS = [*SUBJECTS, "coverage", "factors"]
@@ -44,7 +45,9 @@ def main() -> None:
         figure = result.plot().get_figure(root=True)
         assert figure is not None
         figure.savefig(options.folder / f"{name}.png", dpi=120)
-        print("\n".join(result.sentences()), flush=True)
+        print(
+            "\n".join([*result.sentences(), "Of fits that converged:", *result.converged().sentences()[:4]]), flush=True
+        )
     if "coverage" in options.only:
         cells, parameters = run_coverage(
             options.folder / "tables", options.tables, seed=options.seed, minutes=options.minutes,

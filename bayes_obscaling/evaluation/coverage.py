@@ -23,9 +23,9 @@ import pandas as pd
 
 from bayes_obscaling.data import ScoreTable, load_base_llms, split_by_flops
 from bayes_obscaling.evaluation import simulate
-from bayes_obscaling.evaluation.calibration import TASK_CUTOFF, hidden_models
 from bayes_obscaling.evaluation.scoring import score_draws, score_table
 from bayes_obscaling.evaluation.simulate import Rng, Values
+from bayes_obscaling.evaluation.subjects import TASK_CUTOFF, hidden_models
 from bayes_obscaling.inference.arrays import Problem, build_problem
 from bayes_obscaling.inference.cache import write_atomically
 from bayes_obscaling.inference.fitting import fit

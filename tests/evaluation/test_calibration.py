@@ -14,14 +14,12 @@ from bayes_obscaling.evaluation.calibration import (
     Subject,
     calibrate,
     ecdf_envelope,
-    heads_subject,
-    ladder_subject,
     load_calibration,
-    measurement_subject,
     rank_values,
 )
 from bayes_obscaling.evaluation.coverage import recovery_table, shrinkage_table
 from bayes_obscaling.evaluation.factor_recovery import factor_count_table
+from bayes_obscaling.evaluation.subjects import heads_subject, ladder_subject, measurement_subject
 from bayes_obscaling.inference.arrays import build_problem
 from bayes_obscaling.inference.cache import use_compile_cache
 
@@ -66,6 +64,14 @@ def test_uneven_ranks_are_told_from_even_ones():
     assert (table["p_ecdf"] > 0.01).tolist() == [True, True, False, False]
     assert (table["p_chi2"] > 0.01).tolist() == [True, True, False, False]
     assert table.at["q2", "mean"] < 0.4 and table.at["q3", "spread"] > 1.2
+
+
+def test_fits_that_did_not_converge_can_be_set_apart():
+    calibration = of_ranks(np.random.default_rng(2).integers(0, 100, (30, 2)))
+    calibration.about.loc[[3, 7], "smallest_ess"] = 12
+    kept = calibration.converged()
+    assert len(kept.ranks) == len(kept.about) == 28 and not {3, 7} & set(kept.ranks.index)
+    assert "28 data sets" in kept.sentences()[0] and "7%" in calibration.sentences()[-1]
 
 
 def test_plot_names_what_leaves_the_envelope():
