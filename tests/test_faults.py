@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 import bayes_obscaling
+from bayes_obscaling import files
 from bayes_obscaling.errors import InputError
-from bayes_obscaling.inference import cache
 from bayes_obscaling.results.fit import Fit, load_fit
 
 Run = Callable[..., tuple[int, str, str]]
@@ -59,7 +59,7 @@ def test_killed_while_writing_keeps_the_old_file(kind: str, saved: Path, tiny_fi
         tiny_fit.save(target)
         assert load_fit(target).table == tiny_fit.table
     else:
-        cache.write_atomically(target, lambda file: file.write(b"new"))
+        files.write_atomically(target, b"new")
         assert target.read_bytes() == b"new"
     assert list(tmp_path.iterdir()) == [target]
 
@@ -71,7 +71,7 @@ def test_a_file_that_another_process_is_writing_is_left_alone(saved: Path, tmp_p
     )
     try:
         assert child.stdout is not None and child.stdout.readline() == "writing\n"
-        cache.write_atomically(target, lambda file: file.write(b"mine"))
+        files.write_atomically(target, b"mine")
         assert target.read_bytes() == b"mine"
         assert len(list(tmp_path.iterdir())) == 2
     finally:
@@ -128,7 +128,7 @@ def read_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "read-only"
     folder.mkdir(mode=0o500)
     if os.access(folder, os.W_OK):
-        access, mkstemp = os.access, cache.tempfile.mkstemp
+        access, mkstemp = os.access, files.tempfile.mkstemp
 
         def no_access(path, mode, **kwargs) -> bool:
             return access(path, mode, **kwargs) and not (Path(path) == folder and mode & os.W_OK)
@@ -139,7 +139,7 @@ def read_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             return mkstemp(dir=dir, prefix=prefix)
 
         monkeypatch.setattr("os.access", no_access)
-        monkeypatch.setattr(cache.tempfile, "mkstemp", no_file)
+        monkeypatch.setattr(files.tempfile, "mkstemp", no_file)
     return folder
 
 
@@ -162,7 +162,7 @@ def test_a_link_stays_a_link(tmp_path: Path) -> None:
     real, link = tmp_path / "real.csv", tmp_path / "link.csv"
     real.write_bytes(b"old")
     link.symlink_to(real)
-    cache.write_atomically(link, lambda file: file.write(b"new"))
+    files.write_atomically(link, b"new")
     assert link.is_symlink() and real.read_bytes() == b"new"
 
 

@@ -15,8 +15,9 @@ from bayes_obscaling.data import ScoreTable, Split
 from bayes_obscaling.errors import InputError
 from bayes_obscaling.evaluation.backtest import backtest
 from bayes_obscaling.inference.cache import content_hash
-from bayes_obscaling.inference.executor import Job, Result, Store, run_jobs
+from bayes_obscaling.inference.executor import Job, run_jobs
 from bayes_obscaling.inference.fitting import SAMPLER_SETTINGS
+from bayes_obscaling.inference.store import Result, Store
 from bayes_obscaling.models.capability import CapabilitySpec
 
 

@@ -121,10 +121,10 @@ def sampling_progress(label: str | None = None) -> Iterator[Callable[[str, int, 
 
 def write(path: Path, content: bytes) -> None:
     """Write a file whole, or say in one sentence why not."""
-    from bayes_obscaling.inference.cache import write_atomically
+    from bayes_obscaling.files import write_atomically
 
     try:
-        write_atomically(path, lambda file: file.write(content))
+        write_atomically(path, content)
     except OSError as error:
         raise InputError(f"{path} cannot be written ({error.strerror or error}): write elsewhere.") from error
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -24,7 +23,7 @@ from bayes_obscaling.data import (
 from bayes_obscaling.errors import InputError
 from bayes_obscaling.evaluation.baselines import BASELINES, baseline
 from bayes_obscaling.evaluation.scoring import paired_differences, score_draws, score_points, score_table
-from bayes_obscaling.inference.cache import write_atomically
+from bayes_obscaling.files import write_atomically
 from bayes_obscaling.inference.fitting import Progress, fit
 from bayes_obscaling.models.capability import CapabilitySpec
 from bayes_obscaling.results.forecast import forecast
@@ -118,8 +117,7 @@ class Backtest:
             folder.mkdir(parents=True, exist_ok=True)
             by = [name for name in ("spec", "setup", "task", "method") if name in self.cells]
             for path, frame in zip(paths, (self.cells, self.scores(by)), strict=True):
-                text = frame.to_csv(index=False).encode()
-                write_atomically(path, partial(_write, text))
+                write_atomically(path, frame.to_csv(index=False).encode())
         except OSError as error:
             raise InputError(f"{folder} cannot be written ({error.strerror or error}): give another folder.") from error
         return paths
@@ -130,10 +128,6 @@ class Backtest:
         parts = list(parts)
         problems = tuple(dict.fromkeys(problem for part in parts for problem in part.problems))
         return Backtest(pd.concat([part.cells for part in parts], ignore_index=True), problems)
-
-
-def _write(text: bytes, file: IO[bytes]) -> None:
-    file.write(text)
 
 
 def backtest(

@@ -12,9 +12,9 @@ import time
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 import arviz_stats as azs
 import jax
@@ -26,7 +26,8 @@ from scipy import stats
 
 from bayes_obscaling.errors import InputError
 from bayes_obscaling.evaluation.simulate import Rng, Values
-from bayes_obscaling.inference.cache import content_hash, write_atomically
+from bayes_obscaling.files import write_atomically
+from bayes_obscaling.inference.cache import content_hash
 from bayes_obscaling.inference.nuts import Arrays, Chain, Sampler, run_chains
 
 if TYPE_CHECKING:
@@ -279,14 +280,10 @@ def calibrate(
         rows.append({"set": i, **_fit_one(subject, sampler, truth, data, rng), "unlike": unlike})
         text = pd.DataFrame(rows).sort_values("set").to_csv(index=False).encode()
         folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, partial(_write, text))
+        write_atomically(path, text)
         if progress is not None:
             progress(subject.name, len(rows), sets)
     return _calibration(subject.name, pd.DataFrame(rows).sort_values("set"))
-
-
-def _write(text: bytes, file: IO[bytes]) -> None:
-    file.write(text)
 
 
 def load_calibration(path: Path) -> Calibration:

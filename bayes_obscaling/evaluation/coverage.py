@@ -14,9 +14,8 @@ import io
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -26,8 +25,8 @@ from bayes_obscaling.evaluation import simulate
 from bayes_obscaling.evaluation.scoring import score_draws, score_table
 from bayes_obscaling.evaluation.simulate import Rng, Values
 from bayes_obscaling.evaluation.subjects import TASK_CUTOFF, hidden_models
+from bayes_obscaling.files import write_atomically
 from bayes_obscaling.inference.arrays import Problem, build_problem
-from bayes_obscaling.inference.cache import write_atomically
 from bayes_obscaling.inference.fitting import fit
 from bayes_obscaling.models.capability import CapabilitySpec
 from bayes_obscaling.results.fit import Fit
@@ -253,16 +252,12 @@ def run_coverage(
                     source = fit(table, table.task_names, spec=spec, seed=seed, **options)
                 simulated = simulate_table(source, condition, np.random.default_rng([seed, 7, i]))
                 for file, frame in zip(files, judge(simulated, spec, seed + i, **options), strict=True):
-                    write_atomically(file, partial(_write, frame))
+                    write_atomically(file, frame.to_csv(index=False).encode())
             for file, kept in zip(files, (cells, parameters), strict=True):
                 kept.append(pd.read_csv(io.StringIO(file.read_text())).assign(condition=condition, set=i))
             if progress is not None:
                 progress(condition, i + 1, sets)
     return pd.concat(cells, ignore_index=True), pd.concat(parameters, ignore_index=True)
-
-
-def _write(frame: pd.DataFrame, file: IO[bytes]) -> None:
-    file.write(frame.to_csv(index=False).encode())
 
 
 def coverage_table(cells: pd.DataFrame) -> pd.DataFrame:

@@ -20,9 +20,10 @@ from bayes_obscaling.errors import InputError
 from bayes_obscaling.evaluation.backtest import OURS, Backtest, backtest, check_methods
 from bayes_obscaling.evaluation.scoring import score_table
 from bayes_obscaling.inference.cache import content_hash
-from bayes_obscaling.inference.executor import Job, OpenExecutor, Result, Store, run_jobs
+from bayes_obscaling.inference.executor import Job, OpenExecutor, run_jobs
 from bayes_obscaling.inference.fitting import SAMPLER_SETTINGS, sample_capabilities
 from bayes_obscaling.inference.sampling import check_length
+from bayes_obscaling.inference.store import Result, Store
 from bayes_obscaling.models.capability import CapabilitySpec
 
 # Baselines of a study unless others are named: the paper's choice, and the two that need only compute.

@@ -5,16 +5,15 @@ from __future__ import annotations
 import io
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from bayes_obscaling.analyses.factors import compare_factors
 from bayes_obscaling.evaluation.coverage import bundled_table, simulate_table
-from bayes_obscaling.inference.cache import write_atomically
+from bayes_obscaling.files import write_atomically
 from bayes_obscaling.inference.fitting import fit
 from bayes_obscaling.models.capability import CapabilitySpec
 
@@ -75,15 +74,12 @@ def run_factor_counts(
                 rng = np.random.default_rng([seed, 8, truth, i])
                 simulated = simulate_table(sources[truth], "as assumed", rng)
                 chosen = compare_factors(simulated.table, counts, future=False, seed=seed + i, **options)
-                write_atomically(file, partial(_write, chosen.table.assign(problems=len(chosen.problems))))
+                compared = chosen.table.assign(problems=len(chosen.problems))
+                write_atomically(file, compared.to_csv(index=False).encode())
             found.append(pd.read_csv(io.StringIO(file.read_text())).assign(truth=truth, set=i))
             if progress is not None:
                 progress(f"{truth} true factors", i + 1, sets)
     return pd.concat(found, ignore_index=True)
-
-
-def _write(frame: pd.DataFrame, file: IO[bytes]) -> None:
-    file.write(frame.to_csv(index=False).encode())
 
 
 def factor_count_table(found: pd.DataFrame) -> pd.DataFrame:

@@ -6,20 +6,18 @@ trusted code.
 
 from __future__ import annotations
 
-import glob
 import hashlib
+import io
 import json
 import os
-import platform
-import re
-import tempfile
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import jax
 import numpy as np
+
+from bayes_obscaling.files import write_atomically
 
 _ENTRY_FORMAT = 2
 
@@ -71,70 +69,12 @@ def store_arrays(folder: Path, key: str, arrays: dict[str, np.ndarray], facts: d
         return
     text = json.dumps({**facts, "format": _ENTRY_FORMAT})
     everything: dict[str, Any] = {**arrays, "__facts__": np.array(text), "allow_pickle": False}
+    buffer = io.BytesIO()
+    np.savez(buffer, **everything)
     try:
-        write_atomically(folder / f"{key}.npz", lambda file: np.savez(file, **everything))
+        write_atomically(folder / f"{key}.npz", buffer.getbuffer())
     except OSError:
         return
-
-
-def write_atomically(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
-    """Write a file so that it is there whole or not at all.
-
-    Parameters
-    ----------
-    path : Path
-        Destination; replaced if it exists. What is no regular file (a pipe, ``/dev/stdout``) is written to directly.
-    write : callable
-        Given a binary file to write to.
-
-    Raises
-    ------
-    OSError
-        When it cannot be written; nothing is left behind.
-    """
-    if path.exists() and not path.is_file():
-        with path.open("wb") as device:
-            write(device)
-        return
-    path = path.resolve()  # the file that a link stands for, not the link
-    _sweep(path)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.{_machine()}-{os.getpid()}.")
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        mask = os.umask(0)  # mkstemp makes private files; the destination gets what an ordinary file would have
-        os.umask(mask)
-        temporary.chmod(0o666 & ~mask)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _sweep(path: Path) -> None:
-    """Remove what processes of this machine that were killed while they wrote this file have left behind."""
-    for left in path.parent.glob(f".{glob.escape(path.name)}.{_machine()}-*"):
-        process = re.search(r"-(\d+)\.[^.]+$", left.name)
-        if process and not _runs(int(process[1])):
-            left.unlink(missing_ok=True)
-
-
-def _machine() -> str:
-    return hashlib.sha256(platform.node().encode()).hexdigest()[:8]
-
-
-def _runs(process: int) -> bool:
-    if os.name != "posix":  # asking may end the process there
-        return True
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:  # it runs, for another user
-        return True
-    return True
 
 
 def _private(folder: Path) -> bool:

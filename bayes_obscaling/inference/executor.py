@@ -7,9 +7,6 @@ and a result reads the same whether it was computed here, elsewhere, or last wee
 
 from __future__ import annotations
 
-import errno
-import hashlib
-import json
 import os
 import pickle
 import re
@@ -25,26 +22,20 @@ from concurrent.futures.process import ProcessPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import get_context, parent_process
-from pathlib import Path
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 from urllib.parse import urlsplit
 
-import pandas as pd
-
 from bayes_obscaling.errors import InputError
+from bayes_obscaling.inference.store import RESUME, UNREADABLE, Result, Store, decode, encode
 
-Result = tuple[pd.DataFrame, dict[str, Any]]
 JobFunction = Callable[[Any], Result]
 Progress = Callable[[str, int, int], None]  # label of the job that has just ended, jobs that have ended, all jobs
 OpenExecutor = Callable[[], AbstractContextManager[Executor]]
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_FORMAT = 1
-_UNREADABLE = (ValueError, KeyError, TypeError)  # what reading a damaged file raises
 _UNKNOWN_WIDTH = 64  # jobs handed over at once to an executor that does not say how many workers it has
 _FRUITLESS = 5  # executors in a row that broke before any job ended: the machine is at fault, not a job
-_RESUME = "run again with --resume: what is stored is not computed again"
 _ONE_AT_A_TIME = threading.RLock()  # numpyro's effect handlers are global: never two fits in the threads of one process
 
 
@@ -88,72 +79,6 @@ class Outcome:
 class _Failure(NamedTuple):
     message: str
     traceback: str = ""
-
-
-@dataclass(frozen=True)
-class Store:
-    """A folder with one file per finished job: a line with the checksum of the next line, and that line, both JSON.
-
-    Frames keep their values and dtypes exactly, or are refused. Facts are what JSON can hold; NaN and infinities
-    are written as Python writes them. A file that is cut short, changed, or renamed counts as absent.
-    """
-
-    folder: Path
-
-    def path(self, key: str) -> Path:
-        """Where the result of a job is stored."""
-        return self.folder / f"{key}.jsonl"
-
-    def load(self, key: str) -> Result | None:
-        """Frame and facts of a finished job; None when absent or damaged."""
-        try:
-            return _decode(key, self.path(key).read_bytes())
-        except (OSError, *_UNREADABLE):
-            return None
-
-    def save(self, key: str, frame: pd.DataFrame, facts: dict[str, Any]) -> None:
-        """Store a result; raises InputError when it cannot be written, and TypeError when it would not survive."""
-        self._keep(key, _encode(key, frame, facts))
-
-    def fail(self, key: str, message: str, details: str = "") -> None:
-        """Record why a job has no result; the job still counts as not done."""
-        self._write(self._failure_path(key), json.dumps({"message": message, "details": details}).encode())
-
-    def failure(self, key: str) -> str | None:
-        """Message of the last failure of a job that has no result since; None when there is none."""
-        try:
-            return str(json.loads(self._failure_path(key).read_bytes())["message"])
-        except (OSError, *_UNREADABLE):
-            return None
-
-    def _failure_path(self, key: str) -> Path:
-        return self.folder / f"{key}.failed.json"
-
-    def _keep(self, key: str, data: bytes) -> None:
-        self._write(self.path(key), data)
-        self._failure_path(key).unlink(missing_ok=True)
-
-    def _make_folder(self) -> None:
-        """Find out before the first long job, rather than after it, that nothing can be stored."""
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            if not os.access(self.folder, os.W_OK | os.X_OK):
-                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-        except OSError as error:
-            raise InputError(
-                f"Results cannot be stored in {self.folder} ({error.strerror}); name another folder."
-            ) from error
-
-    def _write(self, path: Path, data: bytes) -> None:
-        from bayes_obscaling.inference.cache import write_atomically  # brings JAX, which a worker may not need
-
-        self._make_folder()
-        try:
-            write_atomically(path, lambda file: file.write(data))
-        except OSError as error:
-            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-            remedy = "free some space there" if full else "make that possible"
-            raise InputError(f"{path} cannot be written ({error.strerror}); {remedy} and {_RESUME}.") from error
 
 
 def run_jobs(
@@ -201,7 +126,7 @@ def run_jobs(
     """
     run = _Run(jobs, store, progress)
     if run.todo:
-        store._make_folder()
+        store.make_folder()
     if executor is None:
         while run.todo:
             job = run.todo.popleft()
@@ -240,11 +165,11 @@ class _Run:
         """Store what a job came to."""
         if isinstance(answer, bytes):
             try:
-                result = _decode(job.key, answer)
-            except _UNREADABLE as error:  # a worker with another version of this package
+                result = decode(job.key, answer)
+            except UNREADABLE as error:  # a worker with another version of this package
                 answer = _failure(error)
             else:
-                self.store._keep(job.key, answer)
+                self.store.keep(job.key, answer)
                 self.results[job.key] = result
         if isinstance(answer, _Failure):
             self.store.fail(job.key, *answer)
@@ -276,7 +201,7 @@ class _Run:
                     if go_on and self.losses[job.key] <= retries:
                         self.todo.append(job)  # last, and alone: if a worker dies then, it is this job's doing
                     else:
-                        self.settle(job, _Failure(f"Its worker was lost ({reason}); {_RESUME}"))
+                        self.settle(job, _Failure(f"Its worker was lost ({reason}); {RESUME}"))
                 if not go_on:
                     self.give_up(reason)
         return None
@@ -284,7 +209,7 @@ class _Run:
     def give_up(self, reason: str) -> None:
         """Record that the remaining jobs have no result."""
         while self.todo:
-            self.settle(self.todo.popleft(), _Failure(f"Not finished ({reason}); {_RESUME}"))
+            self.settle(self.todo.popleft(), _Failure(f"Not finished ({reason}); {RESUME}"))
 
     def feed(self, function: JobFunction, pool: Executor, width: int) -> tuple[list[Job], str]:
         """Run jobs until none is left or the executor breaks: then the jobs that were lost, and the reason."""
@@ -338,7 +263,7 @@ def _work(function: JobFunction, key: str, arguments: Any) -> bytes | _Failure:
     try:
         with _ONE_AT_A_TIME:
             frame, facts = function(arguments)
-        return _encode(key, frame, facts)
+        return encode(key, frame, facts)
     except (Exception, SystemExit) as error:
         return _failure(error)
 
@@ -351,29 +276,6 @@ def _describe(error: BaseException) -> str:
     if isinstance(error, CancelledError):
         return "the scheduler was lost, or cancelled the jobs"
     return f"{type(error).__name__}: {error}".removesuffix(": ")
-
-
-def _encode(key: str, frame: pd.DataFrame, facts: dict[str, Any]) -> bytes:
-    columns = [[name, str(column.dtype), column.tolist()] for name, column in frame.items()]
-    try:
-        body = json.dumps({"key": key, "facts": facts, "columns": columns}).encode()
-        data = json.dumps({"format": _FORMAT, "sha256": hashlib.sha256(body).hexdigest()}).encode() + b"\n" + body
-        kept = _decode(key, data)[0]
-        pd.testing.assert_frame_equal(kept, frame, check_exact=True, check_index_type=False, check_column_type=False)
-    except (AssertionError, TypeError, ValueError) as error:
-        raise TypeError(f"This result cannot be stored as JSON without a change: {error}") from error
-    return data
-
-
-def _decode(key: str, data: bytes) -> Result:
-    head, _, body = data.partition(b"\n")
-    if json.loads(head) != {"format": _FORMAT, "sha256": hashlib.sha256(body).hexdigest()}:
-        raise ValueError("wrong checksum or format")
-    content = json.loads(body)
-    if content["key"] != key:
-        raise ValueError("stored under another key")
-    columns = {name: pd.Series(values, dtype=dtype) for name, dtype, values in content["columns"]}
-    return pd.DataFrame(columns), content["facts"]
 
 
 class _LocalProcesses(ProcessPoolExecutor):

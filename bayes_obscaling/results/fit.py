@@ -15,8 +15,8 @@ import xarray as xr
 
 from bayes_obscaling.data import ScoreTable
 from bayes_obscaling.errors import InputError
+from bayes_obscaling.files import write_atomically
 from bayes_obscaling.inference.arrays import Problem
-from bayes_obscaling.inference.cache import write_atomically
 from bayes_obscaling.inference.convergence import Convergence
 from bayes_obscaling.models.capability import CapabilitySpec
 
@@ -156,9 +156,9 @@ def save_tree(path: str | Path, posterior: xr.DataTree, record: dict[str, Any], 
     own = {"record": json.dumps(record), **texts}
     own["checksum"] = _checksum(posterior, own)
     tree["bayes_obscaling"] = xr.DataTree(xr.Dataset({name: ((), text) for name, text in own.items()}))
-    buffer = io.BytesIO(tree.to_netcdf(engine="h5netcdf"))
+    content = tree.to_netcdf(engine="h5netcdf")
     try:
-        write_atomically(path, lambda file: file.write(buffer.getbuffer()))
+        write_atomically(path, content)
     except OSError as error:
         raise InputError(
             f"The fit cannot be written to {path} ({error.strerror or error}): give a file in a folder that exists "

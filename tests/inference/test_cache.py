@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bayes_obscaling.files import write_atomically
 from bayes_obscaling.inference.cache import (
     content_hash,
     default_cache_dir,
     load_arrays,
     store_arrays,
     use_compile_cache,
-    write_atomically,
 )
 
 ARRAYS = {"theta": np.arange(6.0).reshape(2, 3), "flag": np.array([True, False])}
@@ -73,7 +73,7 @@ def test_hash_depends_on_values_shapes_and_types():
 def test_writing_replaces_the_file_whole(tmp_path: Path):
     path = tmp_path / "out"
     path.write_bytes(b"old")
-    write_atomically(path, lambda file: file.write(b"new"))
+    write_atomically(path, b"new")
     assert path.read_bytes() == b"new"
     mask = os.umask(0)
     os.umask(mask)
@@ -81,20 +81,22 @@ def test_writing_replaces_the_file_whole(tmp_path: Path):
 
 
 @pytest.mark.parametrize("error", [OSError("disk full"), KeyboardInterrupt()])
-def test_a_failed_write_keeps_the_old_file_and_leaves_nothing(tmp_path: Path, error: BaseException):
+def test_a_failed_write_keeps_the_old_file_and_leaves_nothing(
+    tmp_path: Path, error: BaseException, monkeypatch: pytest.MonkeyPatch
+):
     path = tmp_path / "out"
     path.write_bytes(b"old")
 
-    def write(file) -> None:
-        file.write(b"half of the ne")
+    def fail(_: int) -> None:
         raise error
 
-    with pytest.raises(type(error)):
-        write_atomically(path, write)
+    with monkeypatch.context() as patch, pytest.raises(type(error)):
+        patch.setattr("os.fsync", fail)
+        write_atomically(path, b"half of the ne")
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
     with pytest.raises(FileNotFoundError):
-        write_atomically(tmp_path / "missing" / "out", lambda file: file.write(b"x"))
+        write_atomically(tmp_path / "missing" / "out", b"x")
 
 
 def test_a_cache_that_cannot_be_written_is_no_error(tmp_path: Path):

@@ -22,7 +22,8 @@ import pytest
 
 from bayes_obscaling.errors import InputError
 from bayes_obscaling.inference import executor as module
-from bayes_obscaling.inference.executor import Job, Outcome, Store, connect, local_processes, run_jobs
+from bayes_obscaling.inference.executor import Job, Outcome, connect, local_processes, run_jobs
+from bayes_obscaling.inference.store import Store
 
 HERE = Path(__file__).parent
 
