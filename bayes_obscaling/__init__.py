@@ -16,7 +16,7 @@ _PUBLIC = {
     "InputError": "errors",
     "Ladder": "data",
     "LadderSpec": "models.ladder",
-    "NewTask": "design.subset",
+    "NewTask": "design.selection",
     "Priors": "models.priors",
     "Scenario": "results.forecast",
     "ScoreTable": "data",

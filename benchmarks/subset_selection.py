@@ -20,16 +20,10 @@ import numpy as np
 import pandas as pd
 
 import bayes_obscaling as bo
+from bayes_obscaling.design.bayesian import bayesian_design, choose, task_curves
 from bayes_obscaling.design.compare import compare_designs
-from bayes_obscaling.design.subset import (
-    as_new,
-    bayesian_design,
-    candidates,
-    choose,
-    task_curves,
-    teachers,
-    v_optimal,
-)
+from bayes_obscaling.design.selection import as_new, candidates, teachers
+from bayes_obscaling.design.v_optimal import v_optimal
 from bayes_obscaling.models.capability import TASK_NOISE_DF
 
 TASKS, OTHERS, CUTOFF = ("gsm8k_direct", "gsm8k_cot", "gsm8k_cot_sc"), ("bbh_direct", "bbh_cot"), 8.4e22

@@ -30,8 +30,10 @@ import pandas as pd
 from IPython.display import display
 
 import bayes_obscaling as bo
+from bayes_obscaling.design.bayesian import bayesian_design
 from bayes_obscaling.design.compare import compare_designs
-from bayes_obscaling.design.subset import as_new, bayesian_design, candidates, teachers, v_optimal
+from bayes_obscaling.design.selection import as_new, candidates, teachers
+from bayes_obscaling.design.v_optimal import v_optimal
 from bayes_obscaling.plots.intervals import plot_forecast
 
 # %config InlineBackend.figure_format = "png"

@@ -21,7 +21,7 @@ from bayes_obscaling.errors import InputError
 
 if TYPE_CHECKING:
     from bayes_obscaling.data import ScoreTable
-    from bayes_obscaling.design.subset import NewTask
+    from bayes_obscaling.design.selection import NewTask
 
 
 def select(
@@ -77,7 +77,7 @@ def select(
 
 def _task(table: ScoreTable, task: str, chance: float | None, items: float | None) -> str | NewTask:
     """A task of the table, or a new one that is described."""
-    from bayes_obscaling.design.subset import NewTask
+    from bayes_obscaling.design.selection import NewTask
 
     if table.find(task) is None:
         if chance is None:

@@ -12,17 +12,11 @@ import pandas as pd
 
 from bayes_obscaling.analyses.finding import Finding
 from bayes_obscaling.data import ScoreTable
-from bayes_obscaling.design.subset import (
-    COMPONENTS,
-    as_new,
-    bayesian_design,
-    candidates,
-    family_sets,
-    teachers,
-    v_optimal,
-)
+from bayes_obscaling.design.bayesian import bayesian_design
+from bayes_obscaling.design.selection import as_new, candidates, teachers
+from bayes_obscaling.design.v_optimal import COMPONENTS, family_sets, v_optimal
 from bayes_obscaling.errors import InputError
-from bayes_obscaling.evaluation.baselines import _components, _Curve, _fit, _starts
+from bayes_obscaling.evaluation.baselines import Curve, components_of, curve_starts, fit_curve
 from bayes_obscaling.inference.fitting import Progress, fit
 from bayes_obscaling.models.capability import CapabilitySpec
 from bayes_obscaling.results.fit import Fit
@@ -86,7 +80,7 @@ def compare_designs(
         Number of random sets of models, and of families, for each size.
     prior : Fit, optional
         What the Bayesian design knows, if it was fitted before: a fit of the table without the tasks' scores (see
-        `bayes_obscaling.design.subset.as_new`) below the cutoff.
+        `bayes_obscaling.design.selection.as_new`) below the cutoff.
     seed : int
         Of random sets and of fits.
     spec, chains, draws, cache, progress
@@ -185,11 +179,11 @@ def _published_forecast(
     train = scores[list(chosen)].dropna()
     measured = benchmarks.drop(columns=list(facts["excludes"])).loc[train.index].dropna(axis="columns", how="all")
     new = benchmarks.loc[targets, measured.columns]
-    components = _components(measured.to_numpy(), new.to_numpy(), COMPONENTS)
+    components = components_of(measured.to_numpy(), new.to_numpy(), COMPONENTS)
     design = np.column_stack([np.ones(len(components)), components])
     seen, y = design[: len(train)], train.to_numpy()
-    curve = _Curve(base=1.0, span=float(facts["chance"]) - 1, free=True)
-    return curve.at(_fit(curve, seen, y, _starts(curve, seen, y)), design[len(train) :])[0]
+    curve = Curve(base=1.0, span=float(facts["chance"]) - 1, free=True)
+    return curve.at(fit_curve(curve, seen, y, curve_starts(curve, seen, y)), design[len(train) :])[0]
 
 
 def _our_forecast(

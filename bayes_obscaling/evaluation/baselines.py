@@ -214,7 +214,7 @@ def _regress_on_components(
     measured = train.columns[train.notna().any()]
     if len(measured) < count:
         raise InputError(f"{question.method} needs {count} benchmarks with scores: the table has {len(measured)}.")
-    components = _components(train[measured].to_numpy(), new[measured].to_numpy(), count)
+    components = components_of(train[measured].to_numpy(), new[measured].to_numpy(), count)
     return _regress(components, scores.to_numpy(), question.chance, free, draws, rng)
 
 
@@ -244,7 +244,7 @@ def fill_scores(scores: np.ndarray) -> tuple[np.ndarray, StandardScaler, PCA]:
     return filled, scaler, axis
 
 
-def _components(train: np.ndarray, new: np.ndarray, count: int) -> np.ndarray:
+def components_of(train: np.ndarray, new: np.ndarray, count: int) -> np.ndarray:
     """Principal component scores (train rows, then new rows; count), NaN for a new row without any score."""
     filled, scaler, axis = fill_scores(train)
     scaled_new = scaler.transform(new)
@@ -270,7 +270,7 @@ def _family_logistic(question: _Question, draws: int, rng: np.random.Generator) 
     family = pd.Categorical(question.models.loc[order, "family"])
     member = np.eye(len(family.categories))[family.codes]
     design = np.column_stack([np.ones(len(order)), compute - compute[:n].mean(), member])
-    curve = _Curve(base=question.chance, span=1 - question.chance, free=True)
+    curve = Curve(base=question.chance, span=1 - question.chance, free=True)
     y = scores.to_numpy()
 
     weights, noise, family_sd = _choose_ridge(curve, design[:n], y)
@@ -289,15 +289,15 @@ def _family_penalty(families: int, family_sd: float) -> _Penalty:
     return _Penalty(mean, sd)
 
 
-def _choose_ridge(curve: _Curve, design: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, float, float]:
+def _choose_ridge(curve: Curve, design: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, float, float]:
     """Weights, residual sd and between-family sd, by the fixed point of Schall (1991) for variance components."""
     n, families = len(y), design.shape[1] - 2
     noise, family_sd = max(y.std() / 3, SMALLEST_NOISE), 1.0
-    weights = _starts(curve, design[:, :2], y)
+    weights = curve_starts(curve, design[:, :2], y)
     weights = np.concatenate([weights[:, :2], np.zeros((len(weights), families)), weights[:, 2:]], axis=1)
     for _ in range(30):
         penalty = _family_penalty(families, family_sd)
-        weights = _fit(curve, design, y, weights, noise, penalty)
+        weights = fit_curve(curve, design, y, weights, noise, penalty)
         value, slope = curve.with_slope(weights, design)
         information = slope[0].T @ slope[0] / noise**2
         covariance = np.linalg.inv(information + np.diag(penalty.sd**-2))
@@ -329,7 +329,7 @@ BASELINES: dict[str, Method] = _methods()
 
 
 @dataclass(frozen=True)
-class _Curve:
+class Curve:
     """``base + span * sigmoid(limit) * sigmoid(design @ weights)``; the last parameter is the limit if it is free.
 
     With base 1 and a negative span the limit is a floor; with base chance and a positive span, a ceiling.
@@ -375,8 +375,8 @@ def _regress(
     """
     design = np.column_stack([np.ones(len(features)), features])
     seen, new = design[: len(y)], design[len(y) :]
-    curve = _Curve(base=1.0, span=chance - 1, free=free)
-    parameters = _fit(curve, seen, y, _starts(curve, seen, y))
+    curve = Curve(base=1.0, span=chance - 1, free=free)
+    parameters = fit_curve(curve, seen, y, curve_starts(curve, seen, y))
     error = y - curve.at(parameters, seen)[0]
     noise = float(np.sqrt((error**2).sum() / (len(y) - parameters.shape[1])))
     replicates = _bootstrap(curve, seen, parameters, noise, None, draws, rng)
@@ -384,7 +384,7 @@ def _regress(
     return curve.at(parameters, new)[0], sample
 
 
-def _starts(curve: _Curve, design: np.ndarray, y: np.ndarray) -> np.ndarray:
+def curve_starts(curve: Curve, design: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Start values (start, parameter): the linear regression of logits, shrunk in steps, by high and low limits."""
     logits = logit(np.clip((y - curve.base) / curve.span, 0.02, 0.98))
     weights = np.outer([1.0, 0.3, 0.0], np.linalg.lstsq(design, logits, rcond=None)[0])
@@ -393,8 +393,8 @@ def _starts(curve: _Curve, design: np.ndarray, y: np.ndarray) -> np.ndarray:
     return np.vstack([np.column_stack([weights, np.full(len(weights), limit)]) for limit in (5.0, 0.0)])
 
 
-def _fit(
-    curve: _Curve,
+def fit_curve(
+    curve: Curve,
     design: np.ndarray,
     y: np.ndarray,
     starts: np.ndarray,
@@ -407,7 +407,7 @@ def _fit(
 
 
 def _bootstrap(
-    curve: _Curve,
+    curve: Curve,
     design: np.ndarray,
     parameters: np.ndarray,
     noise: float,
@@ -429,7 +429,7 @@ def _bootstrap(
 
 
 def _residuals(
-    curve: _Curve, design: np.ndarray, y: np.ndarray, noise: float, penalty: _Penalty | None
+    curve: Curve, design: np.ndarray, y: np.ndarray, noise: float, penalty: _Penalty | None
 ) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
     """Scaled residuals (batch, row) and derivatives (batch, row, parameter) as a function of the parameters."""
 

@@ -11,7 +11,7 @@ from bayes_obscaling.plots import style
 
 if TYPE_CHECKING:
     from bayes_obscaling.design.compare import Comparison
-    from bayes_obscaling.design.subset import Selection
+    from bayes_obscaling.design.selection import Selection
 
 # Okabe and Ito, as everywhere.
 _LOOKS = (

@@ -15,19 +15,12 @@ import pytest
 from scipy.stats import spearmanr
 
 from bayes_obscaling.data import ScoreTable, split_by_flops
-from bayes_obscaling.design import compare, subset
+from bayes_obscaling.design import bayesian, compare
+from bayes_obscaling.design.bayesian import bayesian_design, choose, task_curves
 from bayes_obscaling.design.compare import compare_designs
-from bayes_obscaling.design.subset import (
-    NewTask,
-    as_new,
-    bayesian_design,
-    candidates,
-    choose,
-    family_sets,
-    select_models,
-    task_curves,
-    v_optimal,
-)
+from bayes_obscaling.design.selection import NewTask, as_new, candidates
+from bayes_obscaling.design.subset import select_models
+from bayes_obscaling.design.v_optimal import family_sets, v_optimal
 from bayes_obscaling.errors import InputError
 from bayes_obscaling.models.capability import TASK_NOISE_DF
 from bayes_obscaling.results.fit import Fit
@@ -179,7 +172,7 @@ def expected_range(fit: Fit, task: str) -> tuple[float, np.ndarray]:
 
 
 def test_a_new_task_is_drawn_from_the_population(tiny_fit: Fit) -> None:
-    heads = [subset._new_head(tiny_fit, NewTask(f"new {i}")) for i in range(20)]
+    heads = [bayesian._new_head(tiny_fit, NewTask(f"new {i}")) for i in range(20)]
     priors = tiny_fit.spec.priors
     total = np.stack([head["weight"].sum(axis=-1) for head in heads])
     steep = np.exp(tiny_fit.draws["log_steepness_mean"].to_numpy())
@@ -265,7 +258,7 @@ def no_sampling(tiny_fit: Fit, monkeypatch: pytest.MonkeyPatch) -> list[tuple[Sc
         asked.append((table, tasks))
         return tiny_fit
 
-    monkeypatch.setattr(subset, "fit_table", fake)
+    monkeypatch.setattr("bayes_obscaling.design.subset.fit_table", fake)
     monkeypatch.setattr(compare, "fit", fake)
     return asked
 
@@ -358,7 +351,7 @@ def test_command_asks_for_what_was_typed(run: Run, tiny_fit: Fit, monkeypatch: p
         asked.append((arguments[1:], options))
         return replace(bayesian_design(tiny_fit, "task-0", 2), problems=("made up",))
 
-    monkeypatch.setattr(subset, "select_models", fake)
+    monkeypatch.setattr("bayes_obscaling.design.subset.select_models", fake)
     code, out, _ = run(
         "select", "--task", "my_exam", "--chance", ".25", "--items", 400, "--budget", 2, "--max-size", "7e9",
         "--families", "Llama-2, Qwen", "--targets", "Llama-2-70b-hf", "--seed", 3,
