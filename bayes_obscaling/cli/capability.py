@@ -10,6 +10,7 @@ import typer
 from bayes_obscaling.cli.common import (
     check_destinations,
     check_plot,
+    load_or_sample,
     sampling_progress,
     show_finding,
     spec_of,
@@ -244,24 +245,13 @@ def _fitted(
     saved: Path | None,
 ) -> Fit:
     """Load the saved fit, or fit the tasks (the benchmarks alone where there are none)."""
-    if saved is not None:
-        from bayes_obscaling.models.capability import CapabilitySpec
-        from bayes_obscaling.results.fit import load_fit
-
-        if task or cutoff or scores or benchmarks or name != "base" or spec != CapabilitySpec():
-            raise InputError("--fit brings its own data, tasks and spec: leave out --task, --scores and the like.")
-        return load_fit(saved)
-    if cutoff is not None and not task:
+    if saved is None and cutoff is not None and not task:
         raise InputError("--cutoff-flops hides task scores: name the tasks with --task.")
-    from bayes_obscaling.inference.cache import default_cache_dir
-    from bayes_obscaling.inference.fitting import fit as sample
-
-    table = _table(task, name, scores, benchmarks, all_models)
-    with sampling_progress() as tell:
-        return sample(
-            table, task or table.benchmark_names, cutoff=cutoff, spec=spec, chains=chains, draws=draws, seed=seed,
-            cache=default_cache_dir(), progress=tell,
-        )  # fmt: skip
+    clash = bool(task or scores or benchmarks or name != "base")
+    return load_or_sample(
+        saved, clash, lambda: _table(task, name, scores, benchmarks, all_models), task, cutoff=cutoff, spec=spec,
+        chains=chains, draws=draws, seed=seed,
+    )  # fmt: skip
 
 
 def _counts(text: str) -> list[int]:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from bayes_obscaling.analyses.finding import Finding
     from bayes_obscaling.data import ScoreTable
+    from bayes_obscaling.models.capability import CapabilitySpec
+    from bayes_obscaling.results.fit import Fit
 
 # A pipe or a file has no width: give tables the room they need. A terminal narrower than that gets fewer columns.
 ROOM = 132
@@ -117,6 +119,37 @@ def sampling_progress(label: str | None = None) -> Iterator[Callable[[str, int, 
             bars.update(rows[name], completed=done, total=total)
 
         yield tell
+
+
+def load_or_sample(
+    saved: Path | None,
+    clash: bool,
+    table: Callable[[], ScoreTable],
+    tasks: list[str] | None,
+    *,
+    cutoff: float | None,
+    spec: CapabilitySpec,
+    chains: int,
+    draws: int,
+    seed: int,
+) -> Fit:
+    """Load the saved fit, unless options that belong to a fit `clash` with it; or fit tasks, by default benchmarks."""
+    if saved is not None:
+        from bayes_obscaling.models.capability import CapabilitySpec
+        from bayes_obscaling.results.fit import load_fit
+
+        if clash or cutoff or spec != CapabilitySpec():
+            raise InputError("--fit brings its own data, tasks and spec: leave out --task, --scores and the like.")
+        return load_fit(saved)
+    from bayes_obscaling.inference.cache import default_cache_dir
+    from bayes_obscaling.inference.fitting import fit as sample
+
+    scores = table()
+    with sampling_progress() as tell:
+        return sample(
+            scores, tasks or scores.benchmark_names, cutoff=cutoff, spec=spec, chains=chains, draws=draws, seed=seed,
+            cache=default_cache_dir(), progress=tell,
+        )  # fmt: skip
 
 
 def write(path: Path, content: bytes) -> None:

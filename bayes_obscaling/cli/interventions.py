@@ -9,6 +9,7 @@ import typer
 from bayes_obscaling.cli.common import (
     check_destinations,
     check_plot,
+    load_or_sample,
     sampling_progress,
     show_finding,
     spec_of,
@@ -54,29 +55,16 @@ def gain(
 ) -> None:
     """Forecast what an intervention, such as chain of thought, adds to each model's score on the same task."""
     from bayes_obscaling.analyses import interventions as analysis
-    from bayes_obscaling.inference.cache import default_cache_dir
 
     check_destinations(output, plot)
     check_plot(plot)
     if check and family:
         raise InputError("--check judges models that exist: leave out --family.")
-    if fit is not None:
-        from bayes_obscaling.results.fit import load_fit
-
-        if cutoff_flops or scores or benchmarks or all_models or factors:
-            raise InputError(
-                "--fit brings its own data, cutoff and spec: leave out --cutoff-flops, --scores and the like."
-            )
-        fitted = load_fit(fit)
-    else:
-        from bayes_obscaling.inference.fitting import fit as sample
-
-        table = user_table([before, after], scores, benchmarks, None, all_models)
-        with sampling_progress() as tell:
-            fitted = sample(
-                table, [before, after], cutoff=cutoff_flops, spec=spec_of(factors, False, False), chains=chains,
-                draws=draws, seed=seed, cache=default_cache_dir(), progress=tell,
-            )  # fmt: skip
+    fitted = load_or_sample(
+        fit, bool(scores or benchmarks or all_models),
+        lambda: user_table([before, after], scores, benchmarks, None, all_models), [before, after],
+        cutoff=cutoff_flops, spec=spec_of(factors, False, False), chains=chains, draws=draws, seed=seed,
+    )  # fmt: skip
     if check:
         checked = analysis.check_gain(fitted, before, after, seed=seed)
         show_finding(checked, "Forecast gains, scored", output=output, plot=plot, as_json=as_json)
