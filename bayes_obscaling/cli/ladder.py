@@ -212,7 +212,8 @@ def _print_forecast(forecast: LadderForecast, as_json: bool) -> None:
 
         convergence = forecast.fit.convergence.model_dump()
         body = {
-            "forecast": json_rows(table), "problems": list(forecast.problems), "warnings": list(forecast.warnings),
+            "forecast": json_rows(table), "verdict": forecast.verdict, "problems": list(forecast.problems),
+            "warnings": list(forecast.warnings),
             "convergence": convergence, "spec": forecast.fit.spec.model_dump(), "provenance": forecast.fit.provenance,
         }  # fmt: skip
         print(json.dumps(body, indent=2))
@@ -230,7 +231,8 @@ def _print_forecast(forecast: LadderForecast, as_json: bool) -> None:
         (err if as_json else out).print(f"[yellow]Warning:[/] {plain(warning)}", highlight=False, soft_wrap=True)
     numbers = forecast.fit.convergence.numbers
     if not forecast.problems:
-        (err if as_json else out).print(f"[bold green]Sampler: converged[/] ({numbers})", highlight=False)
+        level = "[bold green]Sampler: converged[/]" if forecast.verdict == "PASS" else "[bold yellow]Sampler: REVIEW[/]"
+        (err if as_json else out).print(f"{level} ({numbers})", highlight=False)
     _print_problems(forecast.problems, as_json)
 
 

@@ -25,7 +25,7 @@ from bayes_obscaling.models.links import response, score_variance
 from bayes_obscaling.results.diagnostics.check import Level
 from bayes_obscaling.results.diagnostics.sampler import energy_level, energy_warning, sampler_level
 from bayes_obscaling.results.fit import Fit
-from bayes_obscaling.results.summaries import forecast_columns
+from bayes_obscaling.results.summaries import forecast_columns, with_verdict
 
 Kind = Literal["response", "mean"]
 NEW_FAMILY = "new"
@@ -105,11 +105,7 @@ class Forecast:
         frame[list(columns)] = columns.to_numpy()
         extra = ["seen", "distance", "family_models", "latent_flops", "latent_flops_q5", "latent_flops_q95"]
         frame[extra] = self.about[extra]
-        frame["converged"] = not self.problems
-        for name in ("rhat", "ess_bulk", "ess_tail", "divergences"):
-            frame[name] = getattr(self.convergence, name)
-        frame["verdict"] = self.verdict
-        return frame
+        return with_verdict(frame, self.convergence, self.problems, self.verdict)
 
     @property
     def verdict(self) -> Level:

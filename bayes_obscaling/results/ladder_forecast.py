@@ -24,8 +24,10 @@ from bayes_obscaling.models.ladder import (
     link,
     power_law,
 )
+from bayes_obscaling.results.diagnostics.check import Level
+from bayes_obscaling.results.diagnostics.sampler import energy_level, energy_warning, sampler_level
 from bayes_obscaling.results.ladder import LadderFit
-from bayes_obscaling.results.summaries import forecast_columns
+from bayes_obscaling.results.summaries import forecast_columns, with_verdict
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -230,7 +232,15 @@ class LadderForecast:
     @property
     def problems(self) -> tuple[str, ...]:
         """What went wrong in sampling; empty when nothing did."""
-        return self.fit.problems
+        return self.fit.problems + (energy_warning(self.fit) if energy_level(self.fit) == "FAIL" else ())
+
+    @property
+    def verdict(self) -> Level:
+        """PASS, REVIEW or FAIL: R-hat, effective sample sizes, divergences and E-BFMI of the fit.
+
+        `bayes_obscaling.diagnose` checks the fit further.
+        """
+        return sampler_level(self.fit, self.problems)
 
     @cached_property
     def _summary(self) -> pd.DataFrame:
@@ -244,13 +254,15 @@ class LadderForecast:
                 part = forecast_columns(np.ascontiguousarray(values.sel(target=target.name)), axis=1)
                 about = {"target": target.name, "N": target.params, "D": target.tokens, "task": values[dim].to_numpy()}
                 parts.append(pd.DataFrame({**about, "quantity": quantity}).join(part))
-        return pd.concat(parts, ignore_index=True)
+        table = pd.concat(parts, ignore_index=True)
+        return with_verdict(table, self.fit.convergence, self.problems, self.verdict)
 
     def summary(self) -> pd.DataFrame:
         """One row a target, task and quantity: ``target, N, D, task, quantity, mean, median, sd, q2.5 ... q97.5``.
 
-        Accuracies are fractions, losses are in the unit of the ladder (bits per byte in the bundled one); intervals are
-        equal-tailed and hold a run's luck.
+        Then the sampler's ``converged, rhat, ess_bulk, ess_tail, divergences, verdict``. Accuracies are fractions,
+        losses are in the unit of the ladder (bits per byte in the bundled one); intervals are equal-tailed and hold a
+        run's luck.
         """
         return self._summary.copy()
 

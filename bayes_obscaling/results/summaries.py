@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bayes_obscaling.inference.convergence import Convergence
+
 # Quantiles of forecasts, per cent, and the columns that hold them.
 QUANTILES = (2.5, 5.0, 10.0, 25.0, 75.0, 90.0, 95.0, 97.5)
 QUANTILE_COLUMNS = tuple(f"q{level:g}" for level in QUANTILES)
@@ -51,6 +53,29 @@ def forecast_columns(draws: np.ndarray, axis: int = 0) -> pd.DataFrame:
     moments = {"mean": draws.mean(axis), "median": np.median(draws, axis), "sd": draws.std(axis)}
     bounds = np.percentile(draws, QUANTILES, axis=axis)
     return pd.DataFrame({**moments, **dict(zip(QUANTILE_COLUMNS, bounds, strict=True))})
+
+
+def with_verdict(frame: pd.DataFrame, convergence: Convergence, problems: tuple[str, ...], level: str) -> pd.DataFrame:
+    """Add what the sampler says of itself to a table of forecasts.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        One row a forecast.
+    convergence : Convergence
+        The worst of what is behind them.
+    problems : tuple of str
+        What went wrong.
+    level : {"PASS", "REVIEW", "FAIL"}
+        The verdict.
+
+    Returns
+    -------
+    DataFrame
+        With columns ``converged, rhat, ess_bulk, ess_tail, divergences, verdict`` at the end, the same in every row.
+    """
+    numbers = {name: getattr(convergence, name) for name in ("rhat", "ess_bulk", "ess_tail", "divergences")}
+    return frame.assign(converged=not problems, **numbers, verdict=level)
 
 
 def json_rows(table: pd.DataFrame) -> Any:

@@ -20,7 +20,7 @@ from bayes_obscaling.results.ladder import load_ladder_fit
 from bayes_obscaling.results.ladder_forecast import OLMO_TARGETS, Target, forecast_ladder
 
 COLUMNS = ["target", "N", "D", "task", "quantity", "mean", "median", "sd", "q2.5", "q5", "q10", "q25", "q75", "q90",
-           "q95", "q97.5"]  # fmt: skip
+           "q95", "q97.5", "converged", "rhat", "ess_bulk", "ess_tail", "divergences", "verdict"]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +46,7 @@ def forecast(fit):
 def test_forecast_table(forecast):
     table = forecast.summary()
     assert list(table.columns) == COLUMNS
+    assert forecast.verdict == "FAIL" and set(table["verdict"]) == {"FAIL"} and not table["converged"].any()
     assert table.groupby(["target", "quantity"]).size().to_dict() == {
         (target, quantity): 2 for target in ("7B", "13B", "32B") for quantity in ("loss", "accuracy")
     }
@@ -143,6 +144,7 @@ def test_command_from_a_saved_fit(fit, forecast, tmp_path, run):
     assert code == 0 and "NOT CONVERGED" in out and "7B: accuracy" in out
     table = pd.read_csv(csv)
     assert list(table.columns) == COLUMNS
+    assert forecast.verdict == "FAIL" and set(table["verdict"]) == {"FAIL"} and not table["converged"].any()
     assert np.allclose(table["median"], forecast.summary()["median"])
     assert (tmp_path / "ladder.png").stat().st_size > 10_000
     code, out, _ = run("ladder", "--fit", saved, "--target", "name=A,N=2e9,D=1e12", "--json")

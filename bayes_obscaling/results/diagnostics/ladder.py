@@ -14,7 +14,6 @@ from bayes_obscaling.models.ladder import NOISE_DF
 from bayes_obscaling.results.diagnostics.priors import as_scipy, power_scaled, prior_rows
 from bayes_obscaling.results.diagnostics.sampler import columns_of
 from bayes_obscaling.results.ladder import LadderFit
-from bayes_obscaling.results.ladder_forecast import Target, World
 from bayes_obscaling.results.leave_one_out import LeaveOneOut
 from bayes_obscaling.results.leave_one_out.weights import smoothed
 
@@ -86,6 +85,8 @@ def next_rung(fit: LadderFit) -> xr.DataArray:
 
     Size and tokens of the largest run grow by the ratio of the last two sizes. ``task`` and ``model`` name each.
     """
+    from bayes_obscaling.results.ladder_forecast import Target, World  # which reads this package's verdict
+
     ladder, runs = fit.ladder, fit.ladder.runs
     growth = ladder.sizes[-1] / ladder.sizes[-2]
     largest = runs["tokens"][runs["params"] > ladder.sizes[-1] / 1.02].max()
