@@ -6,11 +6,13 @@ trusted code.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
 import os
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +39,24 @@ def default_cache_dir() -> Path:
 def use_compile_cache(folder: Path) -> None:
     """Keep compiled programs in `folder` (created for its owner alone); a folder that cannot be written is left out."""
     if _private(folder / "compiled"):
+        _remove_damaged(folder / "compiled")
         jax.config.update("jax_compilation_cache_dir", str(folder / "compiled"))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
+
+
+def _remove_damaged(folder: Path) -> None:
+    """Remove programs that a process killed while writing has left cut short.
+
+    JAX warns of them, compiles anew, and leaves them where they are: every later run would be as slow.
+    """
+    for path in folder.glob("*-cache"):
+        with contextlib.suppress(OSError):
+            content = path.read_bytes()
+            try:
+                if content[:1] in (b"", b"x"):  # empty, or zlib, whose checksum JAX relies on too
+                    zlib.decompress(content)
+            except zlib.error:
+                path.unlink()
 
 
 def content_hash(parts: Any, arrays: Any) -> str:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import stat
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -118,3 +119,16 @@ def test_compiled_programs_are_their_owners_alone(tmp_path: Path, monkeypatch: p
     blocked.touch()
     use_compile_cache(blocked)
     assert told == {}
+
+
+def test_programs_that_were_cut_short_are_compiled_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("jax.config.update", lambda *_: None)
+    folder = tmp_path / "compiled"
+    folder.mkdir()
+    whole = zlib.compress(b"program" * 1000)
+    kept = {"whole-cache": whole, "another-format-cache": b"(\xb5/\xfd..."}
+    cut = {"cut-cache": whole[:-5], "changed-cache": whole[:10] + b"?" + whole[11:], "empty-cache": b""}
+    for name, content in {**kept, **cut}.items():
+        (folder / name).write_bytes(content)
+    use_compile_cache(tmp_path)
+    assert {path.name for path in folder.iterdir()} == set(kept)
