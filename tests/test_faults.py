@@ -207,3 +207,36 @@ def test_a_fit_with_a_wrong_byte_is_refused(what: str, saved: Path, tiny_fit: Fi
     path.write_bytes(whole.replace(part, wrong))
     with pytest.raises(InputError, match=r"changed\.nc .*damaged"):
         load_fit(path)
+
+
+def test_ctrl_c_is_heard_while_thousands_of_models_are_sampled(tmp_path: Path) -> None:
+    """A chunk of such a table takes minutes; what was not finished leaves nothing behind."""
+    table = tmp_path / "many.csv"
+    rows = [
+        f"org/m-{i},Family {i // 5},7,2,{10 + i % 90},{0.3 + i % 50 / 100:.2f},{0.4 + i % 40 / 100:.2f}"
+        for i in range(4000)
+    ]
+    header = "Model,Model Family,Model Size (B),Pretraining Data Size (T),FLOPs (1E21),MMLU,HellaSwag"
+    table.write_text("\n".join([header, *rows]))
+    command = [
+        sys.executable, "-c",
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a background job may ignore it
+        "from bayes_obscaling.cli import main; main()",
+        "forecast", "--task", "word_unscrambling", "--scores", str(table), "--output", str(tmp_path / "f.csv"),
+    ]  # fmt: skip
+    child = subprocess.Popen(
+        command, env={**os.environ, "BAYES_OBSCALING_CACHE": str(tmp_path / "cache")}, stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 240
+    while not list(tmp_path.glob("cache/compiled/jit_advance*")) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    time.sleep(2)  # past compiling, which cannot be interrupted
+    child.send_signal(signal.SIGINT)
+    try:
+        _, errors = child.communicate(timeout=60)
+    finally:
+        child.kill()
+    assert child.returncode == 130
+    assert "Interrupted" in errors and "Traceback" not in errors and "terminate" not in errors
+    assert not (tmp_path / "f.csv").exists()

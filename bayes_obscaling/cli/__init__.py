@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import threading
 
 import typer
 
 from bayes_obscaling.cli import capability, diagnose, forecasts, interventions, ladder, select, studies, tables
 from bayes_obscaling.cli.common import err, plain
 from bayes_obscaling.errors import InputError
+
+_INTERRUPTED = 130
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -28,7 +32,10 @@ for command in (
 def main() -> None:
     """Run the command line; bad input is one sentence and exit code 2."""
     try:
-        if code := app(standalone_mode=False):  # of typer.Exit
+        code = app(standalone_mode=False)  # of typer.Exit
+        if code == _INTERRUPTED:  # what typer makes of Ctrl-C
+            _interrupted()
+        if code:
             sys.exit(code)
     except InputError as error:
         _fail(str(error))
@@ -54,4 +61,10 @@ def _fail(message: str) -> None:
 
 def _interrupted() -> None:
     err.print("Interrupted. Finished sampling stages are kept; the same command goes on from there.", soft_wrap=True)
-    sys.exit(130)
+    if any(thread.name.startswith("bayes_obscaling chains") for thread in threading.enumerate()):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(
+            _INTERRUPTED
+        )  # chains stop when they next look up, which takes minutes on a table of thousands of models
+    sys.exit(_INTERRUPTED)

@@ -201,24 +201,27 @@ def run_chains(
     Raises
     ------
     KeyboardInterrupt
-        When interrupted; the chains stop within a chunk.
+        When interrupted, at once; the chains stop within a chunk.
     """
     stop, lock = threading.Event(), threading.Lock()
 
     def tell(count: int) -> None:
         with lock:
-            progress(count)
+            if not stop.is_set():
+                progress(count)
 
     cores = int(os.environ.get("NPROC") or os.cpu_count() or 1)  # a worker process is told its share
-    with ThreadPoolExecutor(workers or min(len(chains), cores)) as pool:
+    # by this name the command line knows them
+    pool = ThreadPoolExecutor(workers or min(len(chains), cores), thread_name_prefix="bayes_obscaling chains")
+    try:
         jobs = [pool.submit(c.run, m, draws, stop, tell) for c, m in zip(chains, movings, strict=True)]
-        try:
-            pending = set(jobs)
-            while pending:  # short waits: an interrupt is heard wherever it comes from
-                done, pending = wait(pending, timeout=0.2, return_when=FIRST_EXCEPTION)
-                for job in done:
-                    job.result()
-            results = [job.result() for job in jobs]
-        finally:  # an interrupt or a failed chain stops the others
-            stop.set()
+        pending = set(jobs)
+        while pending:  # short waits: an interrupt is heard wherever it comes from
+            done, pending = wait(pending, timeout=0.2, return_when=FIRST_EXCEPTION)
+            for job in done:
+                job.result()
+        results = [job.result() for job in jobs]
+    finally:  # an interrupt or a failed chain stops the others, within a chunk; nobody waits for that
+        stop.set()
+        pool.shutdown(wait=False, cancel_futures=True)
     return jax.tree.map(lambda *parts: np.stack(parts), *results)

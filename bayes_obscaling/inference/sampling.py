@@ -23,6 +23,8 @@ Values = dict[str, np.ndarray]
 # After divergences: once more from the start, with smaller steps.
 CAREFUL = {"target_accept": 0.99, "max_depth": 10}
 CHUNK = 50
+# Arrays of data with more entries than this (thousands of models) are sampled in smaller chunks, to be heard of sooner.
+_LARGE, _SMALL_CHUNK = 50_000, 5
 # A fit that has not converged goes on, up to this many times the draws asked for (thinned back to them).
 MOST_ROUNDS = 4
 # Fewer kept draws than this cannot reach the limits on effective sample sizes, however long the chains run.
@@ -105,7 +107,9 @@ def sample(
     """
     here = None if moving is None else moving[0, 0]
     if sampler_key not in _samplers:
-        _samplers[sampler_key] = Sampler(model, fixed, here, start(0), chunk=CHUNK, **settings)
+        entries = sum(np.size(array) for array in jax.tree.leaves(fixed))
+        chunk = CHUNK if entries < _LARGE else _SMALL_CHUNK
+        _samplers[sampler_key] = Sampler(model, fixed, here, start(0), chunk=chunk, **settings)
     sampler = _samplers[sampler_key]
     keys = jax.random.split(jax.random.key(np.random.default_rng(seed).integers(2**31)), chains)
     running = [Chain(sampler, keys[c], start(c), fixed) for c in range(chains)]
