@@ -91,6 +91,7 @@ def diagnose(fit: Fit | LadderFit) -> Diagnosis:
     Only the sampler can FAIL a fit: then its draws do not represent the posterior and nothing else can be trusted.
     What the other checks find asks for a look (REVIEW). Each stage of a cut posterior is judged by its own likelihood.
     """
+    is_ladder = isinstance(fit, LadderFit)
     if isinstance(fit, LadderFit):
         left_out, forecasts = ladder.leave_one_out(fit), ladder.next_rung(fit)
         priors, sensitivity = ladder.prior_table(fit), ladder.sensitivity_table(fit, forecasts)
@@ -102,9 +103,9 @@ def diagnose(fit: Fit | LadderFit) -> Diagnosis:
     reweighted = len(left_out[0].kept)
     checks = [
         *check_sampler(fit),
-        *check_scores(left_out),
+        *check_scores(left_out, "a richer spec" if is_ladder else "one more factor"),
         *check_priors(priors, sensitivity),
-        check_influence(influence, reweighted, "runs" if isinstance(fit, LadderFit) else "models"),
+        check_influence(influence, reweighted, "runs" if is_ladder else "models"),
     ]
     return Diagnosis(
         table=pd.DataFrame([asdict(check) for check in checks]),

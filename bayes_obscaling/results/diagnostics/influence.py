@@ -120,5 +120,5 @@ def check_influence(table: pd.DataFrame, kept: int, what_of: str = "models") -> 
         "REVIEW" if named else "PASS",
         f"{what}; {rough} of {len(table)} too influential for exact weights (k above {limit:.2f})",
         f"Shift of a forecast's mean without what is named, limit {SHIFT_LIMIT:g} of its sd (importance weights).",
-        f"Fit without these {what_of} and compare; see that their scores and compute are right." if named else "",
+        f"Fit without these {what_of} and compare; see that their scores and FLOPs are right." if named else "",
     )

@@ -17,9 +17,9 @@ _FEWEST_SCORES = 8
 _SURPRISING = 5.0
 
 
-def check_scores(left_out: tuple[LeaveOneOut, ...]) -> list[Check]:
-    """Check every stage's scores."""
-    return [check for stage in left_out for check in (_check_pareto(stage), _check_calibration(stage))] + [
+def check_scores(left_out: tuple[LeaveOneOut, ...], richer: str = "one more factor") -> list[Check]:
+    """Check every stage's scores; `richer` is what a model gets that cannot follow them."""
+    return [check for stage in left_out for check in (_check_pareto(stage), _check_calibration(stage, richer))] + [
         _check_surprises(left_out)
     ]
 
@@ -94,7 +94,7 @@ def _check_pareto(stage: LeaveOneOut) -> Check:
     )
 
 
-def _check_calibration(stage: LeaveOneOut) -> Check:
+def _check_calibration(stage: LeaveOneOut, richer: str) -> Check:
     table = calibration_table(stage)
     tested = table.dropna(subset=["p"])
     inside = (stage.scores["pit"].between(0.05, 0.95)).mean()
@@ -113,7 +113,7 @@ def _check_calibration(stage: LeaveOneOut) -> Check:
         what,
         f"LOO-PIT values should be uniform (Gelfand et al. 1992): Kolmogorov-Smirnov test, Holm-adjusted p below "
         f"{CALIBRATION_LEVEL}. Models of a family err together, so the test is rather too strict.",
-        "Plot the LOO-PIT: too narrow asks for more noise or a richer spec, too wide for less noise, a shift for "
+        f"Plot the LOO-PIT: too narrow asks for more noise or {richer}, too wide for less noise, a shift for "
         "another chance score or ceiling."
         if len(bad)
         else "",
