@@ -209,6 +209,7 @@ def test_a_fit_with_a_wrong_byte_is_refused(what: str, saved: Path, tiny_fit: Fi
         load_fit(path)
 
 
+@pytest.mark.slow
 def test_ctrl_c_is_heard_while_thousands_of_models_are_sampled(tmp_path: Path) -> None:
     """A chunk of such a table takes minutes; what was not finished leaves nothing behind."""
     table = tmp_path / "many.csv"
