@@ -64,7 +64,6 @@ def _interrupted() -> None:
     if any(thread.name.startswith("bayes_obscaling chains") for thread in threading.enumerate()):
         sys.stdout.flush()
         sys.stderr.flush()
-        os._exit(
-            _INTERRUPTED
-        )  # chains stop when they next look up, which takes minutes on a table of thousands of models
+        # chains stop when they next look up, which takes minutes on a table of thousands of models
+        os._exit(_INTERRUPTED)
     sys.exit(_INTERRUPTED)

@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from scipy.special import expit, softmax
 
+from bayes_obscaling.design.selection import NewTask, Selection, facts_of, rows_of
 from bayes_obscaling.errors import InputError
 from bayes_obscaling.models.capability import TASK_NOISE_DF, features
 from bayes_obscaling.models.links import response, score_variance
 from bayes_obscaling.models.priors import LogNormal
 from bayes_obscaling.results.fit import Fit
-
-if TYPE_CHECKING:
-    pass
-
-from bayes_obscaling.design.selection import NewTask, Selection, facts_of, rows_of
 
 # Draws at which the Bayesian criterion is averaged.
 _WORLDS = 400

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from bayes_obscaling.data import ScoreTable
-from bayes_obscaling.errors import InputError
-from bayes_obscaling.inference.fitting import fit as fit_table
-
-if TYPE_CHECKING:
-    pass
-
 from bayes_obscaling.design.bayesian import bayesian_design
 from bayes_obscaling.design.selection import NewTask, Selection, as_new, candidates, teachers
 from bayes_obscaling.design.v_optimal import v_optimal
+from bayes_obscaling.errors import InputError
+from bayes_obscaling.inference.fitting import fit as fit_table
 
 Method = Literal["bayes", "v-optimal"]
 

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from sklearn.decomposition import PCA
 
 from bayes_obscaling.data import ScoreTable
+from bayes_obscaling.design.selection import Selection, facts_of, families_of, rows_of
 from bayes_obscaling.errors import InputError
 from bayes_obscaling.evaluation.baselines import fill_scores
-
-if TYPE_CHECKING:
-    pass
-
-from bayes_obscaling.design.selection import Selection, facts_of, families_of, rows_of
 
 # The published search: three principal components, at most ten families.
 COMPONENTS = 3
