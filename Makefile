@@ -1,13 +1,14 @@
 # make forecast: the first forecast, on real data.   make test: the quick tests.   Both set up what they need.
+# make docs: the documentation, into site/.   make record: measure how good forecasts are (hours), and write the tables.
 PYTHON ?= python3
 VENV ?= .venv
 TASK ?= word_unscrambling
 CUTOFF ?= 8.4e22
 
-.PHONY: forecast test lint record
+.PHONY: forecast test lint docs record
 
 forecast: $(VENV)/.installed
-	$(VENV)/bin/bayes-obscaling forecast --task $(TASK) --cutoff-flops $(CUTOFF) --output forecast.csv --plot forecast.png
+	$(VENV)/bin/bayes-obscaling forecast --task $(TASK) --cutoff-flops $(CUTOFF) --cohort paper --output forecast.csv --plot forecast.png
 
 test: $(VENV)/.tested
 	$(VENV)/bin/python -m pytest
@@ -17,8 +18,11 @@ lint: $(VENV)/.tested
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 
+docs: $(VENV)/.documented
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict
+
 record: $(VENV)/.installed
-	$(VENV)/bin/bayes-obscaling backtest --suite published --output backtests
+	$(VENV)/bin/python scripts/record.py --run backtests
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -29,4 +33,8 @@ $(VENV)/.installed: pyproject.toml | $(VENV)/bin/python
 
 $(VENV)/.tested: pyproject.toml | $(VENV)/bin/python
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -e '.[test]'
+	touch $@ $(VENV)/.installed
+
+$(VENV)/.documented: pyproject.toml | $(VENV)/bin/python
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -e '.[docs]'
 	touch $@ $(VENV)/.installed

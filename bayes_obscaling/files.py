@@ -12,19 +12,9 @@ from pathlib import Path
 
 
 def write_atomically(path: Path, content: bytes | memoryview) -> None:
-    """Write a file so that it is there whole or not at all.
+    """Write a file, replacing one, so that it is there whole or not at all; an `OSError` leaves nothing behind.
 
-    Parameters
-    ----------
-    path : Path
-        Destination; replaced if it exists. What is no regular file (a pipe, ``/dev/stdout``) is written to directly.
-    content : bytes or memoryview
-        What to write.
-
-    Raises
-    ------
-    OSError
-        When it cannot be written; nothing is left behind.
+    What is no regular file (a pipe, ``/dev/stdout``) is written to directly.
     """
     if path.exists() and not path.is_file():
         with path.open("wb") as device:

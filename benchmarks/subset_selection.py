@@ -24,7 +24,7 @@ from bayes_obscaling.design.bayesian import bayesian_design, choose, task_curves
 from bayes_obscaling.design.compare import compare_designs
 from bayes_obscaling.design.selection import as_new, candidates, teachers
 from bayes_obscaling.design.v_optimal import v_optimal
-from bayes_obscaling.models.capability import TASK_NOISE_DF
+from bayes_obscaling.models.capability_equations import TASK_NOISE_DF
 
 TASKS, OTHERS, CUTOFF = ("gsm8k_direct", "gsm8k_cot", "gsm8k_cot_sc"), ("bbh_direct", "bbh_cot"), 8.4e22
 REPEATS, TRUTHS = 25, 300
@@ -38,16 +38,21 @@ def main() -> None:
     parser.add_argument("--check", action="store_true", help="the criterion against nested importance weights")
     parser.add_argument("--output", type=Path, help="folder for the tables")
     options = parser.parse_args()
-    table = as_new(bo.load_base_llms("paper"), OTHERS)[0]
+    table = as_new(bo.load("base-llms", only="paper"), OTHERS)[0]
     started = time.perf_counter()
     if options.check:
         check(table)
     else:
         sizes = [int(size) for size in options.sizes.split(",")]
         result = compare_designs(
-            table, TASKS, CUTOFF, sizes, forecaster=options.forecaster, random_sets=options.random,
+            table,
+            TASKS,
+            CUTOFF,
+            sizes,
+            forecaster=options.forecaster,
+            random_sets=options.random,
             cache=bo.default_cache_dir(),
-        )  # fmt: skip
+        )
         with pd.option_context("display.width", 140):
             print(result.table.round(4).to_string(index=False))
         print(*result.sentences, *result.problems, sep="\n")

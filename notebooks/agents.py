@@ -29,7 +29,6 @@ import pandas as pd
 from IPython.display import display
 
 import bayes_obscaling as bo
-from bayes_obscaling.plots.tasks import plot_models_left_out
 
 # %config InlineBackend.figure_format = "png"
 pd.options.display.precision = 3
@@ -50,14 +49,14 @@ def say(finding):
 # its agent tasks (`excludes`), as in the paper. The models that do best are held out: the best tenth of AgentBench.
 
 # %%
-table = bo.load_instruct_llms()
+table = bo.load("instruct-llms")
 display(table.benchmarks.loc[table.task_names, ["lower", "upper", "excludes", "description"]])
-split = bo.split_by_score(table, 0.1, "agentbench")
+split = bo.Split.by_score(table, 0.1, "agentbench")
 fit = bo.fit(table, "agentbench", split=split, draws=500, cache=bo.default_cache_dir())
 display(pd.DataFrame({stage: record.model_dump() for stage, record in fit.convergence.items()}).T)
 print("sampler problems:", fit.problems or "none")
 columns = ["model", "task", "observed", "median", "q5", "q25", "q75", "q95"]
-display(bo.forecast(fit, list(split.held_out)).summary()[columns])
+display(bo.forecast(fit, list(split.held_out)).to_dataframe()[columns])
 
 # %% [markdown]
 # ## Every model left out once
@@ -67,12 +66,12 @@ display(bo.forecast(fit, list(split.held_out)).summary()[columns])
 # agents`. The columns after `inside_90` are the baselines' points.
 
 # %%
-left_out = bo.leave_models_out(table, draws=500, cache=bo.default_cache_dir())
+left_out = bo.ask.leave_models_out(table, draws=500, cache=bo.default_cache_dir())
 say(left_out)
 display(left_out.table)
 figure, axes = plt.subplots(1, 2, figsize=(14, 7), layout="constrained")
 for ax, task in zip(axes, table.task_names, strict=True):
-    plot_models_left_out(left_out, ax=ax, task=task)
+    bo.plots.plot_models_left_out(left_out, ax=ax, task=task)
 plt.show()
 
 # %% [markdown]
@@ -94,7 +93,7 @@ display(left_out.parts["differences"])
 
 # %%
 closed = ["gpt-4-0613", "gpt-4-0314", "claude-2.0", "claude-1.3", "gpt-3.5-turbo-0613", "claude-instant-1.1"]
-families = bo.leave_models_out(
+families = bo.ask.leave_models_out(
     table, models=closed, whole_families=True, shares=(), draws=500, cache=bo.default_cache_dir()
 )
 display(families.table[["model", "task", "observed", "median", "q5", "q25", "q75", "q95", "crps", "pc-3-parametric"]])

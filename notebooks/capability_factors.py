@@ -16,7 +16,7 @@
 #
 # Ruan, Maddison and Hashimoto (2024) found that three principal components hold 97 % of the variance of 77 models'
 # scores on 8 benchmarks. Here the capabilities are latent factors of a measurement model, so each loading, share and
-# weight comes with an interval. Then the model is turned round: which scores would it not have expected?
+# weight comes with an interval. Then the other question: which scores would the model not have expected?
 
 # %%
 import warnings
@@ -28,9 +28,6 @@ import pandas as pd
 from IPython.display import display
 
 import bayes_obscaling as bo
-from bayes_obscaling.analyses.anomalies import anomalies
-from bayes_obscaling.analyses.factors import compare_factors, factors
-from bayes_obscaling.plots.capability import plot_anomalies, plot_factors
 
 # %config InlineBackend.figure_format = "png"
 pd.options.display.precision = 3
@@ -50,7 +47,7 @@ def say(finding):
 # the scores of models at or below the cutoff.
 
 # %%
-table = bo.load_base_llms("paper")
+table = bo.load("base-llms", only="paper")
 fit = bo.fit(table, ["ipa_transliterate", "gsm8k_cot"], cutoff=8.4e22, cache=bo.default_cache_dir())
 diagnostics = pd.DataFrame({stage: record.model_dump() for stage, record in fit.convergence.items()}).T
 display(diagnostics)
@@ -64,10 +61,10 @@ print("sampler problems:", fit.problems or "none")
 # scores fall before they rise.
 
 # %%
-found = factors(fit)
+found = bo.ask.factors(fit)
 figure, axes = plt.subplots(1, 2, figsize=(14, 5.4), layout="constrained")
-plot_factors(found, ax=axes[0])
-plot_factors(found, ax=axes[1], tasks=True)
+bo.plots.plot_factors(found, ax=axes[0])
+bo.plots.plot_factors(found, ax=axes[1], tasks=True)
 plt.show()
 say(found)
 
@@ -100,7 +97,7 @@ display(shares.loc[[*fit.draws["factor"].to_numpy(), "family offsets"]])
 # too long for a notebook. The draws are few here, and have not fully converged, as the notes say.)
 
 # %%
-choice = compare_factors(table, [2, 3, 4], future=False, draws=200, cache=bo.default_cache_dir())
+choice = bo.ask.compare_factors(table, [2, 3, 4], future=False, draws=200, cache=bo.default_cache_dir())
 display(choice.table)
 say(choice)
 
@@ -111,8 +108,8 @@ say(choice)
 # forecast; and each family's offset on each benchmark.
 
 # %%
-odd = anomalies(fit)
-plot_anomalies(odd)
+odd = bo.ask.anomalies(fit)
+bo.plots.plot_anomalies(odd)
 plt.show()
 say(odd)
 

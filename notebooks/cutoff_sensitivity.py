@@ -38,12 +38,7 @@ import pandas as pd
 from IPython.display import display
 
 import bayes_obscaling as bo
-from bayes_obscaling.plots.studies import (
-    plot_by_distance,
-    plot_emergence,
-    plot_error_by_cutoff,
-    plot_trajectory,
-)
+from bayes_obscaling.evaluation import cells
 
 # %config InlineBackend.figure_format = "png"
 pd.options.display.precision = 3
@@ -61,9 +56,9 @@ CUTOFFS = np.geomspace(1e22, 3e23, 8)
 # 500 draws from each of four chains are kept here, to be quick; the default is 1 000.
 
 # %%
-table = bo.load_base_llms("paper")
+table = bo.load("base-llms", only="paper")
 folder = Path(tempfile.mkdtemp())  # take a folder of your own, to keep the fits
-study = bo.cutoff_study(table, TASKS, CUTOFFS, folder, draws=500, cache=bo.default_cache_dir())
+study = bo.study(table, TASKS, CUTOFFS, folder, draws=500, cache=bo.default_cache_dir())
 print(f"{len(study.cells)} scored forecasts; failed fits: {study.failures or 'none'}")
 for note in study.notes:
     print("note:", note)
@@ -77,7 +72,7 @@ for note in study.notes:
 # %%
 figure, axes = plt.subplots(1, 2, figsize=(12, 4.2), layout="constrained")
 for ax, task in zip(axes, ["word_unscrambling", "gsm8k_cot"], strict=True):
-    plot_trajectory(study, task, "meta-llama/Llama-2-70b-hf", ax=ax, baselines=["pc-3"])
+    bo.plots.plot_trajectory(cells.trajectory(study, task, "meta-llama/Llama-2-70b-hf", baselines=["pc-3"]), ax=ax)
 plt.show()
 
 # %% [markdown]
@@ -88,7 +83,7 @@ plt.show()
 
 # %%
 figure, ax = plt.subplots(figsize=(8, 4.2), layout="constrained")
-plot_error_by_cutoff(study, ax=ax)
+bo.plots.plot_error_by_cutoff(cells.error_by_cutoff(study), ax=ax)
 plt.show()
 areas = study.error_area().pivot(index="task", columns="method", values="area")
 display(areas.loc[TASKS])
@@ -104,11 +99,10 @@ display(areas.loc[TASKS])
 
 # %%
 figure, axes = plt.subplots(3, 1, figsize=(8, 9), sharex=True, layout="constrained")
-plot_by_distance(study, ax=axes)
+bo.plots.plot_by_distance(cells.by_distance(study), ax=axes)
 plt.show()
-ours = study.by_distance(0.5)
 columns = ["distance", "n", "mae", "coverage_50", "coverage_80", "coverage_90", "coverage_95", "width_90"]
-display(ours[ours["method"] == "bayes"][columns])
+display(cells.by_distance(study, width=0.5)[columns])
 
 # %% [markdown]
 # Models of one family err together and the same model is forecast from many cutoffs, so these cells are not
@@ -122,11 +116,10 @@ display(ours[ours["method"] == "bayes"][columns])
 # %%
 figure, axes = plt.subplots(1, 2, figsize=(13, 4.6), layout="constrained")
 for ax, task in zip(axes, ["arithmetic_3ds", "gsm8k_cot"], strict=True):
-    plot_emergence(study, task, 0.5, ax=ax, labels=5)
+    bo.plots.plot_emergence(cells.emergence(study, task, 0.5), ax=ax, labels=5)
 plt.show()
-seen = pd.concat([study.emergence(task, 0.5).assign(task=task) for task in TASKS])
-brier = seen.assign(brier=(seen["probability"] - seen["passed"]) ** 2)
-display(brier.groupby(["task", "cutoff"])["brier"].mean().unstack("cutoff"))
+seen = pd.concat([cells.emergence(study, task, 0.5) for task in TASKS])
+display(seen.groupby(["task", "cutoff"])["brier"].mean().unstack("cutoff"))
 
 # %% [markdown]
 # The last table is the Brier score of these probabilities (0 is perfect, 0.25 is a coin): small where the answer was

@@ -30,9 +30,7 @@ import pandas as pd
 from IPython.display import display
 
 import bayes_obscaling as bo
-from bayes_obscaling.evaluation.backtest import run_suite, suite
-from bayes_obscaling.plots.curves import plot_capability_curve
-from bayes_obscaling.plots.studies import plot_coverage, plot_forest, plot_pit
+from bayes_obscaling.evaluation import cells
 
 # %config InlineBackend.figure_format = "png"
 pd.options.display.precision = 3
@@ -45,11 +43,11 @@ pd.options.display.max_rows = 120
 # not.
 
 # %%
-table = bo.load_base_llms("paper")
+table = bo.load("base-llms", only="paper")
 fit = bo.fit(table, ["arithmetic_3ds", "arithmetic_2dm"], cutoff=2.2e22, cache=bo.default_cache_dir())
 figure, axes = plt.subplots(1, 2, figsize=(13, 4.6), layout="constrained")
 for ax, task in zip(axes, fit.tasks, strict=True):
-    plot_capability_curve(fit, task, ax=ax)
+    bo.plots.plot_capability_curve(bo.ask.capability_curve(fit, task), ax=ax)
 plt.show()
 print("sampler problems:", fit.problems or "none")
 
@@ -64,8 +62,8 @@ print("sampler problems:", fit.problems or "none")
 
 # %%
 methods = ("pc-3", "pc-3-parametric", "compute", "family-logistic")  # the command line runs all fourteen
-questions = [dataclasses.replace(question, methods=methods) for question in suite("published")]
-result = run_suite(questions, cache=bo.default_cache_dir())
+questions = [dataclasses.replace(question, methods=methods) for question in bo.evaluation.suite("published")]
+result = bo.evaluation.run_suite(questions, cache=bo.default_cache_dir())
 print(f"{len(result.cells)} scored forecasts; sampler problems: {result.problems or 'none'}")
 columns = ["n", "mae", "crps", "coverage_50", "coverage_80", "coverage_90", "coverage_95", "width_90"]
 shown = ["bayes", "pc-3", "pc-3-parametric", "compute", "family-logistic"]
@@ -75,11 +73,11 @@ display(scores.loc[[key for key in scores.index if key[2] in shown], columns])
 # %% [markdown]
 # The agents' tests have one to four models each: they say little by themselves.
 #
-# ## Wins and losses at a glance
+# ## Ours against each baseline
 
 # %%
 figure, ax = plt.subplots(figsize=(9, 5.5), layout="constrained")
-plot_forest(result, ax=ax)
+bo.plots.plot_forest(cells.by_task(result), ax=ax)
 plt.show()
 display(result.differences())
 
@@ -91,8 +89,8 @@ display(result.differences())
 
 # %%
 figure, axes = plt.subplots(1, 2, figsize=(13, 4.8), layout="constrained")
-plot_coverage(result, ax=axes[0])
-plot_pit(result, ax=axes[1])
+bo.plots.plot_coverage(cells.coverage(result), ax=axes[0])
+bo.plots.plot_pit(cells.pit(result), ax=axes[1])
 plt.show()
 pooled = result.scores(("method",)).set_index("method")
 display(pooled.loc[shown, columns])
@@ -101,7 +99,7 @@ display(pooled.loc[shown, columns])
 # Ours are too wide in the middle at these cutoffs: the 50 % interval holds more than half of the scores, because many
 # held-out scores lie at the ceiling, where an interval can hardly miss. Inside the training data, with cutoffs
 # further back or with whole families left out, the same intervals hold about what they promise (see
-# docs/model_notes.md), so they were not narrowed on the strength of these held-out scores.
+# docs/explanation/choices/width.md), so they were not narrowed on the strength of these held-out scores.
 #
 # ## By distance beyond the cutoff
 

@@ -28,9 +28,6 @@ import pandas as pd
 from IPython.display import display
 
 import bayes_obscaling as bo
-from bayes_obscaling.analyses.efficiency import efficiency, worth
-from bayes_obscaling.analyses.latent_compute import check_latent_compute, latent_compute
-from bayes_obscaling.plots.capability import plot_efficiency
 
 # %config InlineBackend.figure_format = "png"
 pd.options.display.precision = 3
@@ -47,7 +44,7 @@ def say(finding):
 # ## The fit and its diagnostics
 
 # %%
-table = bo.load_base_llms("paper")
+table = bo.load("base-llms", only="paper")
 fit = bo.fit(table, table.benchmark_names, cache=bo.default_cache_dir())
 display(pd.DataFrame({stage: record.model_dump() for stage, record in fit.convergence.items()}).T)
 print("sampler problems:", fit.problems or "none")
@@ -60,10 +57,10 @@ print("sampler problems:", fit.problems or "none")
 # many FLOPs of Llama-2 is one FLOP of this family worth?
 
 # %%
-found = efficiency(fit)
+found = bo.ask.efficiency(fit)
 figure, axes = plt.subplots(1, 2, figsize=(14, 6), layout="constrained")
-plot_efficiency(found, ax=axes[0])
-plot_efficiency(found, ax=axes[1], quantity="multiplier")
+bo.plots.plot_efficiency(found, ax=axes[0])
+bo.plots.plot_efficiency(found, ax=axes[1], quantity="multiplier")
 plt.show()
 say(found)
 
@@ -76,7 +73,7 @@ display(found.parts["order"].set_index("family").iloc[:8, :8].round(2))
 # apart. The ranking depends on what is asked: by code, models trained on code come first.
 
 # %%
-code = efficiency(fit, capability="HumanEval")
+code = bo.ask.efficiency(fit, capability="HumanEval")
 say(code)
 display(code.parts["ranking"].head(6))
 
@@ -85,7 +82,7 @@ display(code.parts["ranking"].head(6))
 
 # %%
 models = ["Llama-2-70b-hf", "phi-2", "Qwen-72B", "Mixtral-8x7B-v0.1", "falcon-40b"]
-display(worth(fit, models).table)
+display(bo.ask.worth(fit, models).table)
 
 # %% [markdown]
 # ## Inside a family
@@ -107,7 +104,7 @@ display(found.parts["residual_sd"])
 # converged; `bayes-obscaling latent-compute --check` takes more, and hides single models without `--whole-families`.)
 
 # %%
-check = check_latent_compute(table, folds=3, whole_families=True, draws=100, cache=bo.default_cache_dir())
+check = bo.ask.check_latent_compute(table, folds=3, whole_families=True, draws=100, cache=bo.default_cache_dir())
 check.plot()
 plt.show()
 say(check)
@@ -123,10 +120,10 @@ display(check.parts["coverage"])
 
 # %%
 spread = check.parts["coverage"]["spread"].iloc[0]
-instruct = bo.load_instruct_llms()
+instruct = bo.load("instruct-llms")
 chat = bo.fit(instruct, instruct.benchmark_names, cache=bo.default_cache_dir())
 print("sampler problems:", chat.problems or "none")
-hidden = latent_compute(chat, widen=spread)
+hidden = bo.ask.latent_compute(chat, widen=spread)
 hidden.plot()
 plt.show()
 say(hidden)

@@ -32,8 +32,6 @@ import pandas as pd
 from IPython.display import display
 
 import bayes_obscaling as bo
-from bayes_obscaling.plots.curves import plot_capability_curve, plot_compute_curve
-from bayes_obscaling.plots.intervals import plot_forecast
 
 # %config InlineBackend.figure_format = "png"
 pd.options.display.precision = 3
@@ -46,7 +44,7 @@ TASK, CUTOFF = "word_unscrambling", 8.4e22
 # A score is a fraction from 0 to 1, chance included.
 
 # %%
-table = bo.load_base_llms("paper")
+table = bo.load("base-llms", only="paper")
 display(table)
 
 # %%
@@ -82,11 +80,11 @@ print(forecast.problems or "The sampler reports no problems.")
 # where there is one; `q5` and `q95` are the ends of the 90 % interval.
 
 # %%
-summary = forecast.summary().set_index("model").sort_values("median", ascending=False)
+summary = forecast.to_dataframe().set_index("model").sort_values("median", ascending=False)
 display(summary[["flops", "observed", "median", "q5", "q25", "q75", "q95"]])
 
 # %%
-_ = plot_forecast(forecast)
+_ = bo.plots.plot_forecast(forecast)
 
 # %% [markdown]
 # How often did the intervals hold the held-out score? These models share families and a single fit, so their hits
@@ -127,10 +125,10 @@ pd.Series({"pairs": len(higher), "order right": right.mean(), "as claimed": np.m
 # %%
 scenarios = [bo.Scenario(family="Llama-2", flops=3e24), bo.Scenario(family="new", flops=3e24)]
 future = bo.forecast(fit, scenarios)
-future.summary().set_index("model")[["basis", "family_models", "distance", "median", "q5", "q25", "q75", "q95"]]
+future.to_dataframe().set_index("model")[["basis", "family_models", "distance", "median", "q5", "q25", "q75", "q95"]]
 
 # %%
-_ = plot_compute_curve(fit, TASK, "Llama-2")
+_ = bo.plots.plot_compute_curve(bo.ask.compute_curve(fit, TASK, "Llama-2"))
 
 # %% [markdown]
 # The probability that they score one half or better:
@@ -149,9 +147,9 @@ pd.Series(np.quantile(reach, [0.05, 0.5, 0.95]), index=["5 %", "median", "95 %"]
 # %% [markdown]
 # ## Did the sampler work?
 #
-# `fit.posterior` is an xarray DataTree that ArviZ reads as it is. R-hat should be below 1.01, effective sample
-# sizes above 400, divergences 0. First what the task's curve is made of, then how capability grows with compute in
-# the Llama-2 family.
+# `fit.tree` is an xarray DataTree that ArviZ reads as it is; `fit.draws` is its posterior. R-hat should be below
+# 1.01, effective sample sizes above 400, divergences 0. First what the task's curve is made of, then how capability
+# grows with compute in the Llama-2 family.
 
 # %%
 heads = fit.draws[["weight", "task_difficulty", "task_overdispersion"]].sel(task=TASK)
@@ -169,7 +167,7 @@ display(pd.DataFrame(stages).T)
 # The task's curve against capability: what is seen lies at its foot, and the band opens where nothing is seen.
 
 # %%
-_ = plot_capability_curve(fit, TASK)
+_ = bo.plots.plot_capability_curve(bo.ask.capability_curve(fit, TASK))
 
 # %% [markdown]
 # ## What the intervals allow one to say, and what not
@@ -186,11 +184,11 @@ _ = plot_capability_curve(fit, TASK)
 # They do not allow one to say:
 #
 # - **Whether it will be 0.4 or 0.8.** The 90 % interval of the Llama-2 of 3e24 FLOPs spans more than half of the
-#   scale. That is what 44 scores near zero know about the rest of the curve; a narrower answer from them would be a
+#   scale. That is what 44 scores near zero say about the rest of the curve; a narrower answer from them would be a
 #   guess about its shape.
 # - **Where the task levels off.** Every score above the cutoff is hidden, so nothing in the data speaks about a
-#   plateau. The curve climbs towards a ceiling near 1 because the prior says so. If wrong labels in the task, say,
-#   cap scores at 0.7, no interval here knows.
+#   plateau. The curve climbs towards a ceiling near 1 because the prior says so. If wrong labels in the task
+#   cap scores at 0.7, for example, no interval here knows.
 # - **That one curve holds.** The fit believes in one rising S-shaped curve, common to all families up to an offset,
 #   and in capability that grows steadily with the logarithm of compute. The intervals are right only as far as that
 #   is. More than about 0.8 decades of compute beyond a family's largest model they have covered less than they

@@ -30,17 +30,13 @@ import pandas as pd
 from IPython.display import display
 
 import bayes_obscaling as bo
-from bayes_obscaling.evaluation.ladder_backtest import accuracy_loo, score_runs
-from bayes_obscaling.evaluation.scoring import score_table
-from bayes_obscaling.plots.ladder import plot_ladder_forecast, plot_link, plot_loss
-from bayes_obscaling.results.ladder_forecast import OLMO_TARGETS
 
 # %config InlineBackend.figure_format = "png"
 pd.options.display.precision = 3
 pd.options.display.max_rows = 60
 
 cache = bo.default_cache_dir()
-ladder, everything = bo.load_olmo_ladder(), bo.load_olmo_ladder("all")
+ladder, everything = bo.load("olmo-ladder", only="paper"), bo.load("olmo-ladder")
 print(ladder, everything)
 
 # %% [markdown]
@@ -50,9 +46,10 @@ print(ladder, everything)
 # 5.0T) agree with the published ones to the printed digit.
 
 # %%
-point = bo.fit_point_estimate(ladder)
+point = bo.evaluation.fit_point_estimate(ladder)
 display(point.parameters.round(3))
-display((100 * point.predict(OLMO_TARGETS[:2]).pivot(index="task", columns="target", values="accuracy")).round(1))
+paper = [bo.Scenario("7B", params=6.888e9, tokens=3.945e12), bo.Scenario("13B", params=13.202e9, tokens=5.0e12)]
+display((100 * point.predict(paper).pivot(index="task", columns="model", values="accuracy")).round(1))
 
 # %% [markdown]
 # ## A size left out, twice
@@ -62,11 +59,11 @@ display((100 * point.predict(OLMO_TARGETS[:2]).pivot(index="task", columns="targ
 # accuracy chained through the forecast loss. The rival is the point estimate with its residual noise.
 
 # %%
-backtest = bo.backtest_ladder(everything, [1.28e9, 3.17e9], train=ladder, draws=500, cache=cache)
+backtest = bo.backtest(everything, [1.28e9, 3.17e9], train=ladder, draws=500, cache=cache)
 columns = ["held_out", "quantity", "method", "n", "mae", "crps", "coverage_50", "coverage_90", "width_90"]
 display(backtest.scores()[columns])
 for size, fit in backtest.fits.items():
-    c = fit.convergence
+    c = fit.worst_convergence
     print(f"without {size}: R-hat {c.rhat:.3f}, ESS {c.ess_bulk:.0f}, {c.divergences} divergences", fit.problems or "")
 
 # %% [markdown]
@@ -75,8 +72,12 @@ for size, fit in backtest.fits.items():
 
 # %%
 three = everything.select([run for run in everything.runs.index if run.startswith("3B-")])
-far = score_runs(backtest.fits["1.3e+09"], three)
-display(score_table(far, ("quantity",))[["quantity", "n", "mae", "crps", "coverage_50", "coverage_90", "width_90"]])
+far = bo.evaluation.score_runs(backtest.fits["1.3e+09"], three)
+display(
+    bo.evaluation.score_table(far, ("quantity",))[
+        ["quantity", "n", "mae", "crps", "coverage_50", "coverage_90", "width_90"]
+    ]
+)
 
 # %% [markdown]
 # The chained accuracy is forecast well: 90 % intervals of .035 and .042 hold 94 % of the scores, twice, with a CRPS a
@@ -99,14 +100,14 @@ display(by_run.pivot_table(index="run", columns="quantity", values="inside", agg
 # %%
 fit = backtest.fits["3.2e+09"]
 figure, axes = plt.subplots(1, 3, figsize=(17, 4.6), layout="constrained")
-plot_loss(fit, "hellaswag", also=three, ax=axes[0])
-plot_loss(fit, "csqa", along="tokens", also=three, ax=axes[1])
-plot_link(fit, "hellaswag", also=three, ax=axes[2])
+bo.plots.plot_loss(bo.ask.loss_curves(fit, "hellaswag", also=three), ax=axes[0])
+bo.plots.plot_loss(bo.ask.loss_curves(fit, "csqa", along="tokens", also=three), ax=axes[1])
+bo.plots.plot_link(bo.ask.link_curve(fit, "hellaswag", also=three), ax=axes[2])
 plt.show()
 
 # %% [markdown]
 # Nearly all errors have one sign: the losses of the 3.2B runs were higher than forecast, on all tasks of a run alike,
-# and most of all in the run with half of Chinchilla's tokens (10 a parameter), fewer than any run that was fitted.
+# and most of all in the run with half of Chinchilla's tokens (10 per parameter), fewer than any run that was fitted.
 # Its loss was inside on 62 % of the tasks, its accuracy on 75 %. Accuracy suffers less than loss, since too low a
 # loss and too cautious a link partly cancel. Intervals of the loss one rung ahead are too narrow in the middle: 50 %
 # ones hold 25 %.
@@ -118,14 +119,14 @@ plt.show()
 # data.
 
 # %%
-fit = bo.fit_ladder(everything, cache=cache)
-forecast = bo.forecast_ladder(fit)
-table = forecast.summary().query("quantity == 'accuracy'")
-display(table.pivot(index="task", columns="target", values=["q5", "median", "q95"]).round(3).swaplevel(axis=1))
+fit = bo.fit(everything, cache=cache)
+forecast = bo.forecast(fit)
+table = forecast.to_dataframe().query("quantity == 'accuracy'")
+display(table.pivot(index="task", columns="model", values=["q5", "median", "q95"]).round(3).swaplevel(axis=1))
 print(*forecast.warnings, sep="\n")
 figure, axes = plt.subplots(1, 2, figsize=(15, 5.2), layout="constrained")
-plot_ladder_forecast(forecast, ax=axes[0])
-plot_ladder_forecast(forecast, "loss", ax=axes[1])
+bo.plots.plot_ladder_forecast(forecast, ax=axes[0])
+bo.plots.plot_ladder_forecast(forecast, ax=axes[1], quantity="loss")
 plt.show()
 
 # %% [markdown]
@@ -135,20 +136,30 @@ plt.show()
 
 # %%
 print("sampler problems:", fit.problems or "none")
-names = ["size_exponent_median", "data_exponent_median", "size_bend_sd", "data_bend_sd", "data_bend_drift", "run_sd",
-         "size_decay", "coupling", "slope_change_median", "accuracy_sd_median"]  # fmt: skip
+names = [
+    "size_exponent_median",
+    "data_exponent_median",
+    "size_bend_sd",
+    "data_bend_sd",
+    "data_bend_drift",
+    "run_sd",
+    "size_decay",
+    "coupling",
+    "slope_change_median",
+    "accuracy_sd_median",
+]
 display(azs.summary(fit.draws, var_names=names, kind="all", round_to=3))
-loo = accuracy_loo(fit)
+loo = bo.evaluation.accuracy_loo(fit)
 print(f"elpd {loo.elpd:.0f} +- {loo.se:.0f}, share of Pareto k above .7: {float((loo.pareto_k > 0.7).mean()):.2f}")
 
 # %% [markdown]
-# ## The ladder as an instrument
+# ## Which run to add next
 #
 # Which further run would shrink the forecasts most? Expected sd of the targets' accuracies (mean over tasks) once the
 # run is known, from the posterior draws, without fitting again. The first row is where it stands now.
 
 # %%
-runs = bo.next_runs(fit)
+runs = bo.design.next_runs(fit)
 runs["reduction_per_1e21"] = runs["reduction"] / (runs["flops"] / 1e21)
 display(runs.head(12))
 display(runs[runs["flops"] < 2e21].head(6))
@@ -156,8 +167,8 @@ display(runs[runs["flops"] < 2e21].head(6))
 # %%
 rungs = []
 for label, each in {"760M": backtest.fits["1.3e+09"], "1.3B": backtest.fits["3.2e+09"], "3.2B (all runs)": fit}.items():
-    summary = bo.forecast_ladder(each).summary().query("quantity == 'accuracy'")
-    width = (summary["q95"] - summary["q5"]).groupby(summary["target"], sort=False).mean()
+    summary = bo.forecast(each).to_dataframe().query("quantity == 'accuracy'")
+    width = (summary["q95"] - summary["q5"]).groupby(summary["model"], sort=False).mean()
     rungs.append({"up to": label, "FLOPs spent": each.ladder.runs["flops"].sum(), **width})
 display(pd.DataFrame(rungs))
 
@@ -168,8 +179,8 @@ display(pd.DataFrame(rungs))
 #   .9; the 13B model .45 to .51 and .79 to .85, the 32B model .44 to .56 and .76 to .88. Most tasks say less about
 #   the order of 13B and 32B than about either.
 # - These are statements about the recipe of the ladder. A different schedule, data mix or second stage of training is
-#   not in them, and 7B and 13B saw more tokens a parameter than any run here.
-# - Chained accuracies deserved their intervals one and two rungs ahead; losses one rung ahead did not quite.
+#   not in them, and 7B and 13B saw more tokens per parameter than any run here.
+# - Intervals of chained accuracies held what they promised one and two rungs ahead; those of losses did not quite.
 # - Without the 3.2B rung the intervals for 7B would be twice as wide. Nothing cheap shrinks them much more: one run
-#   of 13B parameters would take off half, one of 6.4B with 20 tokens a parameter a quarter at a fortieth of the
+#   of 13B parameters would take off half, one of 6.4B with 20 tokens per parameter a quarter at a fortieth of the
 #   price, and small runs next to nothing.

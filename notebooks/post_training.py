@@ -30,7 +30,6 @@ import pandas as pd
 from IPython.display import display
 
 import bayes_obscaling as bo
-from bayes_obscaling.plots.tasks import plot_drivers, plot_gain, plot_gain_check, plot_gain_curve
 
 # %config InlineBackend.figure_format = "png"
 pd.options.display.precision = 3
@@ -50,7 +49,7 @@ def say(finding):
 # model itself cancels in the difference as far as both tasks read it alike.
 
 # %%
-table = bo.load_base_llms("paper")
+table = bo.load("base-llms", only="paper")
 tasks = ["gsm8k_direct", "gsm8k_cot", "gsm8k_cot_sc", "bbh_direct", "bbh_cot"]
 fit = bo.fit(table, tasks, cutoff=8.4e22, cache=bo.default_cache_dir())
 diagnostics = pd.DataFrame({stage: record.model_dump() for stage, record in fit.convergence.items()}).T
@@ -65,12 +64,12 @@ print("sampler problems:", fit.problems or "none")
 # capable first:
 
 # %%
-cot = bo.gain(fit, "gsm8k_direct", "gsm8k_cot", families=["Llama-2", "Qwen1.5", "new"])
+cot = bo.ask.gain(fit, "gsm8k_direct", "gsm8k_cot", families=["Llama-2", "Qwen1.5", "new"])
 say(cot)
 display(cot.table.iloc[::5])
 figure, axes = plt.subplots(1, 2, figsize=(14, 5), layout="constrained")
-plot_gain(cot, ax=axes[0])
-plot_gain_curve(cot, ax=axes[1])
+bo.plots.plot_gain(cot, ax=axes[0])
+bo.plots.plot_gain_curve(cot, ax=axes[1])
 plt.show()
 
 # %% [markdown]
@@ -82,7 +81,7 @@ plt.show()
 
 # %%
 display(cot.parts["drivers"])
-plot_drivers(cot)
+bo.plots.plot_drivers(cot)
 plt.show()
 
 # %% [markdown]
@@ -94,7 +93,7 @@ plt.show()
 
 # %%
 pairs = [("gsm8k_direct", "gsm8k_cot"), ("gsm8k_cot", "gsm8k_cot_sc"), ("bbh_direct", "bbh_cot")]
-checks = {f"{after} - {before}": bo.check_gain(fit, before, after) for before, after in pairs}
+checks = {f"{after} - {before}": bo.ask.check_gain(fit, before, after) for before, after in pairs}
 for name, check in checks.items():
     print(name)
     say(check)
@@ -102,20 +101,20 @@ columns = ["n", "mae", "crps", "coverage_50", "coverage_80", "coverage_90", "wid
 display(pd.concat({name: check.table.set_index("method")[columns] for name, check in checks.items()}))
 figure, axes = plt.subplots(1, 3, figsize=(16, 5.4), layout="constrained")
 for ax, check in zip(axes, checks.values(), strict=True):
-    plot_gain_check(check, ax=ax)
+    bo.plots.plot_gain_check(check, ax=ax)
 plt.show()
 
 # %% [markdown]
 # ## The other two interventions
 
 # %%
-others = {name: bo.gain(fit, *pair) for name, pair in zip(list(checks)[1:], pairs[1:], strict=True)}
+others = {name: bo.ask.gain(fit, *pair) for name, pair in zip(list(checks)[1:], pairs[1:], strict=True)}
 for name, found in others.items():
     print(name)
     say(found)
 figure, axes = plt.subplots(1, 2, figsize=(14, 5), layout="constrained")
 for ax, found in zip(axes, others.values(), strict=True):
-    plot_gain(found, ax=ax)
+    bo.plots.plot_gain(found, ax=ax)
 plt.show()
 display(pd.concat({name: found.parts["drivers"].set_index("capability") for name, found in others.items()}))
 
@@ -123,7 +122,7 @@ display(pd.concat({name: found.parts["drivers"].set_index("capability") for name
 # ## What the intervals allow one to say
 #
 # Chain of thought on GSM8K helps with a probability of 90 % or more for 45 of 77 models, and its gain rises with the
-# MMLU capability (+.077 a sd, 90 % interval +.031 to +.125) and with HumanEval (+.054, +.008 to +.107); HellaSwag and
+# MMLU capability (+.077 per sd, 90 % interval +.031 to +.125) and with HumanEval (+.054, +.008 to +.107); HellaSwag and
 # XWinograd add nothing that can be told from zero. On BIG-Bench Hard the driver is HumanEval (+.054, +.010 to +.104;
 # 82 % sure to be the strongest), 36 models are helped and 13 are more likely hurt than not (90 % or more). Whether a
 # majority of five chains beats one cannot be said for a single model.

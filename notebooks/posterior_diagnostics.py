@@ -30,13 +30,12 @@ import pandas as pd
 from IPython.display import display
 
 import bayes_obscaling as bo
-from bayes_obscaling.plots import diagnostics as plots
 
 # %config InlineBackend.figure_format = "png"
 pd.options.display.precision = 3
 pd.options.display.max_colwidth = 140
 
-table, task = bo.load_base_llms("paper"), "word_unscrambling"
+table, task = bo.load("base-llms", only="paper"), "word_unscrambling"
 fit = bo.fit(table, task, cutoff=8.4e22, cache=bo.default_cache_dir())
 found = bo.diagnose(fit)
 print(found.verdict)
@@ -53,15 +52,15 @@ display(found.table[["check", "level", "what"]])
 
 # %%
 figure, axes = plt.subplots(1, 3, figsize=(15, 4), layout="constrained")
-plots.plot_trace(found, ax=axes[0])
-plots.plot_ranks(found, ax=axes[1])
-plots.plot_energy(found, ax=axes[2])
+bo.plots.plot_trace(found, ax=axes[0])
+bo.plots.plot_ranks(found, ax=axes[1])
+bo.plots.plot_energy(found, ax=axes[2])
 plt.show()
 display(found.parts["parameters"].sort_values("rhat", ascending=False).head())
 
 # %% [markdown]
 # They did: the largest R-hat is 1.006, the fewest effective draws 718, no divergence, the smallest E-BFMI 0.62. Every
-# kept draw of the task heads ends at the largest tree. That is by design (short trees, five transitions a draw),
+# kept draw of the task heads ends at the largest tree. That is by design (short trees, five transitions per draw),
 # costs speed only, and is counted against a fit only where R-hat or effective draws fail as well.
 #
 # ## Do the scores fit?
@@ -72,13 +71,13 @@ display(found.parts["parameters"].sort_values("rhat", ascending=False).head())
 
 # %%
 figure, axes = plt.subplots(1, 2, figsize=(14, 5), layout="constrained")
-plots.plot_loo_pit(found, ax=axes[0])
-plots.plot_loo_pit(found, ax=axes[1], stage="task heads")
+bo.plots.plot_loo_pit(found, ax=axes[0])
+bo.plots.plot_loo_pit(found, ax=axes[1], stage="task heads")
 plt.show()
 display(found.parts["calibration"].set_index(["stage", "benchmark"]))
 
 # %%
-plots.plot_pareto_k(found, stage="task heads")
+bo.plots.plot_pareto_k(found, stage="task heads")
 plt.show()
 scores = found.parts["scores"]
 odd = scores.loc[scores["z"].abs().sort_values(ascending=False).index]
@@ -99,8 +98,8 @@ display(odd[["model", "benchmark", "observed", "elpd", "pareto_k", "pit", "z"]].
 
 # %%
 figure, axes = plt.subplots(1, 2, figsize=(15, 6.5), layout="constrained")
-plots.plot_priors(found, ax=axes[0], most=20)
-plots.plot_sensitivity(found, ax=axes[1])
+bo.plots.plot_priors(found, ax=axes[0], most=20)
+bo.plots.plot_sensitivity(found, ax=axes[1])
 plt.show()
 
 # %% [markdown]
@@ -111,7 +110,7 @@ plt.show()
 # ## How much hangs on single models?
 
 # %%
-plots.plot_influence(found)
+bo.plots.plot_influence(found)
 plt.show()
 display(found.parts["influence"].head(6))
 
@@ -124,7 +123,7 @@ display(found.parts["influence"].head(6))
 # ## A sick fit
 #
 # Eight factors for eight benchmarks, at a cutoff that leaves five models with a score on the task. The sampler is
-# given two short chains, as one does in a hurry.
+# given two short chains.
 
 # %%
 flops = table.models["flops"].reindex(table.matrix([task])[task].dropna().index).dropna()
@@ -139,8 +138,8 @@ for sentence in sick.sentences:
 sick.plot()
 plt.show()
 figure, axes = plt.subplots(1, 2, figsize=(12, 4), layout="constrained")
-plots.plot_trace(sick, ax=axes[0])
-plots.plot_ranks(sick, ax=axes[1])
+bo.plots.plot_trace(sick, ax=axes[0])
+bo.plots.plot_ranks(sick, ax=axes[1])
 plt.show()
 
 # %% [markdown]
@@ -149,7 +148,7 @@ plt.show()
 # explanations of the same scores. The remedy is fewer factors. The five models show elsewhere: 34 of 60 task scores
 # have a Pareto k above the limit of 0.62, and forecasts lean on nine priors.
 #
-# ## The verdict travels
+# ## The verdict goes with every forecast
 #
 # A forecast from a fit that failed says so in its table, its CSV and its caption.
 
@@ -158,7 +157,7 @@ forecasts = {
     name: bo.forecast(which, "meta-llama/Meta-Llama-3-70B") for name, which in (("healthy", fit), ("sick", few))
 }
 columns = ["model", "median", "q5", "q95", "observed", "converged", "rhat", "ess_bulk", "divergences", "verdict"]
-display(pd.concat({name: f.summary() for name, f in forecasts.items()}).droplevel(1)[columns])
+display(pd.concat({name: f.to_dataframe() for name, f in forecasts.items()}).droplevel(1)[columns])
 forecasts["sick"].plot()
 plt.show()
 

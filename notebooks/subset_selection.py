@@ -30,11 +30,6 @@ import pandas as pd
 from IPython.display import display
 
 import bayes_obscaling as bo
-from bayes_obscaling.design.bayesian import bayesian_design
-from bayes_obscaling.design.compare import compare_designs
-from bayes_obscaling.design.selection import as_new, candidates, teachers
-from bayes_obscaling.design.v_optimal import v_optimal
-from bayes_obscaling.plots.intervals import plot_forecast
 
 # %config InlineBackend.figure_format = "png"
 pd.options.display.precision = 3
@@ -48,11 +43,13 @@ pd.options.display.max_rows = 120
 # On the command line: `bayes-obscaling select --task T --budget 8 --method v-optimal --include Llama-2`.
 
 # %%
-table = bo.load_base_llms("paper")
+table = bo.load("base-llms", only="paper")
 rows = []
 for label, size in (("no limit", None), ("7B or smaller", 7e9)):
     for budget in (4, 8, 12):
-        found = v_optimal(table, budget, among=candidates(table, max_size=size), include=["Llama-2"])
+        found = bo.design.v_optimal(
+            table, budget, among=bo.design.candidates(table, max_size=size), include=["Llama-2"]
+        )
         objective = found.parts["path"]["criterion"].max()
         rows.append((label, budget, objective, ", ".join(dict.fromkeys(found.table["family"]))))
 pd.set_option("display.max_colwidth", None)
@@ -68,13 +65,13 @@ display(pd.DataFrame(rows, columns=["size", "models", "objective", "families"]))
 
 # %%
 tasks, cutoff = ["gsm8k_direct", "gsm8k_cot", "gsm8k_cot_sc"], 8.4e22
-table = as_new(table, ["bbh_direct", "bbh_cot"])[0]
-forgotten, (_, cot, _) = as_new(table, tasks)
-fit = bo.fit(forgotten, teachers(forgotten), cutoff=cutoff, cache=bo.default_cache_dir())
+table = bo.design.as_new(table, ["bbh_direct", "bbh_cot"])[0]
+forgotten, (_, cot, _) = bo.design.as_new(table, tasks)
+fit = bo.fit(forgotten, bo.design.teachers(forgotten), cutoff=cutoff, cache=bo.default_cache_dir())
 print("sampler problems:", fit.problems or "none")
 display(pd.DataFrame({stage: record.model_dump(exclude={"worst"}) for stage, record in fit.convergence.items()}).T)
-below = candidates(table, max_flops=cutoff)
-design = bayesian_design(fit, cot, 12, among=below)
+below = bo.design.candidates(table, max_flops=cutoff)
+design = bo.design.bayesian_design(fit, cot, 12, among=below)
 print(*design.sentences, sep="\n")
 display(design.table)
 
@@ -86,7 +83,7 @@ plt.show()
 # %% [markdown]
 # The first four models take the standard deviation from .315 to .113, the next eight to .087. They come from the
 # families that the larger models belong to, one very small model among them to show where the curve begins. The
-# standard deviations are those of a local normal approximation, and run high while little is known.
+# standard deviations are those of a local normal approximation, and are too high while little is known.
 #
 # ## Does it forecast better?
 #
@@ -95,7 +92,9 @@ plt.show()
 # made once for each of the three tasks.
 
 # %%
-comparison = compare_designs(table, tasks, cutoff, [4, 8, 12, 20, 36], prior=fit, cache=bo.default_cache_dir())
+comparison = bo.design.compare_designs(
+    table, tasks, cutoff, [4, 8, 12, 20, 36], prior=fit, cache=bo.default_cache_dir()
+)
 figure, ax = plt.subplots(figsize=(8, 5), layout="constrained")
 comparison.plot(ax)
 plt.show()
@@ -110,8 +109,8 @@ display(comparison.table.drop(columns=["forecaster", "models_least"]).set_index(
 # %%
 complete = below[table.matrix(table.benchmark_names).loc[below].notna().all(axis=1)]
 choices = {
-    "Bayesian design": bayesian_design(fit, cot, 8, among=below).models,
-    "V-optimal families": v_optimal(table, 8, among=complete).models,
+    "Bayesian design": bo.design.bayesian_design(fit, cot, 8, among=below).models,
+    "V-optimal families": bo.design.v_optimal(table, 8, among=complete).models,
 }
 answers, rows = {}, []
 for name, chosen in choices.items():
@@ -131,7 +130,7 @@ display(pd.DataFrame(rows, columns=["choice", "scores", "mse (geometric)", "MAE"
 figure, ax = plt.subplots(figsize=(9, 9), layout="constrained")
 above = [model for model in table.models.index if model not in set(below)]
 eight = answers["Bayesian design"]
-plot_forecast(bo.forecast(eight.fit, above, tasks="gsm8k_cot"), ax=ax, max_models=30)
+bo.plots.plot_forecast(bo.forecast(eight.fit, above, tasks="gsm8k_cot"), ax=ax, max_models=30)
 plt.show()
 
 # %% [markdown]

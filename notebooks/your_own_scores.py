@@ -34,8 +34,6 @@ from IPython.display import display
 from scipy.special import expit, logit
 
 import bayes_obscaling as bo
-from bayes_obscaling.plots.curves import plot_capability_curve
-from bayes_obscaling.plots.intervals import plot_forecast
 
 # %config InlineBackend.figure_format = "png"
 pd.options.display.precision = 3
@@ -46,7 +44,7 @@ folder = Path(tempfile.mkdtemp())
 # %% [markdown]
 # ## The files
 #
-# One row a model, in the layout of the published tables: parameters in billions, tokens in trillions, FLOPs in 1e21.
+# One row per model, in the layout of the published tables: parameters in billions, tokens in trillions, FLOPs in 1e21.
 # Models that are bundled need their name and your scores only; what is not known is left out. The made-up exam has 300
 # questions with five choices and is written in per cent: its formula is a curve in MMLU and HellaSwag, plus the luck of
 # the questions.
@@ -59,7 +57,7 @@ def made_up_exam(scores):
     return 0.2 + 0.8 * expit(1.3 * ability)
 
 
-bundled = bo.load_base_llms("paper")
+bundled = bo.load("base-llms", only="paper")
 truth = made_up_exam(bundled.matrix(["MMLU", "HellaSwag"])).dropna()
 rng = np.random.default_rng(7)
 exam = pd.Series(rng.binomial(300, truth) / 3, index=truth.index).round(1)
@@ -95,11 +93,11 @@ print((folder / "mine.csv").read_text()[:420], "...")
 
 
 def check(*files):
-    lines = bo.check_table(*files, against=bundled)
+    lines = bo.check(*files, against=bundled)
     print(sum(line.level == "PASS" for line in lines), "checks pass")
     for line in lines:
         if line.level != "PASS":
-            print(f"{line.level} {line.check}: {line.message} -> {line.remedy}".replace(f"{folder}/", ""))
+            print(f"{line.level} {line.check}: {line.what} -> {line.remedy}".replace(f"{folder}/", ""))
 
 
 check(folder / "mine.csv")
@@ -119,7 +117,7 @@ check(folder / "mine.csv", folder / "exam.csv")
 # read. All its scores are seen: the models to forecast have none.
 
 # %%
-table = bundled.with_scores(folder / "mine.csv", folder / "exam.csv")
+table = bo.read(folder / "mine.csv", folder / "exam.csv", into=bundled)
 for note in table.notes:
     print("note:", note)
 fit = bo.fit(table, "made-up exam", cache=bo.default_cache_dir())
@@ -150,18 +148,20 @@ display(mine.loc[mine["z"].abs().sort_values(ascending=False).index, ["model", "
 
 # %%
 scenarios = [
-    "made-up/alpha-9b", "made-up/alpha-40b", bo.Scenario(family="made-up Alpha", flops=3e24),
+    "made-up/alpha-9b",
+    "made-up/alpha-40b",
+    bo.Scenario(family="made-up Alpha", flops=3e24),
     bo.Scenario(family="new", flops=3e24),
-]  # fmt: skip
+]
 answer = bo.forecast(fit, scenarios)
 columns = ["model", "basis", "distance", "family_models", "median", "q5", "q25", "q75", "q95", "verdict"]
-display(answer.summary()[columns].assign(truth=lambda rows: rows["model"].map(truth)))
+display(answer.to_dataframe()[columns].assign(truth=lambda rows: rows["model"].map(truth)))
 for warning in (*answer.problems, *answer.warnings):
     print("-", warning)
 display(answer.probability(0.6))
 
 # %%
-plot_capability_curve(fit, "made-up exam")
+bo.plots.plot_capability_curve(bo.ask.capability_curve(fit, "made-up exam"))
 plt.show()
 
 # %% [markdown]
@@ -171,7 +171,7 @@ plt.show()
 
 # %%
 later = bo.forecast(fit, list(exam.index[~sat]))
-summary = later.summary().set_index("model")
+summary = later.to_dataframe().set_index("model")
 ends = {50: ("q25", "q75"), 80: ("q10", "q90"), 90: ("q5", "q95")}
 scored = exam[summary.index] / 100
 display(
@@ -186,7 +186,7 @@ display(
         }
     )
 )
-plot_forecast(later)
+bo.plots.plot_forecast(later)
 plt.show()
 
 # %% [markdown]
@@ -196,10 +196,10 @@ plt.show()
 
 # %%
 fit.save(folder / "exam.nc")
-again = bo.load_fit(folder / "exam.nc")
+again = bo.open(folder / "exam.nc")
 same = bo.forecast(again, scenarios)
 print("same draws:", bool((same.draws == answer.draws).all()), "| sampler problems:", again.problems or "none")
-answer.summary().to_csv(folder / "forecast.csv", index=False)
+answer.to_dataframe().to_csv(folder / "forecast.csv", index=False)
 
 # %% [markdown]
 # ## What the intervals allow one to say

@@ -17,11 +17,11 @@ from pathlib import Path
 os.environ.setdefault("JAX_ENABLE_X64", "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
 
-from bayes_obscaling.evaluation.calibration import calibrate
-from bayes_obscaling.evaluation.coverage import coverage_table, recovery_table, run_coverage, shrinkage_table
-from bayes_obscaling.evaluation.factor_recovery import factor_count_table, run_factor_counts
-from bayes_obscaling.evaluation.subjects import SUBJECTS
 from bayes_obscaling.inference.cache import default_cache_dir, use_compile_cache
+from bayes_obscaling.validation.coverage import coverage_table, recovery_table, run_coverage, shrinkage_table
+from bayes_obscaling.validation.factor_recovery import factor_count_table, run_factor_counts
+from bayes_obscaling.validation.ranks import calibrate
+from bayes_obscaling.validation.subjects import SUBJECTS
 
 PARTS = [*SUBJECTS, "coverage", "factors"]
 
@@ -31,16 +31,20 @@ def main() -> None:
     parser.add_argument("--sets", type=int, default=200, help="data sets in all, those already made included")
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS)
     parser.add_argument("--tables", type=int, default=10, help="simulated tables under each condition of the coverage")
-    parser.add_argument("--folder", type=Path, default=Path(__file__).parents[1] / "docs" / "calibration")
+    parser.add_argument("--folder", type=Path, default=Path(__file__).parents[1] / "docs" / "record" / "calibration")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no data set after this, each")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     use_compile_cache(default_cache_dir())
     for name in [name for name in options.only if name in SUBJECTS]:
         result = calibrate(
-            SUBJECTS[name](), options.sets, options.folder, seed=options.seed, minutes=options.minutes,
+            SUBJECTS[name](),
+            options.sets,
+            options.folder,
+            seed=options.seed,
+            minutes=options.minutes,
             progress=lambda *a: print(*a, flush=True),
-        )  # fmt: skip
+        )
         result.uniformity().round(4).to_csv(options.folder / f"uniformity-{name}.csv")
         figure = result.plot().get_figure(root=True)
         assert figure is not None
@@ -50,9 +54,12 @@ def main() -> None:
         )
     if "coverage" in options.only:
         cells, parameters = run_coverage(
-            options.folder / "tables", options.tables, seed=options.seed, minutes=options.minutes,
+            options.folder / "tables",
+            options.tables,
+            seed=options.seed,
+            minutes=options.minutes,
             progress=lambda *a: print(*a, flush=True),
-        )  # fmt: skip
+        )
         for name, table in (
             ("coverage", coverage_table(cells)),
             ("recovery", recovery_table(parameters)),
@@ -62,9 +69,12 @@ def main() -> None:
             print(table.round(3).to_string(index=False), flush=True)
     if "factors" in options.only:
         found = run_factor_counts(
-            options.folder / "tables", options.tables, seed=options.seed, minutes=options.minutes,
+            options.folder / "tables",
+            options.tables,
+            seed=options.seed,
+            minutes=options.minutes,
             progress=lambda *a: print(*a, flush=True),
-        )  # fmt: skip
+        )
         counts = factor_count_table(found)
         counts.to_csv(options.folder / "factor-counts.csv", index=False)
         print(counts.to_string(index=False), flush=True)

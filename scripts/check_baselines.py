@@ -31,9 +31,13 @@ from bayes_obscaling.evaluation.baselines import BASELINES, baseline
 CLOSE = 0.005
 METHODS = {"Size": "size", "FLOPs": "compute", **{f"PC-{k}": f"pc-{k}" for k in range(1, 5)}}
 TASKS = {
-    "gsm8k_naive": "gsm8k_direct", "gsm8k_cot_sc_maj5": "gsm8k_cot_sc", "bbh_fewshot_raw": "bbh_direct",
-    "bbh_cot_raw": "bbh_cot", "AgentBench_OA/10": "agentbench", "AgentBoard_SR": "agentboard",
-}  # fmt: skip
+    "gsm8k_naive": "gsm8k_direct",
+    "gsm8k_cot_sc_maj5": "gsm8k_cot_sc",
+    "bbh_fewshot_raw": "bbh_direct",
+    "bbh_cot_raw": "bbh_cot",
+    "AgentBench_OA/10": "agentbench",
+    "AgentBoard_SR": "agentboard",
+}
 PUBLIC = ("a_emergent_paper", "b_post_training")
 
 
@@ -71,9 +75,13 @@ def agreement(case: Case) -> Iterator[dict[str, object]]:
         ours = baseline(METHODS[metric] + case.suffix, case.table, case.task, case.split)
         for _, cell in cells.iterrows():
             yield {
-                "setup": case.setup, "task": case.task, "method": METHODS[metric], "published": cell["y_pred"],
-                "ours": ours.point[cell["model"]], "true": cell["y_true"],
-            }  # fmt: skip
+                "setup": case.setup,
+                "task": case.task,
+                "method": METHODS[metric],
+                "published": cell["y_pred"],
+                "ours": ours.point[cell["model"]],
+                "true": cell["y_true"],
+            }
 
 
 def print_agreement(rows: pd.DataFrame) -> None:
@@ -82,10 +90,14 @@ def print_agreement(rows: pd.DataFrame) -> None:
 
     def summary(by: list[str]) -> pd.DataFrame:
         groups = rows.groupby(by, sort=False)
-        return pd.DataFrame({
-            "cells": groups.size(), "close": groups["close"].mean(),
-            "median": groups["gap"].median(), "max": groups["gap"].max(),
-        })  # fmt: skip
+        return pd.DataFrame(
+            {
+                "cells": groups.size(),
+                "close": groups["close"].mean(),
+                "median": groups["gap"].median(),
+                "max": groups["gap"].max(),
+            }
+        )
 
     print(f"share of forecasts within {CLOSE} of the published ones, median and largest difference\n")
     print(summary(["setup", "method"]).to_string(float_format="{:.4f}".format))

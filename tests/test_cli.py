@@ -13,6 +13,7 @@ import pytest
 from bayes_obscaling import cli
 from bayes_obscaling.data import ScoreTable, bundled, load_base_llms
 
+pytestmark = pytest.mark.usefixtures("unsampled")
 Run = Callable[..., tuple[int, str, str]]
 
 HEADER = "Model,Model Family,Model Size (B),Pretraining Data Size (T),FLOPs (1E21)"
@@ -20,7 +21,7 @@ HEADER = "Model,Model Family,Model Size (B),Pretraining Data Size (T),FLOPs (1E2
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A fit saved by the real command on the real table, with few draws."""
+    """A fit saved by the real command on the real table, with few draws that nobody sampled."""
     folder = tmp_path_factory.mktemp("saved")
     scores = folder / "mine.csv"
     scores.write_text(
@@ -31,12 +32,35 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     described = folder / "exam.csv"
     described.write_text("benchmark,role,chance,n_items\nmy_exam,task,0.2,400\n")
-    argv, sys.argv = sys.argv, [
-        "bayes-obscaling", "forecast", "--task", "my_exam", "--task", "word_unscrambling", "--cutoff-flops", "8.4e22",
-        "--scores", str(scores), "--benchmarks", str(described), "--chains", "2", "--draws", "100",
-        "--output", str(folder / "forecast.csv"), "--save-fit", str(folder / "fit.nc"),
-        "--plot", str(folder / "no.png"),
-    ]  # fmt: skip
+    argv, sys.argv = (
+        sys.argv,
+        [
+            "bayes-obscaling",
+            "forecast",
+            "--task",
+            "my_exam",
+            "--task",
+            "word_unscrambling",
+            "--cutoff-flops",
+            "8.4e22",
+            "--cohort",
+            "paper",
+            "--scores",
+            str(scores),
+            "--benchmarks",
+            str(described),
+            "--chains",
+            "2",
+            "--draws",
+            "100",
+            "--output",
+            str(folder / "forecast.csv"),
+            "--save-fit",
+            str(folder / "fit.nc"),
+            "--plot",
+            str(folder / "no.png"),
+        ],
+    )
     try:
         with pytest.raises(SystemExit) as stop:  # two tasks, one plot: refused before sampling
             cli.main()
@@ -71,15 +95,27 @@ def test_few_draws_are_reported_as_not_converged(saved: Path, run: Run) -> None:
 
 def test_saved_fit_answers_scenarios_as_json_on_stdout(saved: Path, run: Run) -> None:
     code, out, err = run(
-        "forecast", "--fit", saved / "fit.nc", "--task", "MMLU", "--family", "Llama-2", "--flops", "3e24",
-        "--family", "new", "--flops", "3e24", "--json",
-    )  # fmt: skip
+        "forecast",
+        "--fit",
+        saved / "fit.nc",
+        "--task",
+        "MMLU",
+        "--family",
+        "Llama-2",
+        "--flops",
+        "3e23",
+        "--family",
+        "new",
+        "--flops",
+        "3e23",
+        "--json",
+    )
     assert code == 0
     answer = json.loads(out)  # nothing else on standard output
-    known, unseen = answer["forecast"]
+    known, unseen = answer["table"]
     assert known["basis"] == unseen["basis"] == "compute"
     assert unseen["q95"] - unseen["q5"] > known["q95"] - known["q5"]
-    assert answer["verdict"]["ok"] is False and "NOT CONVERGED" in err
+    assert answer["verdict"] == "FAIL" and answer["spec"]["n_factors"] == 4 and "NOT CONVERGED" in err
 
 
 def test_bundled_data_that_changed_since_the_fit_are_told(
@@ -109,11 +145,10 @@ def test_a_saved_fit_cannot_be_asked_to_change(saved: Path, run: Run) -> None:
 
 
 BAD_TABLES = {
-    "percent": (f"{HEADER},MMLU\na/b-7b,Llama-2,7,2,84,45.2\n", ["MMLU", "100"]),
+    "percent": (f"{HEADER},MMLU\na/b-7b,Llama-2,7,2,84,45.2\na/c,Llama-2,7,2,84,.5\na/d,,,,,60\n", ["MMLU", "percent"]),
     "out of range": (f"{HEADER},MMLU\na/b-7b,Llama-2,7,2,84,-0.2\n", ["MMLU", "row 2"]),
     "duplicate model": (f"{HEADER},MMLU\na/b,Llama-2,7,2,84,.4\na/b,Llama-2,7,2,84,.4\n", ["a/b", "row"]),
     "empty": ("", ["empty"]),
-    "no family": (f"{HEADER},MMLU\na/b,,7,,,.4\n", ["a/b", "family"]),
     "zero flops": (f"{HEADER},MMLU\na/b,Llama-2,7,2,0,.4\n", ["FLOPs", "row 2"]),
     "negative flops": (f"{HEADER},MMLU\na/b,Llama-2,7,2,-84,.4\n", ["FLOPs", "row 2"]),
     "text": (f"{HEADER},MMLU\na/b,Llama-2,7,2,84,good\n", ["good", "MMLU", "row 2"]),
@@ -135,7 +170,7 @@ def test_a_bad_table_is_one_sentence_and_exit_code_2(name: str, tmp_path: Path, 
 
 
 @pytest.mark.parametrize(
-    ("content", "fragment"), [(b"\x89PNG\r\n\x1a\n\x00\x00\x01", "CSV"), ("Modèle,é\n".encode("latin-1"), "UTF-8")]
+    ("content", "fragment"), [(b"\x89PNG\r\n\x1a\n\x00\x00\x01", "CSV"), (b"Model,MMLU\nllama-7b,\x81\n", "UTF-8")]
 )
 def test_files_that_are_not_text_are_refused(content: bytes, fragment: str, tmp_path: Path, run: Run) -> None:
     file = tmp_path / "mine.csv"
@@ -178,7 +213,7 @@ def test_an_unknown_option_is_refused(run: Run) -> None:
 def test_check_fails_on_a_bad_table_and_passes_a_good_one(tmp_path: Path, run: Run) -> None:
     good, bad = tmp_path / "good.csv", tmp_path / "bad.csv"
     good.write_text("Model,MMLU\nmeta-llama/Llama-2-7b-hf,0.45\n")
-    bad.write_text("Model,MMLU\nmeta-llama/Llama-2-7b-hf,45\n")
+    bad.write_text("Model,MMLU\nmeta-llama/Llama-2-7b-hf,450\n")
     code, out, _ = run("check", good)
     assert code == 0 and "PASS" in out and "FAIL" not in out
     code, out, _ = run("check", good, bad)
@@ -189,7 +224,7 @@ def test_tasks_and_models_list_what_is_bundled(run: Run) -> None:
     code, out, _ = run("tasks", "--json")
     by_name = {row["name"]: row for row in json.loads(out) if row["table"] == "base"}
     assert code == 0 and by_name["arithmetic_2dm"]["left out"] == "GSM8K"
-    assert by_name["word_unscrambling"]["cutoff"] == 8.4e22 and by_name["word_unscrambling"]["scores"] == 65
+    assert by_name["word_unscrambling"]["cutoff"] == 8.4e22 and by_name["word_unscrambling"]["scores"] == 84
     code, out, _ = run("models", "--json")
-    assert code == 0 and len(json.loads(out)) == 128 + 27
+    assert code == 0 and len(json.loads(out)) == 148 + 27
     assert "GSM8K" in run("tasks")[1]

@@ -28,18 +28,19 @@ def test_gain_prints_writes_and_draws(saved, run, tmp_path):
 
 
 def test_agents_hands_over_what_was_asked(run, monkeypatch, tmp_path):
-    from bayes_obscaling.analyses import agents
+    from bayes_obscaling import ask
+    from bayes_obscaling.evaluation import left_out
 
     asked = {}
 
     def fake(table, tasks, **options):
         asked.update(options, tasks=tasks, models_in_table=len(table.models))
         frame = pd.DataFrame({"model": ["gpt-4-0613"], "median": [0.4]})
-        return agents.ModelsLeftOut(frame, ("One sentence.",))
+        return left_out.ModelsLeftOut(frame, ("One sentence.",))
 
-    monkeypatch.setattr(agents, "leave_models_out", fake)
+    monkeypatch.setattr(ask, "leave_models_out", fake)
     code, out, _ = run(
-        "agents", "--leave-out", "gpt-4-0613", "--shares", "0", "--whole-families", "-o", tmp_path / "a.csv"
+        "agents", "--hold-out", "gpt-4-0613", "--shares", "0", "--whole-families", "-o", tmp_path / "a.csv"
     )
     assert code == 0 and "One sentence." in out and (tmp_path / "a.csv").exists()
     assert asked["models"] == ["gpt-4-0613"] and asked["shares"] == [] and asked["whole_families"]
@@ -61,14 +62,14 @@ def test_agents_hands_over_what_was_asked(run, monkeypatch, tmp_path):
         ),
         (("gain", "--before", "gsm8k_direct", "--after", "gsm8k_cto"), "gsm8k_cot"),
         (("agents", "--shares", "2"), "fractions below 1"),
-        (("agents", "--leave-out", "gpt-5"), "no model 'gpt-5'"),
+        (("agents", "--hold-out", "gpt-5"), "no model 'gpt-5'"),
         (("agents", "--plot", "a.gif"), "cannot be written as a.gif"),
         (
-            ("single-family", "--family", "Qwen2", "--task", "gsm8k_cot"),
-            "no family 'Qwen2' in the table (nearest: Qwen",
+            ("single-family", "--family", "Qwen9", "--task", "gsm8k_cot"),
+            "no family 'Qwen9': did you mean Qwen",
         ),
-        (("single-family", "--family", "Qwen1.5", "--task", "gsm8k_cot", "--models", "x"), "such as 2,4"),
-        (("single-family", "--family", "Qwen1.5", "--task", "gsm8k_cot", "--models", "9"), "choose from 2, 3, 4, 5, 6"),
+        (("single-family", "--family", "Qwen1.5", "--task", "gsm8k_cot", "--counts", "x"), "such as 2,4"),
+        (("single-family", "--family", "Qwen1.5", "--task", "gsm8k_cot", "--counts", "9"), "choose from 2, 3, 4, 5, 6"),
     ],
 )
 def test_bad_input_is_one_sentence_and_code_2(saved, run, arguments, message):

@@ -23,7 +23,7 @@ def own(tmp_path: Path) -> Path:
         (["--backtest", "--compare"], "different questions: ask one"),
         (["--runs", "OWN"], "needs a target"),
         (["--runs", "OWN", "--paper-runs", "--target", "N=7e9,D=4e12"], "leave one of the two out"),
-        (["--fit", "OWN", "--paper-runs"], "holds its own runs and spec"),
+        (["--fit", "OWN", "--paper-runs"], "leave out --paper-runs"),
         (["--target", "N=7e9"], "D is missing"),
         (["--target", "N=7e9,D=many"], "'many', not a number"),
         (["--target", "N=7e9,D=4e12,K=2"], "'K' is not known"),

@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from scored_cells import AS_OF, made_dated_study
 
+from bayes_obscaling.data import ScoreTable, Split
 from bayes_obscaling.evaluation import cutoff_study as module
+from bayes_obscaling.evaluation.backtest import Backtest
 
 Run = Callable[..., tuple[int, str, str]]
 SHORT = ("--chains", "2", "--draws", "100")
@@ -21,15 +24,22 @@ SHORT = ("--chains", "2", "--draws", "100")
         (["backtest"], ["--task", "--suite"]),
         (["backtest", "--task", "gsm8k_cot"], ["--cutoff-flops", "--hold-out", "none"]),
         (["backtest", "--task", "gsm8k_cot", "--cutoff-flops", "8e22", "--best", ".1"], ["one of"]),
-        (["backtest", "--task", "gsm8k_cot", "--cutoff-flops", "1e19"], ["1e+19", "raise the cutoff"]),
+        (["backtest", "--task", "gsm8k_cot", "--cutoff-flops", "1e17"], ["1e+17", "raise the cutoff"]),
         (["backtest", "--task", "gsm8k_cot", "--hold-out", "bigscience/bloom"], ["gsm8k_cot", "scored on it"]),
         (["backtest", "--task", "gsm8k_cot", "--cutoff-flops", "8e22", "--methods", "pc-9"], ["pc-9", "pc-3"]),
         (["backtest", "--task", "gsm8k_cot", "--leave-family", "Lama"], ["Lama"]),
         (["backtest", "--task", "gsm8k_cot", "--hold-out", "nobody/none"], ["nobody/none"]),
+        (["backtest", "--task", "gsm8k_cot", "--as-of", "spring"], ["'spring' is no date"]),
+        (["backtest", "--task", "gsm8k_cot", "--as-of", "2024-03", "--best", ".1"], ["one of", "--as-of, --best"]),
+        (["backtest", "--task", "gsm8k_cot", "--as-of", "2026"], ["gsm8k_cot", "take an earlier date"]),
+        (["backtest", "--suite", "out-of-time", "--as-of", "2024-03"], ["--suite"]),
         (["backtest", "--suite", "best"], ["best", "published"]),
         (["backtest", "--suite", "published", "--task", "gsm8k_cot"], ["--suite"]),
         (["cutoffs", "--output", "study"], ["--task", "--cutoffs"]),
         (["cutoffs", "--output", "study", "--resume"], ["no study", "study"]),
+        (["cutoffs", "--output", "study", "--task", "gsm8k_cot", "--as-of", "soon,2024"], ["--as-of", "'soon'"]),
+        (["cutoffs", "--output", "study", "--task", "gsm8k_cot", "--as-of", "2024:2023:4"], ["FROM:TO:COUNT", "dates"]),
+        (["cutoffs", "--output", "study", "--task", "gsm8k_cot", "--as-of", "2024", "--cutoffs", "1e22"], ["both say"]),
         (["cutoffs", "--output", "study", "--task", "gsm8k_cot", "--cutoffs", "1e22:3e23"], ["FROM:TO:COUNT"]),
         (["cutoffs", "--output", "study", "--task", "gsm8k_cot", "--cutoffs", "3e23:1e22:5"], ["FROM:TO:COUNT"]),
         (["cutoffs", "--output", "study", "--task", "gsm8k_cot", "--cutoffs", "-1"], ["FROM:TO:COUNT"]),
@@ -75,6 +85,50 @@ def test_a_study_is_resumed_from_its_folder_alone(tmp_path: Path, monkeypatch: p
     assert code == 2 and "damaged" in err
 
 
+def test_a_study_by_date_asks_of_all_that_came(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
+    asked: list[tuple[object, int]] = []
+
+    def study(table: ScoreTable, _: object, cuts: object, *__: object, **___: object) -> module.CutoffStudy:
+        asked.append((cuts, len(table.models)))
+        return made_dated_study()
+
+    monkeypatch.setattr(module, "cutoff_study", study)
+    dates = ("--as-of", "2023-07:2024-07:3")
+    code, out, _ = run("cutoffs", "--output", tmp_path / "study", "--task", "gsm8k_cot", *dates)
+    assert code == 0 and "3 as-of dates" in out and "MAE by date" in out and "over time" in out
+    assert {path.name for path in (tmp_path / "study").iterdir()} == {
+        "study.json",
+        "cells.csv",
+        "scores.csv",
+        "error_by_date.png",
+        "by_distance.png",
+        "by_months.png",
+    }
+    assert set(pd.read_csv(tmp_path / "study" / "scores.csv")["as_of"]) == set(AS_OF)
+    run("cutoffs", "--output", tmp_path / "study", "--resume")
+    assert asked == [(["2023-07-01", "2023-12-31", "2024-07-01"], 148)] * 2
+
+
+def test_a_backtest_at_a_date_says_how_far_ahead_it_saw(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Run
+) -> None:
+    asked: list[tuple[Split, int]] = []
+
+    def backtest(table: ScoreTable, _: object, split: Split, **__: object) -> Backtest:
+        asked.append((split, len(table.models)))
+        return Backtest(made_dated_study().cells.assign(setup="ahead"))
+
+    monkeypatch.setattr("bayes_obscaling.evaluation.backtest.backtest", backtest)
+    where = ("--as-of", "2024-03", "--from-compute", "--output", tmp_path)
+    code, out, _ = run("backtest", "--task", "gsm8k_cot", *where)
+    assert code == 0
+    ((split, models),) = asked
+    assert split.as_of == "2024-03-01" and split.hides == "all" and models == 148
+    for shown in ("released before 2024-03-01", "by months ahead", "0 to 3", "12 or more", "by as-of date", "decades"):
+        assert shown in out
+    assert {path.name for path in tmp_path.iterdir()} == {"cells.csv", "scores.csv"}
+
+
 @pytest.mark.slow
 def test_backtest_and_study_on_the_bundled_table(tmp_path: Path, run: Run) -> None:
     folder = tmp_path / "backtest"
@@ -88,6 +142,8 @@ def test_backtest_and_study_on_the_bundled_table(tmp_path: Path, run: Run) -> No
         "pc-3,mean",
         "--output",
         folder,
+        "--cohort",
+        "paper",
         *SHORT,
     )
     assert code == 0
@@ -108,6 +164,8 @@ def test_backtest_and_study_on_the_bundled_table(tmp_path: Path, run: Run) -> No
         "4e22,8.4e22",
         "--output",
         study,
+        "--cohort",
+        "paper",
         *SHORT,
     )
     assert code == 0 and "MAE by cutoff" in out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import subprocess
@@ -9,6 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
+
+import bayes_obscaling as bo
 
 NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.py"))
 
@@ -22,6 +25,16 @@ def test_script_and_notebook_hold_the_same_code(script: Path) -> None:
     for cell in cells:
         assert cell in text
     assert any(cell["outputs"] for cell in notebook["cells"] if cell["cell_type"] == "code")
+
+
+@pytest.mark.parametrize("script", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebooks_import_what_is_public(script: Path) -> None:
+    public = {"bayes_obscaling", *(f"bayes_obscaling.{name}" for name in bo.__all__)}
+    for node in ast.walk(ast.parse(script.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and str(node.module).startswith("bayes_obscaling"):
+            assert node.module in public
+        elif isinstance(node, ast.Import):
+            assert all(name.name in public for name in node.names if name.name.startswith("bayes_obscaling"))
 
 
 @pytest.mark.slow

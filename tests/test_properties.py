@@ -18,18 +18,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpyro.infer.util import potential_energy, unconstrain_fn
 
-from bayes_obscaling.data import ScoreTable, check_table
+from bayes_obscaling.data import ScoreTable, Split, check_table, read_scores
 from bayes_obscaling.errors import InputError
-from bayes_obscaling.inference.arrays import Problem, build_problem, heads_start, measurement_start
-from bayes_obscaling.inference.fitting import fit
-from bayes_obscaling.models.capability import CapabilitySpec, features, heads, measurement
-from bayes_obscaling.results.forecast import Scenario, forecast
+from bayes_obscaling.inference.fit import bound_heads, bound_measurement, fit_table
+from bayes_obscaling.inference.starts import from_anchors, of_heads
+from bayes_obscaling.models.capability import CapabilitySpec, Structure
+from bayes_obscaling.models.capability_equations import reference_scale, standardise
+from bayes_obscaling.models.layout import Layout, lay_out
+from bayes_obscaling.models.trace import sites_of, start_near_priors
+from bayes_obscaling.results.forecast import forecast
+from bayes_obscaling.results.scenario import Scenario
 
-EMPTY = ScoreTable(
-    pd.DataFrame({"model": []}),
-    pd.DataFrame({"benchmark": []}),
-    pd.DataFrame({"model": [], "benchmark": [], "score": []}),
-)
 ABOUT = ["Model", "Model Family", "FLOPs (1E21)"]
 ONE, TWO = CapabilitySpec(n_factors=1), CapabilitySpec(n_factors=2)
 
@@ -41,9 +40,8 @@ def one_sentence(error: InputError) -> bool:
 
 def written(rows: list[list[object]], newline: str = "\n", mark: bool = False, quote: bool = False) -> bytes:
     text = io.StringIO()
-    csv.writer(
-        text, lineterminator=newline, quoting=csv.QUOTE_ALL if quote else csv.QUOTE_MINIMAL
-    ).writerows(rows)  # fmt: skip
+    quoting = csv.QUOTE_ALL if quote else csv.QUOTE_MINIMAL
+    csv.writer(text, lineterminator=newline, quoting=quoting).writerows(rows)
     return text.getvalue().encode("utf-8-sig" if mark else "utf-8")
 
 
@@ -75,40 +73,40 @@ def tables(draw: Callable[..., Any], odd: bool = True) -> list[list[object]]:
     return rows
 
 
-def finite(problem: Problem) -> bool:
+def finite(layout: Layout) -> bool:
     """No NaN among the arrays, every score inside 0..1, and starting values that are numbers."""
-    arrays = jax.tree.leaves((problem.measurements, problem.task_scores, problem.reference))
+    arrays = jax.tree.leaves((layout.measurements, layout.task_scores, layout.reference))
     rng = np.random.default_rng(0)
-    starts = [measurement_start(m, problem.layout, ONE, rng) for m in problem.measurements]
+    starts = [from_anchors(data, layout.structure, rng) for data in layout.measurements]
     return all(np.isfinite(np.asarray(a, float)).all() for a in (*arrays, *jax.tree.leaves(starts)))
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(rows=tables(), ask_for=st.sampled_from(["t", "b0"]), hide=st.booleans(), latent=st.booleans())
 def test_any_file_is_a_problem_or_one_sentence(rows, ask_for, hide, latent, tmp_path_factory):
     path = tmp_path_factory.getbasetemp() / "any.csv"
     path.write_bytes(written(rows))
-    findings = check_table(path, against=EMPTY)
+    findings = check_table(path, against=ScoreTable.empty())
     try:
-        table = EMPTY.with_scores(path, tasks=["t"])
-        hidden = table.models.index[-1:] if hide else ()
-        problem = build_problem(table, [ask_for], list(hidden), list(hidden) if latent else [], ONE)
+        table = read_scores(path, tasks=["t"])
+        hidden = tuple(table.models.index[-1:]) if hide else ()
+        layout = lay_out(table, [ask_for], Split("last", hidden, hidden if latent else ()), ONE)
     except InputError as error:
         assert one_sentence(error), error
         return
     assert findings[0].level == "PASS"
-    assert finite(problem)
-    assert len(problem.models) == len(rows) - 1
+    assert finite(layout)
+    assert len(layout.models) == len(rows) - 1
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(rows=tables(odd=False), data=st.data())
 def test_the_same_table_in_another_dress(rows, data, tmp_path_factory):
     """Order of columns and rows, line ends, byte-order mark, numbers in quotes: the table is the same."""
     path = tmp_path_factory.getbasetemp() / "dress.csv"
     path.write_bytes(written(rows))
     try:
-        plain = EMPTY.with_scores(path, tasks=["t"])
+        plain = read_scores(path, tasks=["t"])
     except InputError as error:
         assert one_sentence(error), error
         return
@@ -118,14 +116,16 @@ def test_the_same_table_in_another_dress(rows, data, tmp_path_factory):
     path.write_bytes(
         written(turned, *data.draw(st.tuples(st.sampled_from(["\n", "\r\n"]), st.booleans(), st.booleans())))
     )
-    assert EMPTY.with_scores(path, tasks=["t"]) == plain
+    assert read_scores(path, tasks=["t"]) == plain
 
 
-def test_percent_signs_are_told_what_to_write(tmp_path: Path):
+def test_percent_signs_are_read_unless_only_some_scores_have_one(tmp_path: Path):
     path = tmp_path / "percent.csv"
     path.write_bytes(written([[*ABOUT, "b0"], ["a", "f", 1, "45.2%"]]))
-    with pytest.raises(InputError, match=r"45\.2% is 0\.452"):
-        EMPTY.with_scores(path)
+    assert read_scores(path).scores["score"].item() == 0.452
+    path.write_bytes(written([[*ABOUT, "b0"], ["a", "f", 1, "45.2%"], ["b", "f", 2, "0.5"]]))
+    with pytest.raises(InputError, match=r"0\.5 has no percent sign"):
+        read_scores(path)
 
 
 # ------------------------------------------------------------------------------------- what can be sampled
@@ -135,13 +135,16 @@ def made(scores: np.ndarray, families: int = 3, flops: float = 1.0) -> ScoreTabl
     """Table of scores (models, benchmarks and a task), NaN where there is none."""
     n = len(scores)
     frame = pd.DataFrame(
-        {"Model": [f"m{i}" for i in range(n)], "Model Family": [f"f{i % families}" for i in range(n)],
-         "FLOPs (1E21)": flops * (1.0 + np.arange(n))}
-    )  # fmt: skip
+        {
+            "Model": [f"m{i}" for i in range(n)],
+            "Model Family": [f"f{i % families}" for i in range(n)],
+            "FLOPs (1E21)": flops * (1.0 + np.arange(n)),
+        }
+    )
     for j in range(scores.shape[1] - 1):
         frame[f"b{j}"] = scores[:, j]
     frame["t"] = scores[:, -1]
-    return EMPTY.with_scores(frame, tasks=["t"])
+    return read_scores(frame, tasks=["t"])
 
 
 def _rising(n: int = 6) -> np.ndarray:
@@ -170,60 +173,63 @@ NASTY: dict[str, Callable[[], ScoreTable]] = {
     "no FLOPs known": lambda: made(_rising(), flops=np.nan),
     "one family": lambda: made(_rising(), families=1),
     "a hundred families": lambda: made(_rising(100), families=100),
-    "tiny and huge compute": lambda: made(_rising(), flops=1e6),
 }
 
 
 @lru_cache
-def _potentials(layout: Any, n_families: int, spec: CapabilitySpec) -> tuple[Any, Any]:
-    def measured(data: Any, start: Any) -> Any:
-        at = unconstrain_fn(measurement, (data, layout, spec), {}, start)
-        return jax.value_and_grad(lambda u: potential_energy(measurement, (data, layout, spec), {}, u))(at)
+def _potentials(structure: Structure) -> tuple[Any, Any]:
+    def measured(fixed: Any, start: Any) -> Any:
+        at = unconstrain_fn(bound_measurement, (fixed, None, structure), {}, start)
+        return jax.value_and_grad(lambda u: potential_energy(bound_measurement, (fixed, None, structure), {}, u))(at)
 
-    def headed(z: Any, data: Any, start: Any) -> Any:
-        at = unconstrain_fn(heads, (z, data, n_families, spec), {}, start)
-        return jax.value_and_grad(lambda u: potential_energy(heads, (z, data, n_families, spec), {}, u))(at)
+    def headed(fixed: Any, z: Any, start: Any) -> Any:
+        at = unconstrain_fn(bound_heads, (fixed, z, structure), {}, start)
+        return jax.value_and_grad(lambda u: potential_energy(bound_heads, (fixed, z, structure), {}, u))(at)
 
     return jax.jit(measured), jax.jit(headed)
 
 
-def log_densities(problem: Problem, spec: CapabilitySpec) -> list[np.ndarray]:
+def log_densities(layout: Layout, spec: CapabilitySpec) -> list[np.ndarray]:
     """Log densities of measurement and heads, and their gradients, where the chains start."""
     rng = np.random.default_rng(0)
-    measured, headed = _potentials(problem.layout, len(problem.families), spec)
-    start = measurement_start(problem.measurements[0], problem.layout, spec, rng)
-    found = [measured(problem.measurements[0], start)]
-    if problem.task_scores is not None:
-        theta = jnp.asarray(rng.standard_normal((1, len(problem.models), problem.layout.n_factors)))
-        z = features(theta, jnp.asarray(problem.reference))
-        start = heads_start(len(problem.tasks), z.shape[-1], len(problem.families), rng)
-        found.append(headed(z, problem.task_scores, start))
+    measured, headed = _potentials(layout.structure)
+    data, priors = layout.measurements[0], jax.tree.map(jnp.asarray, spec.priors)
+    sites = sites_of(bound_measurement, (data, priors), None, layout.structure)
+    start = start_near_priors(sites, spec.priors, rng) | from_anchors(data, layout.structure, rng)
+    found = [measured((data, priors), start)]
+    if layout.task_scores is not None:
+        theta = jnp.asarray(rng.standard_normal((1, len(layout.models), layout.structure.n_factors)))
+        z = standardise(theta, reference_scale(theta, layout.reference))
+        fixed = (layout.task_scores, priors, jnp.asarray(spec.fit_sd))
+        sites = sites_of(bound_heads, fixed, z, layout.structure)
+        found.append(headed(fixed, z, of_heads(sites, spec.priors, rng)))
     return [np.asarray(leaf) for leaf in jax.tree.leaves(found)]
 
 
-@pytest.mark.parametrize("name", NASTY)
+@pytest.mark.parametrize("name", list(NASTY)[:2])  # each compiles two gradients
 def test_nasty_tables_have_a_finite_density_and_slope(name: str):
-    problem = build_problem(NASTY[name](), ["t"], [], [], TWO)
-    assert finite(problem)
-    assert all(np.isfinite(value).all() for value in log_densities(problem, TWO))
+    layout = lay_out(NASTY[name](), ["t"], Split.all_seen(), TWO)
+    assert finite(layout)
+    assert all(np.isfinite(value).all() for value in log_densities(layout, TWO))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(scores=st.lists(st.lists(SCORES, min_size=4, max_size=4), min_size=6, max_size=6))
 def test_any_scores_have_a_finite_density_and_slope(scores):
-    """Of one size, so that it is compiled once for each anchor."""
+    """Of one size and with one anchor, so that it is compiled once."""
+    spec = CapabilitySpec(n_factors=1, anchors=("b0",))
     try:
-        problem = build_problem(made(np.array([[np.nan if s == "" else s for s in row] for row in scores], float)),
-                                ["b0", "t"], [], [], ONE)  # fmt: skip
+        filled = np.array([[np.nan if s == "" else s for s in row] for row in scores], float)
+        layout = lay_out(made(filled), ["b0", "t"], Split.all_seen(), spec)
     except InputError as error:
         assert one_sentence(error), error
         return
-    assert all(np.isfinite(value).all() for value in log_densities(problem, ONE))
+    assert all(np.isfinite(value).all() for value in log_densities(layout, spec))
 
 
 def test_one_model_is_one_sentence():
     with pytest.raises(InputError, match="two visible scores") as caught:
-        build_problem(made(_rising(1)), ["t"], [], [], ONE)
+        lay_out(made(_rising(1)), ["t"], Split.all_seen(), ONE)
     assert one_sentence(caught.value)
 
 
@@ -234,21 +240,19 @@ def test_ten_thousand_models(tmp_path: Path):
     rows += [[f"m{i}", f"f{i % 500}", 1 + i, *rng.uniform(size=3).round(3)] for i in range(count)]
     path = tmp_path / "long.csv"
     path.write_bytes(written(rows))
-    problem = build_problem(EMPTY.with_scores(path, tasks=["t"]), ["t"], [], [], ONE)
-    assert len(problem.models) == count and len(problem.families) == 500
-    assert finite(problem)
-    assert all(np.isfinite(value).all() for value in log_densities(problem, ONE))
+    layout = lay_out(read_scores(path, tasks=["t"]), ["t"], Split.all_seen(), ONE)
+    assert len(layout.models) == count and len(layout.families) == 500
+    assert finite(layout)
+    assert all(np.isfinite(value).all() for value in log_densities(layout, ONE))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "name", ["scores of 0 and 1, a constant column", "benchmarks seen once, one task score", "a hundred families"]
-)
+@pytest.mark.parametrize("name", list(NASTY)[1:])
 def test_nasty_tables_are_forecast_inside_0_and_1(name: str, cache_folder: Path):
     table = NASTY[name]()
-    fitted = fit(table, ["t", "b0"], spec=TWO, chains=2, draws=100, cache=cache_folder)
+    fitted = fit_table(table, ["t", "b0"], spec=TWO, chains=2, draws=100, cache=cache_folder)
     asked = [*table.models.index[:3], Scenario("next", "f0", 1e27), Scenario("other", "new", 1e18)]
     made = forecast(fitted, asked)
     draws = made.draws.to_numpy()
     assert np.isfinite(draws).all() and draws.min() >= 0.0 and draws.max() <= 1.0
-    assert made.summary()[["median", "q2.5", "q97.5"]].notna().all(axis=None)
+    assert made.to_dataframe()[["median", "q2.5", "q97.5"]].notna().all(axis=None)

@@ -1,1 +1,1 @@
-"""Questions asked of a fit, or of several: each answer is a table, sentences, and a plot."""
+"""Questions asked of one fit: each answer is a table, sentences, and a plot."""

@@ -3,61 +3,66 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-import xarray as xr
 from scipy.stats import false_discovery_control
 
-from bayes_obscaling.analyses.finding import Finding
 from bayes_obscaling.errors import InputError
-from bayes_obscaling.models.capability import features
-from bayes_obscaling.models.links import response
-from bayes_obscaling.results.fit import Fit
+from bayes_obscaling.results.finding import Finding
+from bayes_obscaling.results.fit import CapabilityFit
 from bayes_obscaling.results.forecast import forecast
 from bayes_obscaling.results.leave_one_out import PARETO_LIMIT, predict_left_out
 from bayes_obscaling.results.summaries import LEVELS, interval_columns
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
 TOO_GOOD, TOO_BAD = "too good", "too bad"
+# Single scores of every task asked for that a summary names, flagged or not.
+_ODDEST = 5
+_JUDGED = ("tail", "q_value", "flag", "basis", "pareto_k")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Anomalies(Finding):
     """Scores that do not fit.
 
-    ``table`` has a row a single score (``kind`` "score") and a row a family and benchmark ("family"), the oddest
+    ``table`` has a row per single score (``kind`` "score") and a row per family and benchmark ("family"), the oddest
     first: ``family, model, benchmark, observed``; ``median, q5, q25, q75, q95`` of the excess over what was expected
     (score units); ``tail``, a two-sided tail probability; ``q_value``, the share of false flags to expect if this row
     and all odder ones of its kind were flagged; ``flag`` ("too good", "too bad" or empty); ``basis``, what the
     expectation has seen, and ``pareto_k`` where it was reweighted.
     """
 
+    drawn_by = "plot_anomalies"
+    front = ("kind", "who", "benchmark", "observed", "median", "q5", "q95", "flag", "q_value")
+
     false_flags: float = 0.1
+    tasks: tuple[str, ...] = ()
 
-    def plot(self, ax: Axes | None = None) -> Axes:
-        """Draw the oddest rows; see `bayes_obscaling.plots.capability.plot_anomalies`."""
-        from bayes_obscaling.plots.capability import plot_anomalies
+    def summary(self) -> pd.DataFrame:
+        """Return what is read first: of every task asked for its oddest scores, then all else that is flagged.
 
-        return plot_anomalies(self, ax=ax)
+        ``who`` is the model, or the family of an offset.
+        """
+        table = self.table
+        asked = (table["kind"] == "score") & table["benchmark"].isin(self.tasks)
+        rank = table[asked].groupby("benchmark", sort=False).cumcount()
+        is_first = asked & (rank.reindex(table.index) < _ODDEST)
+        chosen = table[is_first | (table["flag"] != "")]
+        order = pd.DataFrame({"family": chosen["kind"] == "family", "other": ~asked[chosen.index]})
+        rows = chosen.loc[order.sort_values(["family", "other"], kind="stable").index]
+        rows = rows.assign(who=rows["model"].where(rows["model"] != "", rows["family"]))
+        return rows[list(self.front)].reset_index(drop=True)
 
 
-def anomalies(fit: Fit, *, false_flags: float = 0.1) -> Anomalies:
+def anomalies(fit: CapabilityFit, *, false_flags: float = 0.1) -> Anomalies:
     """Flag scores that are too good or too bad for the other ones.
 
     Parameters
     ----------
-    fit : Fit
-        From `bayes_obscaling.fit` or `load_fit`. Tasks that it was asked for are judged too.
+    fit : CapabilityFit
+        From `bayes_obscaling.fit` or a file. Tasks that it was asked for are judged too.
     false_flags : float
         Share of flags that may be false, for each kind of row, between 0 and 1.
-
-    Returns
-    -------
-    Anomalies
 
     Raises
     ------
@@ -93,33 +98,20 @@ def anomalies(fit: Fit, *, false_flags: float = 0.1) -> Anomalies:
     sign = np.where(table["median"] > 0, TOO_GOOD, TOO_BAD)
     odd = np.where(table["kind"] == "score", table["q_value"], table["tail"]) <= false_flags
     table["flag"] = np.where(odd, sign, "")
-    first = [
-        "kind",
-        "family",
-        "model",
-        "benchmark",
-        "observed",
-        *LEVELS,
-        "tail",
-        "q_value",
-        "flag",
-        "basis",
-        "pareto_k",
-    ]
+    first = ["kind", "family", "model", "benchmark", "observed", *LEVELS, *_JUDGED]
     table = table[first].sort_values(["q_value", "tail"], kind="stable").reset_index(drop=True)
     table["model"] = table["model"].fillna("")
-    return Anomalies(table, _sentences(table, false_flags), fit.problems, {}, false_flags)
+    return Anomalies(table, _sentences(table, false_flags), fit.problems, {}, false_flags, tuple(_tasks(fit)))
 
 
-def _tasks(fit: Fit) -> list[str]:
-    benchmarks = fit.draws["benchmark"].to_numpy()
-    return [task for task in fit.tasks if task not in benchmarks]
+def _tasks(fit: CapabilityFit) -> list[str]:
+    return [task for task in fit.tasks if fit.posterior.has_head(task)]
 
 
-def _left_out_scores(fit: Fit) -> pd.DataFrame:
+def _left_out_scores(fit: CapabilityFit) -> pd.DataFrame:
     left_out = predict_left_out(fit)
     rows = left_out.to_dataframe().dropna(subset="pit").reset_index()
-    names = list(fit.draws["benchmark"].to_numpy())
+    names = list(fit.layout.benchmarks)
     observed = fit.table.matrix(names).stack().rename("observed")
     rows = rows.join(observed, on=["model", "benchmark"])
     frame = rows[["model", "benchmark", "observed", "pareto_k"]].copy()
@@ -132,11 +124,11 @@ def _left_out_scores(fit: Fit) -> pd.DataFrame:
     return frame
 
 
-def _task_scores(fit: Fit, task: str) -> pd.DataFrame:
+def _task_scores(fit: CapabilityFit, task: str) -> pd.DataFrame:
     """Observed scores on a task against draws of a new evaluation."""
     observed = fit.table.matrix([task])[task].dropna()
     made = forecast(fit, list(observed.index), tasks=task)
-    draws = made.draws.sel(task=task).stack(sample=("chain", "draw")).transpose("sample", "scenario").to_numpy()
+    draws = made.samples(task)
     score = observed.to_numpy()
     frame = interval_columns(score - draws)
     frame["model"], frame["benchmark"], frame["observed"] = observed.index, task, score
@@ -149,65 +141,50 @@ def _task_scores(fit: Fit, task: str) -> pd.DataFrame:
     return frame
 
 
-def _family_offsets(fit: Fit) -> pd.DataFrame:
+def _family_offsets(fit: CapabilityFit) -> pd.DataFrame:
     """What offsets add to the scores of a family's models, benchmarks first, then tasks."""
-    draws, observed = fit.draws, fit.posterior["observed_data"]
-    labels = [str(p) for p in draws["predictors"].to_numpy()]
-    index = labels.index("all") if "all" in labels else 0
-    measured = draws.isel(predictors=index)
-    seen = predict_left_out(fit)["pit"].to_pandas().notna()
-    parts = []
-    for name in draws["benchmark"].to_numpy():
-        mine = measured.sel(benchmark=name)
-        eta = (mine["theta"] * mine["loading"]).sum("factor") + mine["difficulty"]
-        parts.append(_lift(fit, name, eta, mine["family_offset"], mine["ceiling_gap"], seen[name]))
-    for task in _tasks(fit):
-        mean = xr.DataArray(
-            _logit_without_offset(fit, task), dims=("chain", "draw", "model"), coords={"model": draws["model"]}
-        )
-        mine = draws.sel(task=task)
-        shown = observed["task_score"].sel(task=task).to_series().notna()
-        parts.append(_lift(fit, task, mean, mine["task_family_offset"], mine["task_ceiling_gap"], shown))
-    return pd.concat(parts, ignore_index=True)
-
-
-def _logit_without_offset(fit: Fit, task: str) -> np.ndarray:
-    """Linear predictor (chain, draw, model) of a task's head, less the family's offset."""
-    draws, observed = fit.draws, fit.posterior["observed_data"]
-    mine = draws.sel(predictors=str(observed["task_predictors"].sel(task=task).item()))
-    z = np.asarray(features(mine["theta"].to_numpy(), observed["reference"].to_numpy()))
-    head = draws.sel(task=task)
-    return (z * head["weight"].to_numpy()[:, :, None]).sum(axis=-1) + head["task_difficulty"].to_numpy()[..., None]
-
-
-def _lift(
-    fit: Fit, name: str, eta: xr.DataArray, offset: xr.DataArray, gap: xr.DataArray, seen: pd.Series
-) -> pd.DataFrame:
-    """Rows of one benchmark or task: what the offset of each family with seen scores adds."""
-    models = fit.table.models
-    chance = float(fit.table.benchmarks.loc[name, "chance"])
+    posterior, layout = fit.posterior, fit.layout
+    everyone = posterior.models()
+    nobody = everyone._replace(effects={name: np.zeros_like(value) for name, value in everyone.effects.items()})
+    names = [*layout.benchmarks, *_tasks(fit)]
+    added = posterior.expected(everyone, names) - posterior.expected(nobody, names)
+    # Benchmarks are read off the complete predictor set, which may have seen more of them than the first one.
+    seen = posterior.seen[names].assign(
+        **dict(zip(layout.benchmarks, np.asarray(layout.measurements[posterior.complete].seen).T, strict=True))
+    )
+    observed = fit.table.matrix(names)
     rows, values = [], []
-    for family, group in models["family"].groupby(models["family"], sort=False):
-        members = [m for m in group.index if bool(seen.get(m, False))]
-        if not members:
-            continue
-        base = eta.sel(model=members).transpose("chain", "draw", "model").to_numpy()
-        own = offset.sel(family=family).transpose("chain", "draw").to_numpy()
-        ceiling = gap.transpose("chain", "draw").to_numpy()[..., None]
-        added = np.asarray(response(base + own[..., None], chance, ceiling) - response(base, chance, ceiling))
-        values.append(added.mean(axis=-1).ravel())
-        other = min((own < 0).mean(), (own > 0).mean())
-        count = own.size
-        rows.append(
-            {
-                "family": family,
-                "benchmark": name,
-                "observed": fit.table.matrix([name])[name][members].mean(),
-                "tail": min(2 * (1 + other * count) / (1 + count), 1.0),
-                "basis": f"offset over {len(members)} model{'s' if len(members) > 1 else ''}",
-            }
-        )
+    for j, name in enumerate(names):
+        is_seen = seen[name].to_numpy(bool)
+        for f, family in enumerate(layout.families):
+            members = np.flatnonzero((posterior.family == f) & is_seen)
+            if not len(members):
+                continue
+            values.append(added[:, members, j].mean(axis=-1))
+            rows.append(
+                {
+                    "family": family,
+                    "benchmark": name,
+                    "observed": observed[name].iloc[members].mean(),
+                    "tail": _tail_of_sign(_own_offset(fit, family, name)),
+                    "basis": f"offset over {len(members)} model{'s' if len(members) > 1 else ''}",
+                }
+            )
     return pd.concat([pd.DataFrame(rows), interval_columns(np.stack(values, axis=1))], axis=1)
+
+
+def _own_offset(fit: CapabilityFit, family: str, name: str) -> np.ndarray:
+    """Draws (S,) of the offset of a family on a benchmark or task."""
+    effects, layout = fit.posterior.family_effects(family), fit.layout
+    if fit.posterior.has_head(name):
+        return effects["task_family_offset"][:, layout.tasks.index(name)]
+    return effects["family_offset"][:, fit.posterior.complete, layout.benchmarks.index(name)]
+
+
+def _tail_of_sign(values: np.ndarray) -> float:
+    """Twice the probability of the rarer sign, as if one more draw had had it."""
+    other = min((values < 0).mean(), (values > 0).mean())
+    return float(min(2 * (1 + other * values.size) / (1 + values.size), 1.0))
 
 
 def _running_share(wrong: np.ndarray) -> np.ndarray:
@@ -219,22 +196,22 @@ def _running_share(wrong: np.ndarray) -> np.ndarray:
 
 
 def _sentences(table: pd.DataFrame, false_flags: float) -> tuple[str, ...]:
-    said = []
-    for kind, what in (("score", "scores"), ("family", "family x benchmark offsets")):
+    sentences = []
+    for kind, what in (("score", "scores"), ("family", "offsets of families on benchmarks")):
         rows = table[table["kind"] == kind]
         flagged = rows[rows["flag"] != ""]
         good = int((flagged["flag"] == TOO_GOOD).sum())
         wrong = false_flags * len(flagged) if kind == "score" else flagged["tail"].sum() / 2
-        said.append(
+        sentences.append(
             f"{len(flagged)} of {len(rows)} {what} flagged: {good} too good, {len(flagged) - good} too bad"
-            + (f"; {wrong:.2g} false ones among them are to be expected at most." if len(flagged) else ".")
+            + (f"; expect at most {wrong:.2g} of these flags to be false." if len(flagged) else ".")
         )
         # Most striking: by size, since beyond a point tail probabilities only say "few draws".
         for row in flagged.reindex(flagged["median"].abs().sort_values(ascending=False).index).head(5).itertuples():
-            said.append(
+            sentences.append(
                 f"{row.flag.capitalize()}: {row.model or row.family} on {row.benchmark}, {row.median:+.3f} "
                 f"(90 % interval {row.q5:+.3f} to {row.q95:+.3f}; {row.basis})."
             )
     if "in-sample" in set(table["basis"]):
-        said.append("Task scores that the fit has seen are judged in-sample: fewer are flagged than should be.")
-    return tuple(said)
+        sentences.append("Task scores that the fit has seen are judged in-sample: fewer are flagged than should be.")
+    return tuple(sentences)

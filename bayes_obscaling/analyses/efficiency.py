@@ -4,64 +4,74 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 from sklearn.decomposition import PCA
 
-from bayes_obscaling.analyses.finding import Finding
 from bayes_obscaling.data import ScoreTable
-from bayes_obscaling.data.table import close_names
+from bayes_obscaling.data.components import fill_scores
+from bayes_obscaling.data.names import family_named
+from bayes_obscaling.data.rules import check_flops
 from bayes_obscaling.errors import InputError
-from bayes_obscaling.evaluation.baselines import fill_scores
-from bayes_obscaling.models.capability import COMPUTE_CENTRE, capability_curve, feature_scale
-from bayes_obscaling.results.fit import Fit
-from bayes_obscaling.results.forecast import first_crossing
+from bayes_obscaling.models.capability_equations import line, line_slope
+from bayes_obscaling.results.curves import matching_compute
+from bayes_obscaling.results.directions import OVERALL, Direction, direction_of
+from bayes_obscaling.results.finding import Finding
+from bayes_obscaling.results.fit import CapabilityFit
+from bayes_obscaling.results.release import release_date, released
 from bayes_obscaling.results.summaries import interval_columns
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-OVERALL = "overall"
 REFERENCE_FLOPS = 8.4e22  # Llama-2-7B, the published cutoff
-_GRID = np.linspace(18.0, 30.0, 121)  # log10 FLOPs, as in compute_to_reach
+REFERENCE_FAMILY = "Llama-2"
 _FEWEST_FOR_R2 = 3  # through two models any line fits
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Efficiency(Finding):
     """Family efficiency.
 
-    ``table`` has a row a family, capability and quantity: the ``capability`` of the family's typical model at the
-    reference compute, its ``slope`` (a decade of compute), and, for the capability that families are ranked by, the
-    ``multiplier``: FLOPs of the reference family worth one FLOP of this one. ``parts``: ``ranking`` (rank and
-    probability of being first), ``order`` (probability that the family of the row is above that of the column),
-    ``residual_sd`` (spread of models around their family's line) and ``r2`` (share of the variance inside a family
-    that log compute explains, beside that of the paper's PC-1).
+    ``table`` has a row per family, capability and quantity: the ``capability`` of the family's typical model at the
+    reference compute, its ``slope`` (per decade of compute), and, for the capability that families are ranked by, the
+    ``multiplier``: FLOPs of the reference family worth one FLOP of this one; each with its ``unit``, and in the order
+    of the ``rank``. ``parts``: ``ranking`` (rank and probability of being first), ``order`` (probability that the
+    family of the row is above that of the column), ``residual_sd`` (spread of models around their family's line) and
+    ``r2`` (share of the variance inside a family that log compute explains, beside that of the paper's PC-1).
     """
+
+    drawn_by = "plot_efficiency"
+    front = ("rank", "family", "models", "median", "q25", "q75", "q5", "q95", "unit")
 
     capability: str = OVERALL
     flops: float = REFERENCE_FLOPS
     family: str = ""
 
-    def plot(self, ax: Axes | None = None) -> Axes:
-        """Draw the families' capability at the reference compute; see `bayes_obscaling.plots.capability`."""
-        from bayes_obscaling.plots.capability import plot_efficiency
+    def summary(self) -> pd.DataFrame:
+        """Return the families by rank: capability at the reference compute, and how sure the rank is.
 
-        return plot_efficiency(self, ax=ax)
+        Columns ``rank, family, models``, the interval of the capability and its ``unit``, ``probability_first``,
+        ``above_next`` (probability that the family is above the one in the next row) and ``distance`` (decades of
+        compute from the family's own models to the reference).
+        """
+        of_rank = (self.table["capability"] == self.capability) & (self.table["quantity"] == "capability")
+        rows, order = self.table.loc[of_rank, list(self.front)].reset_index(drop=True), self.parts["order"]
+        above = [float(order[name].iloc[i]) for i, name in enumerate(order.columns[2:])]
+        ranking = self.parts["ranking"]
+        return rows.assign(
+            probability_first=ranking["probability_first"], above_next=[*above, np.nan], distance=ranking["distance"]
+        )
 
 
 def efficiency(
-    fit: Fit, *, capability: str = OVERALL, flops: float = REFERENCE_FLOPS, family: str = "Llama-2"
+    fit: CapabilityFit, *, capability: str = OVERALL, flops: float = REFERENCE_FLOPS, family: str = REFERENCE_FAMILY
 ) -> Efficiency:
     """Compare families by what they make of their compute.
 
     Parameters
     ----------
-    fit : Fit
-        From `bayes_obscaling.fit` or `load_fit`.
+    fit : CapabilityFit
+        From `bayes_obscaling.fit` or a file.
     capability : str
         What families are ranked by: "overall" (the mean of all capabilities, each in sd over the models), a factor (the
         name of its anchor benchmark), or a task that the fit holds (the direction its head reads).
@@ -70,10 +80,6 @@ def efficiency(
     family : str
         The family in whose FLOPs the others are expressed; the first one of the table where there is none of that
         name.
-
-    Returns
-    -------
-    Efficiency
 
     Raises
     ------
@@ -85,78 +91,111 @@ def efficiency(
     A typical model has no residual of its own: ``a_f + b_f x`` (Ruan et al. 2024, section 3.3 and eq. 3, where it is a
     least-squares line per family). Families of which no model's FLOPs are known are left out: their line and their
     compute cannot be told apart. A family's line far from its own compute leans on the population of slopes; the
-    column ``distance`` says how far (decades).
+    column ``distance`` says how far (decades). With a drift, a family's line is that at its latest release; what a year
+    is worth, `drift` says.
     """
-    if not flops > 0:
-        raise InputError(f"The reference compute is {flops} FLOPs: give a positive number, such as 8.4e22.")
+    check_flops("The reference compute", flops)
     models = fit.table.models
     known = models[models["flops"].notna()]
-    counts = known["family"].value_counts()
-    families = [str(f) for f in fit.draws["family"].to_numpy() if f in counts.index]
+    families = [name for name in fit.layout.families if name in set(known["family"])]
     if len(families) < 2:
         raise InputError("Fewer than two families have models of known FLOPs: there is nothing to compare.")
     if family not in families:
-        if family != "Llama-2":
+        if family != REFERENCE_FAMILY:
             _family_of(fit, family)
         family = families[0]
-    x = float(np.log10(flops) - COMPUTE_CENTRE)
-    reach = known.groupby("family")["flops"].agg(["min", "max"]).loc[families]
-    outside = np.maximum(np.log10(flops) - np.log10(reach["max"]), 0) + np.minimum(
-        np.log10(flops) - np.log10(reach["min"]), 0
-    )
+    facts = known.groupby("family")["flops"].agg(["size", "min", "max"]).loc[families]
 
-    names = list(dict.fromkeys([capability, OVERALL, *map(str, fit.draws["factor"].to_numpy())]))
-    rows = []
-    for name in names:
-        index, weight, centre = _direction(fit, name)
-        level = _along(_line(fit, index, families, x), weight, centre)
-        slope = _along(_slope(fit, index, families, x), weight, np.zeros_like(centre))
-        found = {"capability": level, "slope": slope}
-        if name == capability:
-            ranked = level
-            yardstick = _along(_line(fit, index, [family], _GRID - COMPUTE_CENTRE), weight, centre)
-            equal = [first_crossing(_GRID, yardstick.T, level[:, i]) for i in range(len(families))]
-            found["multiplier"] = 10.0 ** (np.stack(equal, axis=1) - np.log10(flops))
-        for quantity, draws in found.items():
-            frame = interval_columns(draws)
-            frame.insert(0, "quantity", quantity)
-            frame.insert(0, "capability", name)
-            frame.insert(0, "models", counts[families].to_numpy())
-            frame.insert(0, "family", families)
-            rows.append(frame)
-    table = pd.concat(rows, ignore_index=True)
-
-    above = (ranked[:, :, None] > ranked[:, None, :]).mean(axis=0)
-    np.fill_diagonal(above, 0.5)
-    rank = 1 + (ranked[:, None, :] > ranked[:, :, None]).sum(axis=2)
-    ranking = interval_columns(rank.astype(float))
-    ranking.insert(0, "probability_first", (rank == 1).mean(axis=0))
-    ranking.insert(0, "distance", outside.to_numpy())
-    ranking.insert(0, "models", counts[families].to_numpy())
-    ranking.insert(0, "family", families)
-    best = np.argsort(rank.mean(axis=0), kind="stable")
-    order = pd.DataFrame(above[np.ix_(best, best)], columns=[families[i] for i in best])
-    order.insert(0, "family", [families[i] for i in best])
+    main = direction_of(fit, capability)
+    ranked, _ = _typical(fit, main, families, flops)
+    worth = 10.0 ** (matching_compute(fit, main, family, ranked) - np.log10(flops))
     parts = {
-        "ranking": ranking.iloc[best].reset_index(drop=True),
-        "order": order,
+        **_ranking(ranked, facts, flops),
         "residual_sd": _heterogeneity(fit),
         "r2": _explained(fit, families),
     }
-    dropped = [f for f in models["family"].unique() if f not in families]
+    table = _table(fit, capability, facts["size"], flops, worth)
+    ranks = {name: rank for rank, name in enumerate(parts["ranking"]["family"], start=1)}
+    table.insert(0, "rank", table["family"].map(ranks))
+    table["block"] = table.groupby(["capability", "quantity"], sort=False).ngroup()
+    table = table.sort_values(["block", "rank"], ignore_index=True).drop(columns="block")
+    dropped = [name for name in models["family"].unique() if name not in families]
     sentences = _sentences(table, parts, capability, flops, family, dropped)
+    if fit.drift != "none":
+        sentences += ("Efficiency drifts with the release date: each family is that of its latest release.",)
     return Efficiency(table, sentences, fit.problems, parts, capability, flops, family)
 
 
+def _typical(
+    fit: CapabilityFit, direction: Direction, families: Sequence[str], flops: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Place of each family's typical model along a direction, and its slope per decade of compute, (S, F) each."""
+    p = fit.posterior.measurement(direction.predictors)
+    rows = [fit.layout.families.index(name) for name in families]
+    p |= {name: p[name][:, rows] for name in ("intercept", "slope")}
+    x = fit.posterior.covariates(families, {"flops": np.full(len(rows), flops)})
+    return direction.places(np.asarray(line(p, x))), direction.differences(np.asarray(line_slope(p, x)))
+
+
+def _table(fit: CapabilityFit, capability: str, counts: pd.Series, flops: float, worth: np.ndarray) -> pd.DataFrame:
+    """Capability and slope of each family in every capability, and the multiplier of the one they are ranked by."""
+    rows = []
+    for name in dict.fromkeys([capability, OVERALL, *fit.layout.factors]):
+        level, slope = _typical(fit, direction_of(fit, name), list(counts.index), flops)
+        quantities = {"capability": level, "slope": slope, **({"multiplier": worth} if name == capability else {})}
+        for quantity, draws in quantities.items():
+            frame = interval_columns(draws)
+            frame["unit"] = {
+                "capability": unit_of(name),
+                "slope": f"{unit_of(name)} per decade",
+                "multiplier": "FLOPs per FLOP",
+            }[quantity]
+            frame.insert(0, "quantity", quantity)
+            frame.insert(0, "capability", name)
+            frame.insert(0, "models", counts.to_numpy())
+            frame.insert(0, "family", counts.index.to_numpy())
+            rows.append(frame)
+    return pd.concat(rows, ignore_index=True)
+
+
+def unit_of(capability: str) -> str:
+    """Unit of a capability."""
+    return "sd of the models" if capability == OVERALL else "logits"
+
+
+def _ranking(ranked: np.ndarray, facts: pd.DataFrame, flops: float) -> dict[str, pd.DataFrame]:
+    """Ranks of families by draws (S, F), and the probability that one is above another, best first.
+
+    `facts` are ``size, min, max`` (FLOPs) of their models, by family.
+    """
+    families = facts.index.to_numpy()
+    above = (ranked[:, :, None] > ranked[:, None, :]).mean(axis=0)
+    np.fill_diagonal(above, 0.5)
+    rank = 1 + (ranked[:, None, :] > ranked[:, :, None]).sum(axis=2)
+    x, low, high = np.log10(flops), np.log10(facts["min"].to_numpy()), np.log10(facts["max"].to_numpy())
+    ranking = interval_columns(rank.astype(float))
+    ranking.insert(0, "probability_first", (rank == 1).mean(axis=0))
+    ranking.insert(0, "distance", np.maximum(x - high, 0) + np.minimum(x - low, 0))
+    ranking.insert(0, "models", facts["size"].to_numpy())
+    ranking.insert(0, "family", families)
+    best = np.argsort(rank.mean(axis=0), kind="stable")
+    order = pd.DataFrame(above[np.ix_(best, best)], columns=list(families[best]))
+    order.insert(0, "family", families[best])
+    return {"ranking": ranking.iloc[best].reset_index(drop=True), "order": order}
+
+
 def equivalent_compute(
-    fit: Fit, models: str | Sequence[str] | None = None, family: str = "Llama-2", capability: str = OVERALL
+    fit: CapabilityFit,
+    models: str | Sequence[str] | None = None,
+    family: str = REFERENCE_FAMILY,
+    capability: str = OVERALL,
 ) -> xr.DataArray:
     """Compute at which a family's typical model is as capable as given models: "worth X FLOPs of Llama-2".
 
     Parameters
     ----------
-    fit : Fit
-        From `bayes_obscaling.fit` or `load_fit`.
+    fit : CapabilityFit
+        From `bayes_obscaling.fit` or a file.
     models : str or sequence of str, optional
         Models of the table; default all.
     family : str
@@ -175,137 +214,88 @@ def equivalent_compute(
     InputError
         For an unknown model, family or capability.
     """
-    asked = fit.draws["model"].to_numpy() if models is None else [models] if isinstance(models, str) else models
-    names = [fit.table.resolve_model(str(name)) for name in asked]
-    index, weight, centre = _direction(fit, capability)
-    line = _along(_line(fit, index, [_family_of(fit, family)], _GRID - COMPUTE_CENTRE), weight, centre)
-    theta = fit.draws["theta"].isel(predictors=index).sel(model=names).stack(sample=("chain", "draw"))
-    places = _along(theta.transpose("sample", "model", "factor").to_numpy(), weight, centre)
-    found = np.stack([first_crossing(_GRID, line.T, places[:, i]) for i in range(len(names))], axis=1)
-    sizes = fit.draws.sizes
+    wanted = fit.layout.models if models is None else [models] if isinstance(models, str) else models
+    names = [fit.table.resolve_model(name) for name in wanted]
+    direction, family = direction_of(fit, capability), _family_of(fit, family)
+    rows = [fit.layout.models.index(name) for name in names]
+    places = direction.places(fit.posterior.measurement(direction.predictors)["theta"][:, rows])
     return xr.DataArray(
-        10.0 ** found.reshape(sizes["chain"], sizes["draw"], len(names)),
-        dims=("chain", "draw", "model"), coords={"model": names}, name="equivalent_flops",
-    )  # fmt: skip
+        fit.posterior.by_chain(10.0 ** matching_compute(fit, direction, family, places)),
+        dims=("chain", "draw", "model"),
+        coords={"model": names},
+        name="equivalent_flops",
+    )
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Worth(Finding):
+    """What models are worth in the FLOPs of one family.
+
+    ``table`` has a row per model: ``model, family, flops`` (its own), and ``median, q5, q25, q75, q95`` of its
+    equivalent FLOPs.
+    """
+
+    drawn_by = "plot_worth"
+
+    capability: str = OVERALL
+    family: str = ""
 
 
 def worth(
-    fit: Fit, models: str | Sequence[str] | None = None, family: str = "Llama-2", capability: str = OVERALL
-) -> Finding:
-    """Summarise `equivalent_compute`, with the same parameters and errors.
-
-    Returns
-    -------
-    Finding
-        A row a model: ``model, family, flops`` (its own), and ``median, q5, q25, q75, q95`` of its equivalent FLOPs.
-    """
+    fit: CapabilityFit,
+    models: str | Sequence[str] | None = None,
+    family: str = REFERENCE_FAMILY,
+    capability: str = OVERALL,
+) -> Worth:
+    """Summarise `equivalent_compute`, with the same parameters and errors."""
     draws = equivalent_compute(fit, models, family, capability)
-    table = interval_columns(draws.stack(sample=("chain", "draw")).transpose("sample", "model").to_numpy())
+    table = interval_columns(draws.to_numpy().reshape(-1, draws.sizes["model"]))
     facts = fit.table.models.loc[draws["model"].to_numpy()]
     table.insert(0, "flops", facts["flops"].to_numpy())
     table.insert(0, "family", facts["family"].to_numpy())
     table.insert(0, "model", facts.index)
-    said = []
+    sentences, whose = [], f"{family}{released(release_date(fit, _family_of(fit, family)))}"
     for row in table.head(5).itertuples():
         own = f"its own are {row.flops:.2g}" if np.isfinite(row.flops) else "its own are unknown"
-        said.append(
-            f"{row.model} is worth {row.median:.2g} FLOPs of {family} by {capability} capability (90 % interval "
+        sentences.append(
+            f"{row.model} is worth {row.median:.2g} FLOPs of {whose} by {capability} capability (90 % interval "
             f"{row.q5:.2g} to {row.q95:.2g}); {own}."
         )
-    return Finding(table, tuple(said), fit.problems)
+    return Worth(table, tuple(sentences), fit.problems, {}, capability, family)
 
 
-def _family_of(fit: Fit, name: str) -> str:
-    families = {str(f).casefold(): str(f) for f in fit.draws["family"].to_numpy()}
-    if name.casefold() not in families:
-        near = close_names(name, list(families.values()))
-        hint = f" (nearest: {', '.join(near)})" if near else ""
-        raise InputError(f"There is no family '{name}' in the table{hint}: name one that 'models' lists.")
-    return families[name.casefold()]
+def _family_of(fit: CapabilityFit, name: str) -> str:
+    return family_named(name, fit.layout.families, "name one that 'models' lists")
 
 
-def _direction(fit: Fit, capability: str) -> tuple[int, np.ndarray, np.ndarray]:
-    """Predictor set, weights (S, K) on the capabilities and what to take off first (S, K), for each of S draws."""
-    draws = fit.draws
-    labels = [str(p) for p in draws["predictors"].to_numpy()]
-    factors = [str(f) for f in draws["factor"].to_numpy()]
-    tasks = [str(t) for t in draws["task"].to_numpy()] if "task" in draws.coords else []
-    name = capability if capability == OVERALL else fit.table.find(capability) or capability
-    observed = fit.posterior["observed_data"]
-    index = labels.index("all") if "all" in labels else 0
-    if name in tasks:
-        index = labels.index(str(observed["task_predictors"].sel(task=name).item()))
-    theta = _flat(draws["theta"].isel(predictors=index), "model", "factor")
-    if name in factors:
-        return index, np.eye(len(factors))[[factors.index(name)] * len(theta)], np.zeros((len(theta), len(factors)))
-    if name in tasks:
-        centre, spread = (np.asarray(a)[:, 0] for a in feature_scale(theta, observed["reference"].to_numpy()))
-        weight = _flat(draws["weight"].sel(task=name), "factor")
-        return index, weight / np.linalg.norm(weight, axis=1, keepdims=True) / spread, centre
-    if name == OVERALL:
-        return index, 1 / (theta.std(axis=1) * len(factors)), theta.mean(axis=1)
-    raise InputError(
-        f"There is no capability '{capability}' in the fit: name {', '.join([OVERALL, *factors, *tasks])}."
-    )
-
-
-def _flat(array: xr.DataArray, *dims: str) -> np.ndarray:
-    return np.asarray(array.stack(sample=("chain", "draw")).transpose("sample", *dims).to_numpy(), float)
-
-
-def _along(points: np.ndarray, weight: np.ndarray, centre: np.ndarray) -> np.ndarray:
-    """Place (S, N) of points (S, N, K) along a direction."""
-    return np.asarray(((points - centre[:, None]) * weight[:, None]).sum(axis=-1))
-
-
-def _line(fit: Fit, index: int, families: Sequence[str], x: np.ndarray | float) -> np.ndarray:
-    """Capabilities (S, N, K) of typical models: of families at one compute, or of one family at several."""
-    draws = fit.draws.isel(predictors=index)
-    a, b = (_flat(draws[site].sel(family=list(families)), "family", "factor") for site in ("intercept", "slope"))
-    return np.asarray(capability_curve(a, b, _curvature(fit, index), np.atleast_1d(x)[:, None]))
-
-
-def _slope(fit: Fit, index: int, families: Sequence[str], x: float) -> np.ndarray:
-    """Capability a decade of compute (S, F, K), at that compute."""
-    b = _flat(fit.draws["slope"].isel(predictors=index).sel(family=list(families)), "family", "factor")
-    return b * np.exp(-_curvature(fit, index) * x)
-
-
-def _curvature(fit: Fit, index: int) -> np.ndarray:
-    if "curvature" not in fit.draws:
-        return np.zeros((1, 1, 1))
-    return _flat(fit.draws["curvature"].isel(predictors=index), "factor")[:, None]
-
-
-def _heterogeneity(fit: Fit) -> pd.DataFrame:
+def _heterogeneity(fit: CapabilityFit) -> pd.DataFrame:
     """Residual sd of a model around its family's line, in logits and in decades of compute."""
-    index, _, _ = _direction(fit, OVERALL)
-    draws = fit.draws.isel(predictors=index)
-    sd, slope = (_flat(draws[site], "factor") for site in ("residual_sd", "slope_mean"))
+    p = fit.posterior.measurement(fit.posterior.complete)
+    sd, slope = p["residual_sd"], p["slope_mean"]
     rows = []
     for unit, values in (("logits", sd), ("decades of compute", np.where(slope > 0, sd / slope, np.inf))):
         frame = interval_columns(values)
         frame.insert(0, "unit", unit)
-        frame.insert(0, "capability", draws["factor"].to_numpy().astype(str))
+        frame.insert(0, "capability", list(fit.layout.factors))
         rows.append(frame)
     return pd.concat(rows, ignore_index=True)
 
 
-def _explained(fit: Fit, families: Sequence[str]) -> pd.DataFrame:
+def _explained(fit: CapabilityFit, families: Sequence[str]) -> pd.DataFrame:
     """Squared correlation with log compute inside families: of overall capability, and of the paper's PC-1."""
     table = fit.table.models
-    index, weight, centre = _direction(fit, OVERALL)
-    places = _along(_flat(fit.draws["theta"].isel(predictors=index), "model", "factor"), weight, centre)
+    overall = direction_of(fit, OVERALL)
+    places = overall.places(fit.posterior.measurement(overall.predictors)["theta"])
     first = first_component(fit.table)
     rows = []
     for name in families:
-        mine = np.flatnonzero((table["family"] == name).to_numpy() & table["flops"].notna().to_numpy())
-        x = np.log10(table["flops"].to_numpy()[mine])
-        if len(mine) < _FEWEST_FOR_R2 or np.ptp(x) == 0:
+        members = np.flatnonzero((table["family"] == name).to_numpy() & table["flops"].notna().to_numpy())
+        x = np.log10(table["flops"].to_numpy()[members])
+        if len(members) < _FEWEST_FOR_R2 or np.ptp(x) == 0:
             continue
-        frame = interval_columns(_squared_correlation(x, places[:, mine])[:, None])
-        frame.insert(0, "pc_1", float(_squared_correlation(x, first.to_numpy()[None, mine])[0]))
-        frame.insert(0, "models", len(mine))
+        frame = interval_columns(_squared_correlation(x, places[:, members])[:, None])
+        frame.insert(0, "pc_1", float(_squared_correlation(x, first.to_numpy()[None, members])[0]))
+        frame.insert(0, "models", len(members))
         frame.insert(0, "family", name)
         rows.append(frame)
     return pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=["family", "models", "pc_1", "median"])
@@ -331,7 +321,7 @@ def _sentences(
     neighbours = [order[order.columns[i + 2]].iloc[i] for i in range(len(order) - 1)]
     unsure = sum(p < 0.9 for p in neighbours)
     worth = table[(table["quantity"] == "multiplier") & (table["family"] == first)].iloc[0]
-    said = [
+    sentences = [
         f"By {capability} capability at {flops:.3g} FLOPs, {first} comes first (probability "
         f"{ranking['probability_first'].iloc[0]:.2f}; above {second} with {order[second].iloc[0]:.2f}). Of the "
         f"{len(neighbours)} pairs of neighbours in the ranking, {unsure} cannot be told apart at 90 %.",
@@ -340,20 +330,20 @@ def _sentences(
     ]
     far = ranking.loc[ranking["distance"].abs() > 0.8, "family"].tolist()
     if far:
-        said.append(f"More than .8 decades from their own models at that compute: {', '.join(far)}.")
+        sentences.append(f"More than 0.8 decades from their own models at that compute: {', '.join(far)}.")
     if len(r2 := parts["r2"]):
-        said.append(
+        sentences.append(
             f"Inside families of three models or more ({len(r2)}), log compute explains {r2['median'].mean():.3f} of "
             f"the variance of overall capability on average; of the first principal component of the scores (as in the "
             f"paper), {r2['pc_1'].mean():.3f}."
         )
     spread = parts["residual_sd"]
     decades = spread[spread["unit"] == "decades of compute"]
-    said.append(
+    sentences.append(
         "Around its family's line a model varies by one sd of "
         + ", ".join(f"{row.median:.2f} decades of compute ({row.capability})" for row in decades.itertuples())
         + "."
     )
     if dropped:
-        said.append(f"No model of known FLOPs, left out: {', '.join(dropped)}.")
-    return tuple(said)
+        sentences.append(f"No model of known FLOPs, left out: {', '.join(dropped)}.")
+    return tuple(sentences)

@@ -1,237 +1,255 @@
-"""The forecast command."""
+"""The commands forecast and reach."""
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
-import typer
-from rich.console import Console
-from rich.table import Table
-
-from bayes_obscaling.cli.common import (
-    ROOM,
-    check_destinations,
-    check_plot,
-    err,
-    named_models,
-    out,
-    plain,
-    sampling_progress,
-    save_plot,
-    spec_of,
-    user_table,
-    write,
-)  # fmt: skip
-from bayes_obscaling.cli.options import Benchmarks, Chains, Curvature, Draws, Factors, Joint, Scores, Seed
+from bayes_obscaling import ask
+from bayes_obscaling.cli.groups import Option
+from bayes_obscaling.cli.options import (
+    Cutoff,
+    FitOptions,
+    FitQuestion,
+    FromCompute,
+    KeptFit,
+    Models,
+    Outputs,
+    TableOptions,
+    Tasks,
+    check_family,
+    flops,
+    resolved,
+)
+from bayes_obscaling.cli.show import err, out, plain, print_table, show, warn
 from bayes_obscaling.errors import InputError
 
 if TYPE_CHECKING:
-    from bayes_obscaling.results.fit import Fit
-    from bayes_obscaling.results.forecast import Forecast, Scenario
+    import pandas as pd
 
-_MOST_WARNINGS = 4
-_FAR = "Distance: decades of compute above (+) or below (-) the seen models that the forecast leans on."
+    from bayes_obscaling.data import ScoreTable
+    from bayes_obscaling.results.fit import CapabilityFit
+    from bayes_obscaling.results.forecast import Forecast
+    from bayes_obscaling.results.scenario import Scenario
+
+_INTERVALS = {"50 %": ("q25", "q75"), "80 %": ("q10", "q90"), "90 %": ("q5", "q95"), "95 %": ("q2.5", "q97.5")}
+# Columns that a narrow terminal does without, the least important one first.
+_LEAST = ("80 %", "95 %", "basis", "distance", "50 %", "FLOPs", "date", "observed")
 
 
 def forecast(
-    task: Annotated[
-        list[str] | None, typer.Option("--task", "-t", help="Task or benchmark; repeat for several.")
+    task: Tasks = None,
+    cutoff_flops: Cutoff = None,
+    models: Models = None,
+    family: Annotated[list[str] | None, "Family of a model to come, or 'new'; with --flops."] = None,
+    flops: Annotated[list[float] | None, flops("Training compute of that model, in FLOPs.")] = None,
+    date: Annotated[
+        list[str] | None, "Release date: one for all models to come, or one for each; default the latest of the table."
     ] = None,
-    cutoff_flops: Annotated[float | None, typer.Option(help="FLOPs above which task scores are hidden.")] = None,
-    scores: Scores = None,
-    benchmarks: Benchmarks = None,
-    models: Annotated[str | None, typer.Option(help="Only these models: A,B.")] = None,
-    family: Annotated[list[str] | None, typer.Option(help="Family of a model to come, or 'new'; with --flops.")] = None,
-    flops: Annotated[list[float] | None, typer.Option(help="Training compute of that model, in FLOPs.")] = None,
-    from_compute: Annotated[bool, typer.Option(help="Hide all scores of the forecast models of the table.")] = False,
-    all_models: Annotated[
-        bool, typer.Option(help="Fit on all 128 bundled models, not the study's 77 (slower).")
-    ] = False,
-    factors: Factors = None,
-    curvature: Curvature = False,
-    joint: Joint = False,
-    chains: Chains = 4,
-    draws: Draws = 1000,
-    seed: Seed = 0,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the forecast here (CSV).")] = None,
-    plot: Annotated[Path | None, typer.Option(help="Draw the intervals here (PNG, PDF, SVG); one task.")] = None,
-    save_fit: Annotated[Path | None, typer.Option(help="Save the fit here (netCDF).")] = None,
-    fit: Annotated[Path | None, typer.Option(help="Forecast from this saved fit instead of fitting.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the forecast as JSON.")] = False,
+    as_of: Annotated[str | None, "Hide the scores of models that were not released before this date."] = None,
+    from_compute: FromCompute = False,
+    *,
+    table: TableOptions,
+    model: FitOptions,
+    saved: KeptFit,
+    outputs: Outputs,
 ) -> None:
-    """Forecast scores with 50, 80, 90 and 95 % intervals."""
-    say = err if as_json else out  # JSON alone goes to standard output
-    check_destinations(output, plot, save_fit)
-    check_plot(plot)
-    if plot is not None and len(task or ()) > 1:
+    """Forecast scores with 50, 80, 90 and 95 % intervals.
+
+    Prints one row per model and task, models of your own table first, then whether the sampler has converged. By
+    default all models are forecast whose score was not seen.
+
+    Example: bayes-obscaling forecast --task word_unscrambling --cutoff-flops 8.4e22 --output forecast.csv
+    """
+    if outputs.plot is not None and len(task or ()) > 1:
         raise InputError("A plot shows one task: name one with --task.")
-    scenarios = _pair_scenarios(family, flops)
-    if fit is None:
-        if not task:
-            raise InputError("No task was named: use --task, such as --task word_unscrambling; 'tasks' lists them.")
-        table = user_table(task, scores, benchmarks, models, all_models)
-        names = [table.resolve(name) for name in task]
-        where = "every score seen" if cutoff_flops is None else f"cutoff {cutoff_flops:.3g} FLOPs"
-        say.print(
-            f"Forecast of [bold]{', '.join(names)}[/]: {len(table.models)} models, "
-            f"{table.models['family'].nunique()} families, {where}.",
-            highlight=False,
-        )
-        wanted = named_models(table, models)
-        hide: bool | list[str] = (wanted or True) if from_compute else False
-        if from_compute and not wanted and cutoff_flops is None:
-            raise InputError("--from-compute needs --models or --cutoff-flops, to know whose scores to hide.")
-        from bayes_obscaling.inference.cache import default_cache_dir
-        from bayes_obscaling.inference.fitting import fit as sample
-
-        with sampling_progress() as tell:
-            fitted = sample(
-                table, names, cutoff=cutoff_flops, from_compute=hide, spec=spec_of(factors, curvature, joint),
-                chains=chains, draws=draws, seed=seed, cache=default_cache_dir(), progress=tell,
-            )  # fmt: skip
-    else:
-        if unusable := [
-            name
-            for name, given in (
-                ("--scores", scores), ("--cutoff-flops", cutoff_flops), ("--from-compute", from_compute),
-                ("--factors", factors), ("--all-models", all_models), ("--curvature", curvature), ("--joint", joint),
+    scenarios = _scenarios(family, flops, date)
+    if saved.fit is None:
+        if date and model.spec().drift == "none":
+            raise InputError(
+                "--date says nothing to a fit without a drift", "leave out --date, or fit with --drift family"
             )
-            if given
-        ]:  # fmt: skip
-            raise InputError(f"{unusable[0]} changes the fit and cannot go with --fit: leave out one of the two.")
-        from bayes_obscaling.results.fit import load_fit
+        fitted = _fitted(task, cutoff_flops, as_of, models, scenarios, from_compute, table, model, outputs)
+    else:
+        from bayes_obscaling.results.fit import CapabilityFit
 
-        fitted = load_fit(fit)
-        names = [fitted.table.resolve(name) for name in task] if task else list(fitted.tasks)
-        wanted = named_models(fitted.table, models)
-        say.print(
-            f"Forecast of [bold]{', '.join(names)}[/] from {fit} ({fitted.provenance['created']}).", highlight=False
+        given = {"cutoff_flops": cutoff_flops, "as_of": as_of, "from_compute": from_compute}
+        fitted = saved.open(CapabilityFit, table, model, **given)
+        if date and fitted.drift == "none":
+            raise InputError(
+                f"--date says nothing to {saved.fit}, which has no drift", "fit again with the default drift"
+            )
+        (err() if outputs.as_json else out()).print(
+            f"Forecast from {plain(saved.fit)} ({fitted.provenance['created']}), fitted to {', '.join(fitted.tasks)}."
         )
         _say_if_data_changed(fitted)
     from bayes_obscaling.results.forecast import forecast as make
 
-    asked: list[Any] = [*wanted, *scenarios]
-    result = make(fitted, asked or None, tasks=names)
-    if as_json:  # on the screen first: should the disk be full, the forecast is not lost
-        print(json.dumps(_as_json(result), indent=2))
-    else:
-        _print_forecast(result)
-    _print_verdict(result, say)
-    if save_fit is not None:
-        fitted.save(save_fit)
-    if output is not None:
-        write(output, result.summary().to_csv(index=False).encode())
-    if plot is not None:
-        save_plot(result.plot, plot)
-    for path in (output, plot, save_fit):
-        if path is not None:
-            say.print(f"Wrote {path}", highlight=False)
+    answer = make(fitted, [*resolved(fitted.table, models), *scenarios] or None, tasks=task)
+    keep = saved.save_fit
+    show(
+        answer,
+        "",
+        outputs,
+        layout=lambda: _print_forecast(answer),
+        sentences=(),
+        keep=None if keep is None else lambda: [str(fitted.save(keep))],
+    )
 
 
-def _pair_scenarios(families: list[str] | None, flops: list[float] | None) -> list[Scenario]:
-    families, flops = families or [], flops or []
+def _fitted(
+    task: list[str] | None,
+    cutoff: float | None,
+    as_of: str | None,
+    models: list[str] | None,
+    scenarios: list[Scenario],
+    from_compute: bool,
+    options: TableOptions,
+    model: FitOptions,
+    outputs: Outputs,
+) -> CapabilityFit:
+    """Fit the tasks, after a line that says to what."""
+    if not task:
+        raise InputError("No task was named: use --task, such as --task word_unscrambling; 'tasks' lists them.")
+    from bayes_obscaling.data import Split
+    from bayes_obscaling.inference.fit import fit_table
+
+    if as_of is not None and cutoff is not None:
+        raise InputError("--as-of and --cutoff-flops both say who is hidden", "give one of them")
+    table = options.load(task, models)
+    names, wanted = table.resolve_all(task), resolved(table, models)
+    for scenario in scenarios:
+        check_family(table, scenario.family)
+    where = "every score seen" if cutoff is None else f"cutoff {cutoff:.3g} FLOPs"
+    if as_of is not None:
+        where = Split.by_date(table, as_of).name  # refused before it is said what is fitted
+    elif from_compute and not wanted and cutoff is None:
+        raise InputError("--from-compute needs --models, --cutoff-flops or --as-of, to know whose scores to hide.")
+    (err() if outputs.as_json else out()).print(
+        f"Forecast of [bold]{', '.join(names)}[/]: {len(table.models)} models, {len(table.families)} families, {where}."
+    )
+    with model.sampling() as how:
+        hidden = (wanted or True) if from_compute else False
+        return fit_table(table, names, cutoff=cutoff, as_of=as_of, from_compute=hidden, **how)
+
+
+def _scenarios(families: list[str] | None, flops: list[float] | None, dates: list[str] | None) -> list[Scenario]:
+    families, flops, dates = families or [], flops or [], dates or []
     if len(families) != len(flops):
         raise InputError(
             f"--family was given {len(families)} times and --flops {len(flops)} times: give them in pairs, such as "
             "--family Llama-2 --flops 3e24."
         )
-    if not families:
-        return []
-    from bayes_obscaling.results.forecast import Scenario
+    from bayes_obscaling.results.scenario import Scenario
 
-    return [Scenario(family=name, flops=value) for name, value in zip(families, flops, strict=True)]
+    if dates and not families:
+        raise InputError("--date is the date of a model to come", "name it with --family and --flops")
+    if len(dates) not in (0, 1, len(families)):
+        raise InputError(
+            f"--date was given {len(dates)} times for {len(families)} models", "give one for all, or one for each"
+        )
+    dates = dates if len(dates) == len(families) else (dates or [""]) * len(families)
+    asked = zip(families, flops, dates, strict=True)
+    return [Scenario(family=name, flops=value, date=date) for name, value, date in asked]
 
 
-def _say_if_data_changed(fitted: Fit) -> None:
+def _say_if_data_changed(fitted: CapabilityFit) -> None:
     if fitted.table.data_hash != fitted.provenance["data_hash"]:
-        err.print("[yellow]The table inside the fit is not the one it was fitted to.[/]")
+        warn("The table inside the fit is not the one it was fitted to.")
     from bayes_obscaling.data.bundled import bundled_hashes, changed_since
 
     # Equal hashes first: scores that the user gave in place of bundled ones are no change of the bundled ones.
     if fitted.provenance.get("bundled_data") != bundled_hashes() and (changes := changed_since(fitted.table)):
-        err.print(
-            f"[yellow]The bundled data have changed since this fit:[/] {plain('; '.join(changes))}. Fit again to use "
-            "them.", highlight=False, soft_wrap=True,
-        )  # fmt: skip
+        warn(f"The bundled data have changed since this fit: {'; '.join(changes)}. Fit again to use them.")
 
 
-def _as_json(result: Forecast) -> dict[str, Any]:
-    from bayes_obscaling.results.summaries import json_rows
-
-    rows = json_rows(result.summary())
-    return {
-        "forecast": rows,
-        "verdict": {
-            "ok": not result.problems,
-            "level": result.verdict,
-            "problems": list(result.problems),
-            **result.convergence.model_dump(exclude={"worst"}),
-        },
-        "warnings": list(result.warnings),
-        "notes": list(result.fit.notes),
-        "provenance": result.fit.provenance,
-        "spec": result.fit.spec.model_dump(),
-    }
-
-
-def _print_forecast(result: Forecast) -> None:
-    frame = result.summary()
-    for task, rows in frame.groupby("task", sort=False):
-        table = Table(
-            title=f"{task} (scores 0 to 1)", title_justify="left", header_style="bold", pad_edge=False, box=None
-        )
-        levels = {"50 %": ("q25", "q75"), "80 %": ("q10", "q90"), "90 %": ("q5", "q95"), "95 %": ("q2.5", "q97.5")}
-        if out.width < ROOM - 12:
-            levels = {"50 %": levels["50 %"], "90 %": levels["90 %"]}
-        columns = ("model", "FLOPs", "basis", "observed", "median", *levels, "distance")
-        for column in columns:
-            table.add_column(column, justify="left" if column in ("model", "basis") else "right", no_wrap=True)
-        for _, row in rows.sort_values("median", ascending=False).iterrows():
-            compute = f"{row['flops']:.2g}"
-            if row["flops"] != row["flops"]:
-                compute = f"~{row['latent_flops']:.2g}"
-            intervals = [f"{row[low]:.3f}-{row[high]:.3f}" for low, high in levels.values()]
-            inside = row["q5"] <= row["observed"] <= row["q95"]
-            observed = "" if row["observed"] != row["observed"] else f"{row['observed']:.3f}{'' if inside else '*'}"
-            distance = "" if row["distance"] != row["distance"] else f"{row['distance']:+.1f}"
-            name = str(row["model"]).split("/")[-1] + (" (score seen)" if row["seen"] else "")
-            table.add_row(name, compute, row["basis"], observed, f"{row['median']:.3f}", *intervals, distance)
-        out.print(table)
+def _print_forecast(answer: Forecast) -> None:
+    summary = answer.to_dataframe()
+    cohort = answer.fit.table.models["cohort"]
+    summary["own"] = summary["model"].isin(cohort.index[cohort == "user"])
+    for task, rows in summary.groupby("task", sort=False):
+        ordered = rows.sort_values(["own", "median"], ascending=False)
+        seen = int(answer.fit.posterior.seen[task].sum())
+        print_table(_columns(ordered), f"{task} (scores 0 to 1; {seen} models' scores were seen)", least=_LEAST)
         scored = rows[rows["observed"].notna() & ~rows["seen"]]
         if len(scored):
             hits = {
-                level: ((scored[low] <= scored["observed"]) & (scored["observed"] <= scored[high])).sum()
-                for level, low, high in (
-                    (50, "q25", "q75"),
-                    (80, "q10", "q90"),
-                    (90, "q5", "q95"),
-                    (95, "q2.5", "q97.5"),
-                )
+                level: (scored[low] <= scored["observed"]) & (scored["observed"] <= scored[high])
+                for level, (low, high) in _INTERVALS.items()
             }
-            inside = ", ".join(f"{level} %: {count}/{len(scored)}" for level, count in hits.items())
-            out.print(f"Observed scores inside the intervals: {inside}. * outside the 90 % interval.", highlight=False)
-    if frame["flops"].isna().any():
-        out.print("~ compute is not public: posterior median (interval in the CSV).", highlight=False)
-    out.print(_FAR, highlight=False)
+            inside = ", ".join(f"{level}: {hit.sum()}/{len(scored)}" for level, hit in hits.items())
+            out().print(f"Observed scores inside the intervals: {inside}. * outside the 90 % interval.")
+    if summary["own"].any() and not summary["own"].all():
+        out().print("Models of your own table come first; --models shows one whose score was seen.")
+    if summary["flops"].isna().any():
+        out().print("~ compute is not public: posterior median (interval in the CSV).")
+    out().print(
+        "Distance: decades of compute above (+) or below (-) the seen models that the forecast leans on; "
+        "blank where compute is not public."
+    )
 
 
-def _print_verdict(result: Forecast, console: Console) -> None:
-    for warning in result.warnings[:_MOST_WARNINGS]:
-        console.print(f"[yellow]Warning:[/] {plain(warning)}", highlight=False, soft_wrap=True)
-    if (more := len(result.warnings) - _MOST_WARNINGS) > 0:
-        console.print(
-            f"[yellow]Warning:[/] {more} more like these; --json lists all, the CSV has distance and family_models."
-        )
-    for note in result.fit.notes:
-        console.print(f"Note: {plain(note)}", highlight=False, soft_wrap=True)
-    numbers = result.convergence.numbers
-    if result.problems:
-        console.print(f"[bold red]Sampler: NOT CONVERGED[/] ({numbers})", highlight=False)
-        for problem in result.problems:
-            console.print(f"  - {plain(problem)}", highlight=False, soft_wrap=True)
-        console.print("  Do not rely on these intervals: take more --draws, or fewer --factors.", highlight=False)
-    else:
-        level = "[bold green]Sampler: converged[/]" if result.verdict == "PASS" else "[bold yellow]Sampler: REVIEW[/]"
-        console.print(f"{level} ({numbers})", highlight=False)
+def _columns(rows: pd.DataFrame) -> pd.DataFrame:
+    """What is shown of forecasts, as text."""
+
+    def text(row: pd.Series) -> dict[str, str]:
+        is_inside = row["q5"] <= row["observed"] <= row["q95"]
+        mark = " seen" if row["seen"] else " " if is_inside else "*"
+        return {
+            "model": str(row["model"]),
+            "FLOPs": f"{row['flops']:.2g}" if row["flops"] == row["flops"] else f"~{row['latent_flops']:.2g}",
+            "date": row["date"],
+            "basis": row["basis"],
+            "observed": "" if row["observed"] != row["observed"] else f"{row['observed']:.3f}{mark}",
+            "median": f"{row['median']:.3f}",
+            **{level: f"{row[low]:.3f} to {row[high]:.3f}" for level, (low, high) in _INTERVALS.items()},
+            "distance": "" if row["distance"] != row["distance"] else f"{row['distance']:+.1f}",
+        }
+
+    import pandas as pd
+
+    shown = pd.DataFrame([text(row) for _, row in rows.iterrows()])
+    return shown if rows["date"].any() else shown.drop(columns="date")
+
+
+def reach(
+    task: Annotated[str, Option("Task or benchmark.", ("--task", "-t"))],
+    level: Annotated[float, "Score to reach, such as 0.9."],
+    family: Annotated[str, "Family; 'new' is one never seen."] = "new",
+    date: Annotated[str | None, "Ask for the compute at this release date; default the family's latest."] = None,
+    flops: Annotated[float | None, flops("Ask for the release date with this training compute, in FLOPs.")] = None,
+    growth: Annotated[float, "Decades a year by which that compute grows, such as 0.6."] = 0.0,
+    start: Annotated[str | None, "Date of that compute, from which on to look."] = None,
+    cutoff_flops: Cutoff = None,
+    *,
+    question: FitQuestion,
+) -> None:
+    """Say at which compute a family reaches a score; or with --flops, at which release date.
+
+    Prints one row: the median with 50 and 90 % intervals, and the probabilities that it never does and already has.
+
+    Example: bayes-obscaling reach --task MMLU --level 0.9 --flops 1e25 --growth 0.6
+    """
+    from bayes_obscaling.data.dates import iso_date
+    from bayes_obscaling.results.reach import check_growth, check_level
+
+    if flops is None and (growth or start):
+        raise InputError("--growth and --start are of a compute", "give it with --flops, or leave them out")
+    if flops is not None and date:
+        raise InputError("--date asks for compute and --flops for a date", "give one of them")
+    check_growth(growth)
+    start, date = iso_date(start or "", "--start"), iso_date(date or "", "--date")
+
+    def check(table: ScoreTable) -> None:
+        check_level(table, table.resolve(task), level)
+        check_family(table, family)
+
+    is_saved = question.saved.fit is not None
+    if (flops is not None or date) and not is_saved and question.model.spec().drift == "none":
+        what = "--date is a release date" if date else "--flops asks for a release date"
+        raise InputError(f"{what}, which a fit without a drift does not know", "fit with --drift family")
+    fitted = question.fit(None if is_saved else [task], cutoff=cutoff_flops, check=check)
+    if flops is None:
+        question.show(ask.compute_to_reach(fitted, task, level, family, date), "Compute to reach a score (FLOPs)")
+        return
+    answer = ask.date_to_reach(fitted, task, level, family, flops, growth=growth, start=start)
+    question.show(answer, "Release date to reach a score")

@@ -1,22 +1,399 @@
-"""Options that several commands share, said once."""
+"""Options that several commands share, each said once, and the groups in which commands take them."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
-import typer
+import click
 
-Scores = Annotated[list[Path] | None, typer.Option(help="Your own table of scores (CSV); repeatable.")]
-Benchmarks = Annotated[Path | None, typer.Option(help="Chance, items and range of your own benchmarks (CSV).")]
-AllModels = Annotated[bool, typer.Option(help="All 128 bundled models, not the study's 77 (slower).")]
-Factors = Annotated[int | None, typer.Option(min=1, max=8, help="Number of latent capabilities.")]
-Curvature = Annotated[bool, typer.Option(help="Let capability bend in log compute (Box-Cox law).")]
-Joint = Annotated[bool, typer.Option(help="Joint posterior: task scores may bend the capabilities.")]
-Chains = Annotated[int, typer.Option(help="Chains.")]
-Draws = Annotated[int, typer.Option(help="Draws kept of each chain.")]
-Seed = Annotated[int, typer.Option(min=0, help="Random seed.")]
-SavedFit = Annotated[Path | None, typer.Option("--fit", help="Use this saved fit instead of fitting.")]
-Output = Annotated[Path | None, typer.Option("--output", "-o", help="Write the table here (CSV).")]
-Plot = Annotated[Path | None, typer.Option(help="Draw it here (PNG, PDF, SVG).")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print everything as JSON.")]
+from bayes_obscaling.cli.groups import Option, Options, names
+from bayes_obscaling.cli.show import note, progress_bars, save_plot, show, write
+from bayes_obscaling.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bayes_obscaling.data import ScoreTable
+    from bayes_obscaling.models.capability import CapabilitySpec
+    from bayes_obscaling.results.finding import Answer
+    from bayes_obscaling.results.fit import CapabilityFit, LadderFit
+
+# The limit of `CapabilitySpec`, which is not loaded to check an option.
+_MOST_FACTORS = 8
+
+OneKind = TypeVar("OneKind", "CapabilityFit", "LadderFit")
+
+
+def flops(help: str) -> Option:
+    """An option that takes training compute."""
+
+    def check(flag: str, value: float) -> None:
+        from bayes_obscaling.data.rules import check_flops
+
+        check_flops(flag, value)
+
+    return Option(help, check=check)
+
+
+Tasks = Annotated[list[str] | None, names("--task", "-t", help="Task or benchmark:")]
+Models = Annotated[list[str] | None, names("--models", help="Only these models:")]
+Cutoff = Annotated[float | None, flops("FLOPs above which task scores are hidden.")]
+FromCompute = Annotated[bool, "Hide every score of the models that are forecast."]
+Draws = Annotated[int, "Draws kept of each chain."]
+DescribedBy = Annotated[Path | None, "Chance, items, range of your own benchmarks (a table)."]
+Sheet = Annotated[str | None, "Sheet of a workbook; default the first."]
+OnDuplicates = Annotated[
+    Literal["refuse", "mean", "first"], "Several scores of a model on a benchmark: refuse, average, or keep the first."
+]
+Bundled = Annotated[str, Option("Bundled table: base, or instruct.", ("--table",))]
+AsJson = Annotated[bool, Option("Print everything as JSON.", ("--json",))]
+
+
+@dataclass(frozen=True)
+class TableOptions(Options):
+    """Which scores: the bundled table and the user's own."""
+
+    panel = "Scores"
+
+    scores: Annotated[list[Path] | None, "Your own scores: CSV, Excel, JSON, results of a tool; repeatable."] = None
+    benchmarks: DescribedBy = None
+    sheet: Sheet = None
+    duplicates: OnDuplicates = "refuse"
+    cohort: Annotated[Literal["all", "paper"] | None, "Bundled base models: all 148, or the study's 77."] = None
+
+    def load(
+        self,
+        tasks: Sequence[str] | None = None,
+        models: Sequence[str] | None = None,
+        bundled: str = "",
+    ) -> ScoreTable:
+        """Merge the user's files into a bundled table, and keep the models to fit on.
+
+        Parameters
+        ----------
+        tasks : sequence of str, optional
+            They choose the bundled table, and new columns of these names are tasks.
+        models : sequence of str, optional
+            Models to keep as well.
+        bundled : {"base", "instruct"}, optional
+            Name of the bundled table; default that which holds the tasks.
+        """
+        from bayes_obscaling.data import load_base_llms, load_instruct_llms, read_scores
+
+        if bundled not in ("", "base", "instruct"):
+            raise InputError(f"There is no bundled table '{bundled}': take base or instruct.")
+        if bundled == "instruct" and self.scores:
+            raise InputError("--scores adds to the base table: leave out --table instruct.")
+        if not self.scores and (alone := [flag for flag in self.given() if flag != "--cohort"]):
+            raise InputError(f"{alone[0]} is about your own table: give that table with --scores.")
+        base, instruct = load_base_llms(), load_instruct_llms()
+        is_agents = all(base.find(name) is None and instruct.find(name) is not None for name in tasks or [""])
+        before = table = instruct if bundled == "instruct" or is_agents else base
+        for file in self.scores or ():
+            how: dict[str, Any] = {"sheet": self.sheet, "duplicates": self.duplicates}
+            table = read_scores(file, self.benchmarks, tasks=tuple(tasks or ()), into=table, **how)
+        for line in table.notes if self.scores else ():
+            note(line)
+        if before is instruct or self.cohort != "paper":
+            return table
+        kept = {*_changed_models(before, table), *resolved(table, models)}
+        facts = table.models
+        return table.select(list(facts.index[(facts["cohort"] == self.cohort) | facts.index.isin(kept)]))
+
+
+def _changed_models(before: ScoreTable, table: ScoreTable) -> set[str]:
+    """Models that are new in a table, or have a score that is new or differs."""
+    if table is before:
+        return set()
+    key = ["model", "benchmark"]
+    known, now = (part.scores.set_index(key)["score"] for part in (before, table))
+    same = now.index.isin(known.index) & (known.reindex(now.index) == now)
+    return {*(set(table.models.index) - set(before.models.index)), *now.index[~same].get_level_values("model")}
+
+
+def resolved(table: ScoreTable, models: Sequence[str] | None) -> list[str]:
+    """Names of models as the table writes them."""
+    return [table.resolve_model(name) for name in models or ()]
+
+
+def check_family(table: ScoreTable, name: str) -> None:
+    """Refuse a family that the table does not have; 'new' is one never seen."""
+    from bayes_obscaling.data.names import family_named
+
+    if name != "new":
+        family_named(name, table.families, "name one, or 'new' for an unseen one")
+
+
+@dataclass(frozen=True)
+class Sampling(Options):
+    """How long to sample."""
+
+    panel = "Fit"
+
+    chains: Annotated[int, "Chains."] = 4
+    draws: Draws = 1000
+    seed: Annotated[int, "Random seed."] = 0
+
+    def check(self) -> None:
+        """Refuse sizes and seeds that cannot be meant."""
+        from bayes_obscaling.inference.limits import check_sampling
+
+        check_sampling(self.chains, self.draws, self.seed)
+
+    def about(self) -> dict[str, Any]:
+        """Keywords of every function that fits, apart from those of `sampling`."""
+        return {"chains": self.chains, "draws": self.draws, "seed": self.seed}
+
+    @contextmanager
+    def sampling(self, label: str | None = None) -> Iterator[dict[str, Any]]:
+        """Keywords of every function that fits; bars show how far it is, one of that label or one per stage."""
+        from bayes_obscaling.inference.cache import default_cache_dir
+
+        with progress_bars(label) as progress:
+            yield {**self.about(), "cache": default_cache_dir(), "progress": progress}
+
+
+@dataclass(frozen=True)
+class FitOptions(Sampling):
+    """What the capability model assumes, and how long to sample it."""
+
+    factors: Annotated[int | None, "Number of latent capabilities, 1 to 8; default 4."] = None
+    curvature: Annotated[bool, "Let capability bend in log compute (Box-Cox law)."] = False
+    curve: Annotated[
+        Literal["asymmetric", "logistic"] | None,
+        "How benchmarks level off: slowly, or logistic up to a learned ceiling, then without drift unless you ask.",
+    ] = None
+    drift: Annotated[
+        Literal["none", "family", "model"] | None,
+        "Whether efficiency grows with the release date of a family, or of each model; default family.",
+    ] = None
+    joint: Annotated[bool, "Joint posterior: task scores may bend the capabilities."] = False
+
+    def check(self) -> None:
+        """Refuse numbers that cannot be meant."""
+        super().check()
+        if self.factors is not None and not 1 <= self.factors <= _MOST_FACTORS:
+            raise InputError(f"--factors is {self.factors}", f"give a whole number from 1 to {_MOST_FACTORS}")
+
+    def spec(self) -> CapabilitySpec:
+        """What is believed."""
+        from bayes_obscaling.models.capability import CapabilitySpec
+
+        chosen: dict[str, Any] = {} if self.factors is None else {"n_factors": self.factors}
+        if self.curvature:
+            chosen["compute_law"] = "box-cox"
+        if isinstance(self.drift, str):  # on `efficiency` it is a question
+            chosen["drift"] = self.drift
+        if self.joint:
+            chosen["posterior"] = "joint"
+        return CapabilitySpec.logistic(**chosen) if self.curve == "logistic" else CapabilitySpec(**chosen)
+
+    def about(self) -> dict[str, Any]:
+        """Keywords of every function that fits, the spec among them."""
+        return {**super().about(), "spec": self.spec()}
+
+
+@dataclass(frozen=True)
+class SavedFit(Options):
+    """A fit on disk, to be asked instead of making one."""
+
+    panel = "Fit"
+
+    fit: Annotated[Path | None, "Ask this saved fit instead of fitting."] = None
+
+    def open(self, kind: type[OneKind], *groups: Options, **given: Any) -> OneKind:
+        """Open the saved fit; options of `groups`, and others by name, that were given beside it are refused."""
+        from bayes_obscaling.results.storage import open_as
+
+        clash = [flag for group in groups for flag in group.given()]
+        if clash := clash + [f"--{name.replace('_', '-')}" for name, value in given.items() if value]:
+            raise InputError(f"--fit brings its own data, tasks and spec: leave out {', '.join(clash)}.")
+        opened = open_as(self.fit or "", kind)
+        for text in opened.notes:
+            note(text)
+        return opened
+
+
+@dataclass(frozen=True)
+class KeptFit(SavedFit):
+    """A fit on disk: to be asked instead of making one, or where to keep the new one."""
+
+    save_fit: Annotated[Path | None, "Save the fit here (netCDF)."] = None
+
+    def check(self) -> None:
+        """Find out before a minute of sampling that the file cannot be written."""
+        if self.save_fit is not None:
+            check_file(self.save_fit)
+
+
+@dataclass(frozen=True)
+class TableOutputs(Options):
+    """Where a table goes besides the screen."""
+
+    panel = "Output"
+
+    output: Annotated[Path | None, Option("Write the table here: a CSV, or a folder.", ("--output", "-o"))] = None
+    as_json: AsJson = False
+
+    def check(self) -> None:
+        """Find out before a minute of sampling that a file cannot be written."""
+        check_destination(self.output)
+
+    def write_table(self, table: pd.DataFrame) -> list[str]:
+        """Write the table, if that was asked for; return the name of the file."""
+        if self.output is None:
+            return []
+        file = file_at(self.output, ".csv")
+        write(file, table.to_csv(index=False).encode())
+        return [str(file)]
+
+
+@dataclass(frozen=True)
+class Outputs(TableOutputs):
+    """Where an answer goes besides the screen."""
+
+    plot: Annotated[Path | None, "Draw it here: a PNG, PDF or SVG, or a folder."] = None
+
+    def check(self) -> None:
+        """Find out before a minute of sampling that a file cannot be written."""
+        super().check()
+        check_destination(self.plot)
+        if self.plot is not None and not is_folder(self.plot) and self.plot.suffix not in (".png", ".pdf", ".svg"):
+            raise InputError(f"A plot cannot be written as {self.plot.name}: use .png, .pdf or .svg.")
+
+    def write(self, answer: Answer) -> list[str]:
+        """Write what was asked for; return the names of what was written."""
+        return [*self.write_table(answer.to_dataframe()), *self.draw(answer)]
+
+    def draw(self, answer: Answer) -> list[str]:
+        """Draw the answer, if that was asked for; return the name of the file."""
+        if self.plot is None:
+            return []
+        file = file_at(self.plot, ".png")
+        save_plot(answer.plot, file)  # type: ignore[attr-defined]
+        return [str(file)]
+
+
+@dataclass(frozen=True)
+class FolderOutputs(Outputs):
+    """Where an answer goes that has several tables."""
+
+    output: Annotated[
+        Path | None, Option("Folder for cells.csv and scores.csv; made if need be.", ("--output", "-o"))
+    ] = None
+
+    def check(self) -> None:
+        """Find out early that a file, or the folder, cannot be written."""
+        if self.output is not None:
+            check_folder(self.output)
+        super().check()
+
+    def write(self, answer: Answer) -> list[str]:
+        """Write what was asked for; return the names of what was written."""
+        if self.output is None:
+            return self.draw(answer)
+        make_folder(self.output)
+        return [f"{answer.save(self.output) / 'cells.csv'} and scores.csv", *self.draw(answer)]
+
+
+def is_folder(path: Path) -> bool:
+    """Whether a path is that of a folder: there is one, or it has no ending and there is nothing."""
+    return path.is_dir() or not (path.suffix or path.exists())
+
+
+def file_at(path: Path, ending: str) -> Path:
+    """The file itself; in a folder, which is made if need be, it is called like the command."""
+    if not is_folder(path):
+        return path
+    make_folder(path)
+    return path / f"{click.get_current_context().info_name}{ending}"
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder if need be, or say in one sentence why not."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"The folder {folder} cannot be made ({error.strerror or error}): write elsewhere.") from error
+
+
+def check_destination(path: Path | None) -> None:
+    """Refuse a file, or a folder, that cannot be written."""
+    if path is not None:
+        (check_folder if is_folder(path) else check_file)(path)
+
+
+def check_file(path: Path) -> None:
+    """Refuse a file that cannot be written."""
+    if path.is_dir():
+        raise InputError(f"{path} is a folder: give a file name.")
+    if not path.parent.is_dir():
+        raise InputError(f"The folder {path.parent} does not exist: make it, or write elsewhere.")
+    place = path if path.exists() and not path.is_file() else path.resolve().parent  # devices are written directly
+    if not os.access(place, os.W_OK):
+        raise InputError(f"{path} cannot be written (no permission in {place}): write elsewhere.")
+
+
+def check_folder(folder: Path) -> None:
+    """Refuse what is no folder, and a folder that can be neither made nor written."""
+    if not is_folder(folder):
+        raise InputError(f"{folder} would hold several tables: give a folder.")
+    there = folder.resolve()
+    while not there.exists():
+        there = there.parent
+    if not (there.is_dir() and os.access(there, os.W_OK)):
+        raise InputError(f"{folder} cannot be made or written (no permission in {there}): write elsewhere.")
+
+
+@dataclass(frozen=True)
+class Question(Options):
+    """What every question takes that fits a table: scores, spec, and where the answer goes."""
+
+    table: TableOptions
+    model: FitOptions
+    outputs: Outputs
+
+    def show(self, answer: Answer, title: str, rows: int = 40, least: Sequence[str] = ()) -> None:
+        """Print, write and draw the answer."""
+        show(answer, title, self.outputs, rows=rows, least=least)
+
+
+@dataclass(frozen=True)
+class FitQuestion(Question):
+    """A question about one fit, new or saved."""
+
+    saved: SavedFit
+
+    def fit(
+        self,
+        tasks: Sequence[str] | None = None,
+        *,
+        cutoff: float | None = None,
+        bundled: str = "",
+        check: Callable[[ScoreTable], object] = lambda _: None,
+    ) -> CapabilityFit:
+        """Open the saved fit, or fit the tasks (the benchmarks alone where there are none).
+
+        `check` is told the table before anything is sampled, and refuses what cannot be asked of it.
+        """
+        if self.saved.fit is not None:
+            from bayes_obscaling.results.fit import CapabilityFit
+
+            other = bundled if bundled != "base" else None
+            given = {"task": tasks, "cutoff_flops": cutoff, "table": other}
+            fitted = self.saved.open(CapabilityFit, self.table, self.model, **given)
+            check(fitted.table)
+            return fitted
+        if cutoff is not None and not tasks:
+            raise InputError("--cutoff-flops hides task scores: name the tasks with --task.")
+        from bayes_obscaling.inference.fit import fit_table
+
+        scores = self.table.load(tasks, bundled=bundled)
+        check(scores)
+        with self.model.sampling() as how:
+            return fit_table(scores, tasks or scores.benchmark_names, cutoff=cutoff, **how)

@@ -2,21 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
-from bayes_obscaling.cli.common import (
-    check_destinations,
-    check_plot,
-    named_models,
-    sampling_progress,
-    show_finding,
-    spec_of,
-    user_table,
-)
-from bayes_obscaling.cli.options import Benchmarks, Chains, Draws, Factors, Scores, Seed
+from bayes_obscaling.cli.groups import Option, names
+from bayes_obscaling.cli.options import Question, flops, resolved
 from bayes_obscaling.errors import InputError
 
 if TYPE_CHECKING:
@@ -25,54 +14,50 @@ if TYPE_CHECKING:
 
 
 def select(
-    task: Annotated[str, typer.Option("--task", "-t", help="Task to evaluate; a new one needs --chance.")],
-    budget: Annotated[int, typer.Option(help="Number of models to evaluate.")],
-    method: Annotated[
-        str, typer.Option(help="bayes: single models, for the targets' sake. v-optimal: families, as published.")
-    ] = "bayes",
-    max_size: Annotated[float | None, typer.Option(help="Only models of at most so many parameters.")] = None,
-    max_flops: Annotated[float | None, typer.Option(help="Only models of at most these FLOPs.")] = None,
-    families: Annotated[str | None, typer.Option(help="Only these families: A,B.")] = None,
+    task: Annotated[str, Option("Task to evaluate; a new one needs --chance.", ("--task", "-t"))],
+    budget: Annotated[int, "Number of models to evaluate."],
+    method: Annotated[str, "bayes: single models, for the targets' sake. v-optimal: families, as published."] = "bayes",
+    max_size: Annotated[float | None, "Only models of at most so many parameters."] = None,
+    max_flops: Annotated[float | None, flops("Only models of at most these FLOPs.")] = None,
+    families: Annotated[list[str] | None, names("--family", help="Only these families:", old=("--families",))] = None,
     targets: Annotated[
-        str | None, typer.Option(help="Models whose scores matter: A,B; default those that cannot be chosen.")
+        list[str] | None, names("--targets", help="Models whose scores matter (default those that cannot be chosen):")
     ] = None,
-    include: Annotated[str | None, typer.Option(help="Families that v-optimal always takes: A,B.")] = None,
-    chance: Annotated[float | None, typer.Option(help="Score of a guesser on a new task, 0 to 1.")] = None,
-    items: Annotated[float | None, typer.Option(help="Number of items of a new task.")] = None,
-    scores: Scores = None,
-    benchmarks: Benchmarks = None,
-    all_models: Annotated[bool, typer.Option(help="Choose from all 128 bundled models, not the study's 77.")] = False,
-    factors: Factors = None,
-    chains: Chains = 4,
-    draws: Draws = 1000,
-    seed: Seed = 0,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the models here (CSV).")] = None,
-    plot: Annotated[Path | None, typer.Option(help="Draw the criterion by number of models (PNG, PDF, SVG).")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
+    include: Annotated[list[str] | None, names("--include", help="Families that v-optimal always takes:")] = None,
+    chance: Annotated[float | None, "Score of a guesser on a new task, 0 to 1."] = None,
+    items: Annotated[float | None, "Number of items of a new task."] = None,
+    *,
+    question: Question,
 ) -> None:
-    """Choose the models to evaluate on a task, under a budget."""
-    check_destinations(output, plot)
-    check_plot(plot)
-    table = user_table([task], scores, benchmarks, targets, all_models)
+    """Choose the models to evaluate on a task, under a budget.
+
+    Prints one row per chosen model, the most useful first.
+
+    Example: bayes-obscaling select --task gsm8k_cot --budget 8 --max-size 7e9
+    """
+    if method == "v-optimal" and (given := question.model.given()):
+        raise InputError(f"v-optimal makes no fit: leave out {', '.join(given)}.")
+    if max_size is not None and not 0 < max_size < float("inf"):
+        raise InputError(f"--max-size is {max_size:g}: give a positive number.")
+    table = question.table.load([task], targets)
     asked = _task(table, task, chance, items)
-
-    from bayes_obscaling.design.subset import select_models
-    from bayes_obscaling.inference.cache import default_cache_dir
-
     wanted: dict[str, Any] = {
-        "method": method, "max_size": max_size, "max_flops": max_flops, "families": _list(families),
-        "targets": named_models(table, targets) or None, "include": _list(include) or (),
-    }  # fmt: skip
+        "method": method,
+        "max_size": max_size,
+        "max_flops": max_flops,
+        "families": families,
+        "targets": resolved(table, targets) or None,
+        "include": include or (),
+    }
+    from bayes_obscaling.design.subset import select_models
+
     if method == "v-optimal":
         chosen = select_models(table, asked, budget, **wanted)
     else:
-        with sampling_progress() as tell:
-            chosen = select_models(
-                table, asked, budget, **wanted, spec=spec_of(factors, False, False), chains=chains, draws=draws,
-                seed=seed, cache=default_cache_dir(), progress=tell,
-            )  # fmt: skip
+        with question.model.sampling() as how:
+            chosen = select_models(table, asked, budget, **wanted, **how)
     title = f"Models to evaluate on {task} ({method}, {len(chosen.models)} of at most {budget})"
-    show_finding(chosen, title, output=output, plot=plot, as_json=as_json, rows=200)
+    question.show(chosen, title, rows=200)
 
 
 def _task(table: ScoreTable, task: str, chance: float | None, items: float | None) -> str | NewTask:
@@ -91,7 +76,3 @@ def _task(table: ScoreTable, task: str, chance: float | None, items: float | Non
             f"{table.resolve(task)} is in the table with its chance and items: leave --chance and --items out."
         )
     return table.resolve(task)
-
-
-def _list(text: str | None) -> list[str] | None:
-    return [name.strip() for name in text.split(",") if name.strip()] if text else None

@@ -2,99 +2,120 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-from rich.table import Table
+import click
 
-from bayes_obscaling.cli.common import out, plain
-from bayes_obscaling.cli.options import Benchmarks
+from bayes_obscaling.cli.groups import Option
+from bayes_obscaling.cli.options import DescribedBy, OnDuplicates, Sheet, TableOutputs
+from bayes_obscaling.cli.show import err, out, plain, print_checks, print_json, print_table
+
+if TYPE_CHECKING:
+    from bayes_obscaling.data import ScoreTable
 
 
 def check(
-    files: Annotated[list[Path], typer.Argument(help="Tables of scores (CSV).")],
-    benchmarks: Benchmarks = None,
+    files: Annotated[list[Path], Option("Tables of scores of any kind.", is_argument=True)],
+    benchmarks: DescribedBy = None,
+    sheet: Sheet = None,
+    duplicates: OnDuplicates = "refuse",
+    *,
+    outputs: TableOutputs,
 ) -> None:
-    """Check tables of scores: PASS, REVIEW and FAIL lines; exit code 2 on FAIL."""
+    """Check tables of scores before they are believed.
+
+    Prints how they were read, and one PASS, REVIEW or FAIL line per check, with the remedy. Exit code 2 for FAIL,
+    otherwise 0.
+
+    Example: bayes-obscaling check mine.csv --benchmarks exam.csv
+    """
+    from dataclasses import asdict
+
+    import pandas as pd
+
     from bayes_obscaling.data import check_table, load_base_llms
 
-    colours = {"PASS": "green", "REVIEW": "yellow", "FAIL": "red"}
-    failed = False
-    for file in files:
-        out.print(f"[bold]{plain(str(file))}[/]", highlight=False)
-        for finding in check_table(file, benchmarks, against=load_base_llms()):
-            failed |= finding.level == "FAIL"
-            text = f"{finding.check}: {finding.message}" + (f" -> {finding.remedy}" if finding.remedy else "")
-            colour = colours[finding.level]
-            out.print(f"  [{colour}]{finding.level:6}[/] {plain(text)}", highlight=False, soft_wrap=True)
-    if failed:
-        sys.exit(2)
+    against = load_base_llms()
+    checks = {
+        str(file): check_table(file, benchmarks, against=against, sheet=sheet, duplicates=duplicates) for file in files
+    }
+    rows = [{"file": file, **asdict(one)} for file, found in checks.items() for one in found]
+    if outputs.as_json:
+        print_json(rows)
+    else:
+        for file, found in checks.items():
+            out().print(f"[bold]{plain(file)}[/]")
+            print_checks(found)
+    for name in outputs.write_table(pd.DataFrame(rows)):
+        (err() if outputs.as_json else out()).print(f"Wrote {plain(name)}")
+    if any(one.level == "FAIL" for found in checks.values() for one in found):
+        raise click.exceptions.Exit(2)
 
 
-def tasks(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
-    """List the bundled tasks and benchmarks: counts, chance, items, published cutoffs and exclusions."""
-    from bayes_obscaling.data import load_base_llms, load_instruct_llms
+def tasks(*, outputs: TableOutputs) -> None:
+    """List the bundled tasks and benchmarks.
 
-    rows = []
-    for source, table in (("base", load_base_llms()), ("instruct", load_instruct_llms())):
-        counts = table.scores["benchmark"].value_counts()
-        for name, facts in table.benchmarks.iterrows():
-            rows.append(
-                {
-                    "name": name,
-                    "role": facts["role"],
-                    "table": source,
-                    "scores": int(counts.get(name, 0)),
-                    "chance": facts["chance"],
-                    "items": facts["n_items"],
-                    "cutoff": facts["cutoff_flops"],
-                    "left out": ", ".join(facts["excludes"]),
-                    "description": facts["description"],
-                }
-            )
+    Prints name, role, number of scores, chance, items, published cutoff and exclusions of each.
+
+    Example: bayes-obscaling tasks
+    """
+
+    def row(source: str, name: str, facts: Any, scores: int) -> dict[str, Any]:
+        return {
+            "name": name,
+            "role": facts["role"],
+            "table": source,
+            "scores": scores,
+            "chance": facts["chance"],
+            "items": facts["n_items"],
+            "cutoff": facts["cutoff_flops"],
+            "left out": ", ".join(facts["excludes"]),
+            "description": facts["description"],
+        }
+
+    rows = [
+        row(source, str(name), facts, counts.get(name, 0))
+        for source, table in _bundled().items()
+        for counts in [table.scores["benchmark"].value_counts().to_dict()]
+        for name, facts in table.benchmarks.iterrows()
+    ]
     rows.sort(key=lambda row: row["role"] != "task")
-    print_rows(rows, as_json, "cutoff: published cutoff in FLOPs; left out: no predictor of this task by default.")
+    _show_rows(rows, outputs, "cutoff: published cutoff in FLOPs; left out: no predictor of this task by default.")
 
 
-def models(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
-    """List the bundled models: family, size, data, compute, number of scores."""
+def models(*, outputs: TableOutputs) -> None:
+    """List the bundled models.
+
+    Prints name, family, size, data, compute and number of scores of each.
+
+    Example: bayes-obscaling models
+    """
+    columns = ["family", "params", "tokens", "flops", "date", "cohort"]
+    rows = [
+        {"name": name, **facts[columns].to_dict(), "scores": counts.get(name, 0)}
+        for table in _bundled().values()
+        for counts in [table.scores["model"].value_counts().to_dict()]
+        for name, facts in table.models.iterrows()
+    ]
+    _show_rows(rows, outputs, "paper: the models of the published study, fitted by default.")
+
+
+def _bundled() -> dict[str, ScoreTable]:
     from bayes_obscaling.data import load_base_llms, load_instruct_llms
 
-    rows = []
-    for table in (load_base_llms(), load_instruct_llms()):
-        counts = table.scores["model"].value_counts()
-        for name, facts in table.models.iterrows():
-            rows.append(
-                {
-                    "name": name,
-                    **facts[["family", "params", "tokens", "flops", "cohort"]].to_dict(),
-                    "scores": int(counts.get(name, 0)),
-                }
-            )
-    print_rows(rows, as_json, "paper: the models of the published study, fitted by default.")
+    return {"base": load_base_llms(), "instruct": load_instruct_llms()}
 
 
-def print_rows(rows: list[dict[str, Any]], as_json: bool, note: str) -> None:
-    """Print rows as a table or as JSON."""
-    if as_json:
-        print(json.dumps([{k: None if v != v else v for k, v in row.items()} for row in rows], indent=2))
-        return
-    table = Table(header_style="bold", box=None, pad_edge=False)
-    shown = [name for name in rows[0] if name != "description"]
-    for name in shown:
-        table.add_column(name, justify="left" if isinstance(rows[0][name], str) else "right", no_wrap=True)
-    for row in rows:
-        table.add_row(*(_cell(row[name]) for name in shown))
-    out.print(table)
-    out.print(note, highlight=False)
+def _show_rows(rows: list[dict[str, Any]], outputs: TableOutputs, remark: str) -> None:
+    """Print rows as a table or as JSON, and write them."""
+    import pandas as pd
 
-
-def _cell(value: Any) -> str:
-    if isinstance(value, str):
-        return plain(value)
-    if value != value:
-        return ""
-    return f"{value:g}" if abs(value) < 1e5 else f"{value:.3g}"
+    table = pd.DataFrame(rows)
+    if outputs.as_json:
+        print_json([{name: None if value != value else value for name, value in row.items()} for row in rows])
+    else:
+        print_table(table.drop(columns="description", errors="ignore"))
+        out().print(remark)
+    for name in outputs.write_table(table):
+        (err() if outputs.as_json else out()).print(f"Wrote {plain(name)}")

@@ -2,7 +2,7 @@
 
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import pandas as pd
 
@@ -16,20 +16,19 @@ def tables_folder() -> Path:
     return installed if installed.is_dir() else package.parent / "data"
 
 
-def load_base_llms(cohort: Literal["paper", "all"] = "all") -> ScoreTable:
+Cohort = Literal["paper", "later", "all"]
+
+
+def load_base_llms(cohort: Cohort = "all") -> ScoreTable:
     """Return the scores of base (pretrained) LLMs on 8 benchmarks and 13 tasks.
 
     Parameters
     ----------
-    cohort : {"paper", "all"}
-        The 77 models of the published study, or all 128.
-
-    Returns
-    -------
-    ScoreTable
+    cohort : {"paper", "later", "all"}
+        The 77 models of the published study; these and the 20 that it forecast before they came; or all 148.
     """
-    if cohort not in ("paper", "all"):
-        raise ValueError(f"cohort is {cohort!r}; it must be 'paper' or 'all'")
+    if cohort not in get_args(Cohort):
+        raise ValueError(f"cohort is {cohort!r}; it must be 'paper', 'later' or 'all'")
     return _base_llms(cohort)
 
 
@@ -44,23 +43,14 @@ def bundled_hashes() -> dict[str, str]:
 
 
 def changed_since(table: ScoreTable) -> tuple[str, ...]:
-    """How today's bundled data differ from a table that was built on them.
+    """Phrases, one per kind of difference, that say how today's bundled data differ from a table built on them.
 
-    Parameters
-    ----------
-    table : ScoreTable
-        A selection of models of a bundled table, perhaps merged with a user's scores.
-
-    Returns
-    -------
-    tuple of str
-        One phrase a kind of difference, about the models that both have; empty when there is none. A user's own score
-        in place of a bundled one counts as a difference.
+    Models that both have are compared. A user's own score in place of a bundled one counts as a difference.
     """
-    mine = table.models
-    today = max((load_base_llms(), load_instruct_llms()), key=lambda other: other.models.index.isin(mine.index).sum())
-    shared = today.models.index.intersection(mine.index)
-    key, found = ["model", "benchmark"], []
+    models = table.models
+    today = max((load_base_llms(), load_instruct_llms()), key=lambda other: other.models.index.isin(models.index).sum())
+    shared = today.models.index.intersection(models.index)
+    key, differences = ["model", "benchmark"], []
     if not len(shared):
         return ()
     before, now = (frame[frame["model"].isin(shared)].set_index(key)["score"] for frame in (table.scores, today.scores))
@@ -70,9 +60,9 @@ def changed_since(table: ScoreTable) -> tuple[str, ...]:
     if len(changed):
         (model, benchmark), first = changed.index[0], changed.iloc[0]
         then, after = (f"{value:.4g}" if value == value else "none" for value in first[["then", "now"]])
-        found.append(f"{len(changed)} scores (first {model} on {benchmark}: {then} then, {after} now)")
+        differences.append(f"{len(changed)} scores (first {model} on {benchmark}: {then} then, {after} now)")
     for what, old, new in (
-        ("models", mine.loc[shared], today.models.loc[shared]),
+        ("models", models.loc[shared], today.models.loc[shared]),
         ("benchmarks", table.benchmarks, today.benchmarks.reindex(table.benchmarks.index)),
     ):
         columns = [c for c in new if c in old and c not in ("cohort", "description", "aliases")]
@@ -81,8 +71,8 @@ def changed_since(table: ScoreTable) -> tuple[str, ...]:
         differs = (a != b) & ~(a.isna() & b.isna())
         if differs.any(axis=None):
             name, column = differs.stack().loc[lambda cells: cells].index[0]
-            found.append(f"facts of {differs.any(axis=1).sum()} {what} (first {column} of {name})")
-    return tuple(found)
+            differences.append(f"facts of {differs.any(axis=1).sum()} {what} (first {column} of {name})")
+    return tuple(differences)
 
 
 @lru_cache
@@ -91,7 +81,7 @@ def _base_llms(cohort: str) -> ScoreTable:
     if cohort == "all":
         return table
     models = table.models
-    return table.select(models.index[models["cohort"] == cohort])
+    return table.select(models.index[models["cohort"].isin({"paper", cohort})])
 
 
 @lru_cache

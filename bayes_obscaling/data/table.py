@@ -2,30 +2,42 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 from collections.abc import Iterable, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
+from bayes_obscaling.data.dates import iso_date
+from bayes_obscaling.data.names import normal_form, unknown
+from bayes_obscaling.data.rules import check_number, check_range, check_role, out_of_range, shared_name, two_scores
 from bayes_obscaling.errors import InputError
-
-if TYPE_CHECKING:
-    from bayes_obscaling.data.reading import Source
-
-ROLES = ("benchmark", "task")
 
 # What a column holds when nobody says otherwise. A benchmark needs nothing but a name.
 MODEL_DEFAULTS: dict[str, object] = {
-    "family": "", "params": np.nan, "tokens": np.nan, "flops": np.nan, "cohort": "user",
-}  # fmt: skip
+    "family": "",
+    "params": np.nan,
+    "tokens": np.nan,
+    "flops": np.nan,
+    "date": "",
+    "cohort": "user",
+}
 BENCHMARK_DEFAULTS: dict[str, object] = {
-    "role": "benchmark", "chance": 0.0, "n_items": np.nan, "signed": False, "has_ceiling": True, "lower": 0.0,
-    "upper": 1.0, "excludes": (), "cutoff_flops": np.nan, "aliases": (), "description": "",
-}  # fmt: skip
+    "role": "benchmark",
+    "chance": 0.0,
+    "n_items": np.nan,
+    "signed": False,
+    "has_ceiling": True,
+    "lower": 0.0,
+    "upper": 1.0,
+    "excludes": (),
+    "cutoff_flops": np.nan,
+    "aliases": (),
+    "description": "",
+}
+# Since pandas 3 a frame that shares its data with another copies them before it changes; before, only a copy is safe.
+_DEEP = int(pd.__version__.partition(".")[0]) < 3
 
 
 class ScoreTable:
@@ -35,7 +47,7 @@ class ScoreTable:
     ----------
     models : DataFrame
         One row per model, named by the index or a column ``model``: ``family``, ``params``, ``tokens`` and ``flops``
-        in absolute units (NaN = unknown), ``cohort``; a column ``date`` (of release) is kept where there is one.
+        in absolute units (NaN = unknown), ``date`` of release (as of `iso_date`, "" = unknown), ``cohort``.
     benchmarks : DataFrame
         One row per benchmark or task, named by the index or a column ``benchmark``. ``role`` is ``benchmark`` (it
         measures capability) or ``task`` (it is to be forecast); ``chance`` the score of a guesser; ``n_items`` the
@@ -56,7 +68,7 @@ class ScoreTable:
 
     Notes
     -----
-    The frames are copied in and copied out, so that nothing changes a table that a fit has seen.
+    Nothing changes a table that a fit has seen: the frames that it gives out can be changed, the table stays.
     """
 
     def __init__(
@@ -68,20 +80,39 @@ class ScoreTable:
         self.notes = tuple(notes)
         self._names = _lookup(self._benchmarks)
 
+    @classmethod
+    def empty(cls) -> ScoreTable:
+        """Return a table without models, benchmarks and scores."""
+        frame = pd.DataFrame({"model": [], "benchmark": [], "score": []})
+        return cls(frame[["model"]], frame[["benchmark"]], frame)
+
+    @classmethod
+    def _trusted(
+        cls, models: pd.DataFrame, benchmarks: pd.DataFrame, scores: pd.DataFrame, notes: Sequence[str] = ()
+    ) -> ScoreTable:
+        """Return the table of frames in the form that a table gives out; nothing is checked or filled in."""
+        table = cls.__new__(cls)
+        table._models, table._benchmarks, table._scores = (
+            frame.copy(deep=_DEEP) for frame in (models, benchmarks, scores)
+        )
+        table.notes = tuple(notes)
+        table._names = _lookup(table._benchmarks)
+        return table
+
     @property
     def models(self) -> pd.DataFrame:
-        """Models by name: family, params, tokens, flops, cohort (a copy)."""
-        return self._models.copy()
+        """Models by name: family, params, tokens, flops, date, cohort."""
+        return self._models.copy(deep=_DEEP)
 
     @property
     def benchmarks(self) -> pd.DataFrame:
-        """Benchmarks and tasks by name, with all that is known of them (a copy)."""
-        return self._benchmarks.copy()
+        """Benchmarks and tasks by name, with all that is known of them."""
+        return self._benchmarks.copy(deep=_DEEP)
 
     @property
     def scores(self) -> pd.DataFrame:
-        """The scores: model, benchmark, score, n_items (a copy)."""
-        return self._scores.copy()
+        """The scores: model, benchmark, score, n_items."""
+        return self._scores.copy(deep=_DEEP)
 
     @property
     def benchmark_names(self) -> list[str]:
@@ -93,6 +124,23 @@ class ScoreTable:
         """Names of the tasks to forecast, in table order."""
         return self._benchmarks.index[self._benchmarks["role"] == "task"].tolist()
 
+    @property
+    def families(self) -> list[str]:
+        """Names of the families, in table order."""
+        return list(dict.fromkeys(self._models["family"]))
+
+    def chance(self, name: str) -> float:
+        """Score of a guesser on a benchmark or task."""
+        return float(self._benchmarks.at[self.resolve(name), "chance"])
+
+    def n_items(self, name: str) -> float:
+        """Number of test items of a benchmark or task, NaN where none are counted."""
+        return float(self._benchmarks.at[self.resolve(name), "n_items"])
+
+    def excludes(self, name: str) -> tuple[str, ...]:
+        """Benchmarks that do not predict this task."""
+        return self._benchmarks.at[self.resolve(name), "excludes"]
+
     def matrix(self, names: Iterable[str]) -> pd.DataFrame:
         """Scores as a frame of all models by ``names``, NaN where a model has no score."""
         return self._pivot("score", [self.resolve(name) for name in names])
@@ -103,11 +151,18 @@ class ScoreTable:
         return self._pivot("n_items", resolved).fillna(self._benchmarks.loc[resolved, "n_items"])
 
     def _pivot(self, values: str, names: list[str]) -> pd.DataFrame:
-        wide = self._scores.pivot(index="model", columns="benchmark", values=values)
-        return wide.reindex(index=self._models.index, columns=pd.Index(names, name="benchmark")).astype(float)
+        return self._wide[values].reindex(columns=pd.Index(names, name="benchmark")).astype(float)
+
+    @cached_property
+    def _wide(self) -> dict[str, pd.DataFrame]:
+        """Scores and item counts as frames of all models by all benchmarks that have a score."""
+        index, columns = self._models.index, {"index": "model", "columns": "benchmark"}
+        return {name: self._scores.pivot(**columns, values=name).reindex(index=index) for name in ("score", "n_items")}
 
     def resolve_all(self, names: str | Iterable[str]) -> list[str]:
         """Canonical names of one or several benchmarks or tasks, each once; errors as in `resolve`."""
+        if not isinstance(names, Iterable):
+            raise InputError(f"{names!r} is no name of a benchmark or task", "give a name, or several")
         return list(dict.fromkeys(self.resolve(name) for name in ([names] if isinstance(names, str) else names)))
 
     def resolve(self, name: str) -> str:
@@ -118,10 +173,10 @@ class ScoreTable:
         InputError
             If there is no such benchmark or task; the sentence holds the nearest names.
         """
-        found = self.find(name)
-        if found is None:
-            raise InputError(f"there is no benchmark or task {name!r}; {_nearest(name, list(self._benchmarks.index))}")
-        return found
+        canonical = self.find(name)
+        if canonical is None:
+            raise unknown("benchmark or task", name, self._benchmarks.index)
+        return canonical
 
     def find(self, name: str) -> str | None:
         """Like `resolve`, but None for an unknown name."""
@@ -135,17 +190,23 @@ class ScoreTable:
         InputError
             If no model or several have that name; the sentence holds the nearest names.
         """
-        found = self.find_model(name)
-        if len(found) == 1:
-            return found[0]
-        if found:
-            raise InputError(f"model {name!r} is ambiguous; use one of the full names {', '.join(found)}")
-        raise InputError(f"there is no model {name!r}; {_nearest(name, list(self._models.index))}")
+        models = self.find_model(name)
+        if len(models) == 1:
+            return models[0]
+        if models:
+            raise InputError(f"model {name!r} is ambiguous", f"use one of the full names {', '.join(models)}")
+        raise unknown("model", name, self._models.index)
 
     def find_model(self, name: str) -> list[str]:
-        """Full names of all models that ``name`` may mean: exact before full before short name."""
+        """Full names of all models that ``name`` may mean: exact before full before short name before another spelling.
+
+        Another spelling, such as ``Llama 2 70B``, counts only where one model alone may be meant.
+        """
         name = str(name).strip()
-        return [name] if name in self._models.index else self._model_names.get(name.casefold(), [])
+        if name in self._models.index:
+            return [name]
+        alike = self._model_forms.get(normal_form(name), [])
+        return self._model_names.get(name.casefold()) or (alike if len(alike) == 1 else [])
 
     @cached_property
     def _model_names(self) -> dict[str, list[str]]:
@@ -156,40 +217,23 @@ class ScoreTable:
             names[model.casefold()] = [model]
         return names
 
-    def with_scores(self, source: Source, benchmarks: Source | None = None, *, tasks: Iterable[str] = ()) -> ScoreTable:
-        """Merge a user's scores into a new table; this one stays as it is.
-
-        Parameters
-        ----------
-        source : DataFrame or path
-            Scores in the published wide or in the tidy long layout, see `bayes_obscaling.data.reading`. A score for a
-            cell that this table already has replaces it.
-        benchmarks : DataFrame or path, optional
-            What is known about the benchmarks and tasks of ``source``: columns as in the ``benchmarks`` of this class.
-            One that is not listed there and is new gets the defaults: chance 0, no item count, fractions 0..1.
-        tasks : iterable of str
-            New columns of ``source`` to forecast; other new columns are benchmarks.
-
-        Returns
-        -------
-        ScoreTable
-
-        Raises
-        ------
-        InputError
-            If a file cannot be used: one sentence with file, row, column and remedy.
-        """
-        from bayes_obscaling.data.reading import merge
-
-        return merge(self, source, benchmarks, tasks=tasks)
+    @cached_property
+    def _model_forms(self) -> dict[str, list[str]]:
+        """Models by the normal form of their names, with and without the organisation."""
+        forms: dict[str, list[str]] = {}
+        for model in self._models.index:
+            form = normal_form(model)
+            for one in {form, form.rpartition("/")[2]}:
+                forms.setdefault(one, []).append(model)
+        return forms
 
     def select(self, models: Iterable[str]) -> ScoreTable:
         """Return the table of these models only, in this table's order."""
         keep = {self.resolve_model(name) for name in models}
-        return ScoreTable(
+        return ScoreTable._trusted(
             self._models[self._models.index.isin(keep)],
             self._benchmarks,
-            self._scores[self._scores["model"].isin(keep)],
+            self._scores[self._scores["model"].isin(keep)].reset_index(drop=True),
             self.notes,
         )
 
@@ -214,29 +258,13 @@ class ScoreTable:
         )
 
 
-def close_names(name: str, names: Sequence[str], cutoff: float = 0.5) -> list[str]:
-    """Return up to three of ``names`` that look like ``name``, nearest first; the part after the ``/`` is enough."""
-    keys = {short.casefold(): full for full in names for short in (full, full.rpartition("/")[2])}
-    close = difflib.get_close_matches(name.casefold(), list(keys), n=3, cutoff=cutoff)
-    return list(dict.fromkeys(keys[key] for key in close))
-
-
-def _nearest(name: str, names: list[str]) -> str:
-    """'did you mean ...' for an unknown name."""
-    if close := close_names(str(name), names):
-        return f"did you mean {', '.join(close)}?"
-    listed = ", ".join(names[:15]) + (", ..." if len(names) > 15 else "")
-    return f"choose one of {listed}" if names else "the table is empty"
-
-
 def _lookup(benchmarks: pd.DataFrame) -> dict[str, str]:
+    """Return the canonical name of every name and alias in lower case."""
     names = {name.casefold(): name for name in benchmarks.index}
     for name, aliases in benchmarks["aliases"].items():
         for alias in aliases:
             if names.setdefault(alias.casefold(), str(name)) != name:
-                raise InputError(
-                    f"{alias!r} names both {names[alias.casefold()]} and {name}; give each benchmark its own aliases"
-                )
+                raise shared_name(alias, names[alias.casefold()], f"benchmark {name!r}")
     return names
 
 
@@ -247,14 +275,13 @@ def _indexed(frame: pd.DataFrame, key: str, defaults: dict[str, object]) -> pd.D
     folded = frame.index.str.casefold() if len(frame) else frame.index
     if folded.has_duplicates:
         twice = frame.index[folded.duplicated(keep=False)].tolist()
-        raise InputError(f"{key} {twice[0]!r} is listed twice (as {', '.join(twice[:2])}); keep one row of it")
+        raise InputError(f"{key} {twice[0]!r} is listed twice (as {', '.join(twice[:2])})", "keep one row of it")
     if "" in frame.index:
-        raise InputError(f"row {frame.index.get_loc('') + 1} of the {key}s has no name; name it or remove it")
+        raise InputError(f"row {frame.index.get_loc('') + 1} of the {key}s has no name", "name it or remove it")
     for column, default in defaults.items():
         if column not in frame:
             frame[column] = [default] * len(frame)
-    optional = ["date"] if key == "model" and "date" in frame else []  # release dates, where somebody knows them
-    return frame[[*defaults, *optional]]
+    return frame[[*defaults]]
 
 
 def _texts(frame: pd.DataFrame, columns: Iterable[str]) -> None:
@@ -264,52 +291,47 @@ def _texts(frame: pd.DataFrame, columns: Iterable[str]) -> None:
         frame[column] = pd.Series(texts, index=frame.index, dtype=object)
 
 
-def _numbers(frame: pd.DataFrame, columns: Iterable[str], ok: str) -> None:
-    """Make the columns float in place, and see that what is known is finite and positive (or at least 0)."""
+def _numbers(frame: pd.DataFrame, columns: Iterable[str]) -> None:
+    """Make the columns float in place, and see that they hold what is possible."""
     for column in columns:
         try:
-            values = frame[column].astype(float)
+            frame[column] = frame[column].astype(float)
         except (TypeError, ValueError):
             raise InputError(f"the {column} of the {frame.index.name}s must be numbers") from None
-        wrong = values.notna() & ~(np.isfinite(values) & ((values > 0) if ok == "positive" else True))
-        if wrong.any():
-            name = frame.index[wrong][0]
-            raise InputError(
-                f"{frame.index.name} {name!r} has {column} {values[wrong].iloc[0]:g}; it must be a {ok} number, "
-                f"or empty when it is not known"
-            )
-        frame[column] = values
+        for name, value in frame[column].items():
+            check_number(column, value, f"{frame.index.name} {name!r}")
 
 
 def _clean_models(models: pd.DataFrame) -> pd.DataFrame:
     models = _indexed(models, "model", MODEL_DEFAULTS)
-    _texts(models, [name for name in ("family", "cohort", "date") if name in models])
-    _numbers(models, ("params", "tokens", "flops"), "positive")
+    _texts(models, ("family", "cohort", "date"))
+    dates = [iso_date(text, f"model {name!r}") for name, text in models["date"].items()]
+    models["date"] = pd.Series(dates, index=models.index, dtype=object)
+    _numbers(models, ("params", "tokens", "flops"))
     nameless = models.index[models["family"] == ""]
     if len(nameless):
-        raise InputError(f"model {nameless[0]!r} has no family; name one (its own name will do)")
+        raise InputError(f"model {nameless[0]!r} has no family", "name one (its own name will do)")
     return models
 
 
 def _clean_benchmarks(benchmarks: pd.DataFrame) -> pd.DataFrame:
     benchmarks = _indexed(benchmarks, "benchmark", BENCHMARK_DEFAULTS)
     _texts(benchmarks, ("role", "description"))
-    _numbers(benchmarks, ("chance", "lower", "upper"), "finite")
-    _numbers(benchmarks, ("n_items", "cutoff_flops"), "positive")
+    if benchmarks["chance"].isna().any():
+        raise InputError("a benchmark has no chance level", "give the score of a guesser, 0 where there is none")
+    _numbers(benchmarks, ("chance", "n_items", "lower", "upper", "cutoff_flops"))
     for column in ("signed", "has_ceiling"):
         benchmarks[column] = benchmarks[column].astype(bool)
     for column in ("excludes", "aliases"):
         benchmarks[column] = pd.Series([tuple(x) for x in benchmarks[column]], index=benchmarks.index, dtype=object)
     for name, row in benchmarks.iterrows():
-        if row["role"] not in ROLES:
-            raise InputError(f"{name} has the role {row['role']!r}; it must be benchmark or task")
-        if not 0 <= row["chance"] < 1:
-            raise InputError(f"{name} has chance {row['chance']:g}; it must be a fraction, at least 0 and below 1")
-        if not row["lower"] < row["upper"]:
-            raise InputError(f"{name} runs from {row['lower']:g} to {row['upper']:g}; lower must be below upper")
-        unknown = [other for other in row["excludes"] if other not in benchmarks.index]
-        if unknown:
-            raise InputError(f"{name} excludes {unknown[0]!r}, which is not in the table; correct or remove that name")
+        where = f"benchmark {name!r}"
+        check_role(row["role"], where)
+        check_range(row["lower"], row["upper"], where)
+        for other in row["excludes"]:
+            if other not in benchmarks.index:
+                problem = f"it excludes {other!r}, which is not in the table"
+                raise InputError(problem, "correct or remove that name", where)
     return benchmarks
 
 
@@ -324,16 +346,14 @@ def _clean_scores(scores: pd.DataFrame, models: pd.Index, benchmarks: pd.Index) 
         strange = scores.loc[~scores[column].isin(known), column]
         if len(strange):
             raise InputError(f"there is a score of {column} {strange.iloc[0]!r}, which is not among the {column}s")
-    wrong = scores[~scores["score"].between(0, 1)]
-    if len(wrong):
-        model, benchmark, score = wrong.iloc[0][["model", "benchmark", "score"]]
-        raise InputError(f"{model} has score {score:g} on {benchmark}; scores are fractions from 0 to 1")
-    wrong = scores[scores["n_items"].notna() & ~(np.isfinite(scores["n_items"]) & (scores["n_items"] >= 1))]
-    if len(wrong):
-        model, benchmark, count = wrong.iloc[0][["model", "benchmark", "n_items"]]
-        raise InputError(f"{model} has n_items {count:g} on {benchmark}; it must be at least 1, or empty")
+    outside = scores[~scores["score"].between(0, 1)]
+    if len(outside):
+        model, benchmark, score = outside.iloc[0][["model", "benchmark", "score"]]
+        raise InputError(out_of_range(score), "a score is a fraction", f"{model} on {benchmark}")
+    counted = scores[scores["n_items"].notna()]
+    for model, benchmark, count in counted[["model", "benchmark", "n_items"]].itertuples(index=False):
+        check_number("n_items", count, f"{model} on {benchmark}")
     twice = scores[scores.duplicated(["model", "benchmark"])]
     if len(twice):
-        model, benchmark = twice.iloc[0][["model", "benchmark"]]
-        raise InputError(f"{model} has two scores on {benchmark}; keep one")
+        raise two_scores(*twice.iloc[0][["model", "benchmark"]])
     return scores

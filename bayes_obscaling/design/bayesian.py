@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy.special import expit, softmax
 
 from bayes_obscaling.design.selection import NewTask, Selection, facts_of, rows_of
 from bayes_obscaling.errors import InputError
-from bayes_obscaling.models.capability import TASK_NOISE_DF, features
-from bayes_obscaling.models.links import response, score_variance
-from bayes_obscaling.models.priors import LogNormal
-from bayes_obscaling.results.fit import Fit
+from bayes_obscaling.models.capability_equations import new_task, task_noise, task_predictor, task_slopes
+from bayes_obscaling.models.layout import inverse_items
+from bayes_obscaling.results.fit import CapabilityFit
 
 # Draws at which the Bayesian criterion is averaged.
-_WORLDS = 400
-_HEAD = ("weight", "task_difficulty", "task_family_offset", "task_ceiling_gap", "task_overdispersion")
+_MOST_DRAWS = 400
 # An exchange that gains less than this share of the criterion is rounding.
 _SMALLEST_GAIN = 1e-9
 
 
 def bayesian_design(
-    fit: Fit,
+    fit: CapabilityFit,
     task: str | NewTask,
     budget: int,
     *,
@@ -39,7 +35,7 @@ def bayesian_design(
 
     Parameters
     ----------
-    fit : Fit
+    fit : CapabilityFit
         Fit of the table. For a task that it holds, the scores it has seen count as known; a `NewTask` reads a curve
         drawn from the population of the fit's tasks.
     task : str or NewTask
@@ -73,10 +69,10 @@ def bayesian_design(
 
     ``B_TT - B_TS (B_SS + N_S)^-1 B_ST``, ``B = g K g'``,
 
-    that of a normal posterior. The criterion averages it over these draws, the worlds that may be true. This is the
-    pseudo-Bayesian criterion of [1]_ (section 4) in its V-optimal form: a model at the floor in most worlds tells
+    that of a normal posterior. The criterion averages it over these draws, each of which may be true. This is the
+    pseudo-Bayesian criterion of [1]_ (section 4) in its V-optimal form: a model at the floor in most draws tells
     little, one where curves are steep tells much. Two other ways were weighed. Bayes linear adjustment of scores, one
-    linear forecast for all worlds [2]_, is an upper bound of the expected variance, but for a new task a loose one:
+    linear forecast for all draws [2]_, is an upper bound of the expected variance, but for a new task a loose one:
     it stops falling after a few models, because no linear forecast serves easy and hard tasks alike. Reweighting draws
     by simulated outcomes is exact in the limit, but its weights collapse: after 12 models 100 000 draws are worth
     about 10. For few models it tells how good the criterion is (`benchmarks/subset_selection.py --check`): on a task
@@ -95,25 +91,11 @@ def bayesian_design(
     name = task.name if isinstance(task, NewTask) else _task_of(fit, task)
     if budget < 1:
         raise InputError(f"The budget is {budget} models: give at least 1.")
-    models, table = pd.Index(fit.draws["model"].to_numpy()), fit.table
-    unseen = np.ones(len(models), dtype=bool)
-    if not isinstance(task, NewTask):
-        unseen = fit.posterior["observed_data"]["task_score"].sel(task=name).isnull().to_numpy()
-    may = models.isin(rows_of(table, among)) & unseen
-    if not may.any():
-        raise InputError(
-            f"Every model that may be chosen has a score on {name} already: widen the limits, or plan it as a new task."
-        )
-    if targets is not None:
-        aim = models.isin(rows_of(table, targets))
-    else:
-        aim = unseen & ~may if (unseen & ~may).any() else unseen
-    if not aim.any():
-        raise InputError("No target was named: name the models whose scores matter, or leave targets out.")
-
+    models, table = pd.Index(fit.layout.models), fit.table
+    may, aim = _candidates_and_targets(fit, name, isinstance(task, NewTask), among, targets)
     curves = task_curves(fit, task)
-    worlds = np.linspace(0, len(curves.eta) - 1, min(_WORLDS, len(curves.eta))).astype(int)
-    slope, noise = curves.slope[worlds], curves.noise[worlds]
+    some = np.linspace(0, len(curves.eta) - 1, min(_MOST_DRAWS, len(curves.eta))).astype(int)
+    slope, noise = curves.slope[some], curves.noise[some]
     covariance = slope[:, :, None] * np.cov(curves.eta, rowvar=False) * slope[:, None, :]
     chosen = choose(covariance, noise, np.flatnonzero(may), np.flatnonzero(aim), budget)
     before = curves.score[:, aim].var(axis=0)
@@ -138,29 +120,38 @@ def bayesian_design(
         parts={"path": pd.DataFrame({"models": np.arange(len(path)), "criterion": path}), "targets": aims},
         models=tuple(models[chosen]),
         criterion="sd of the targets' expected scores",
+        task=name,
     )
+
+
+def _candidates_and_targets(
+    fit: CapabilityFit, name: str, is_new: bool, among: Iterable[str] | None, targets: Iterable[str] | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Which models may be chosen, and which matter, (M,) each."""
+    models, table = pd.Index(fit.layout.models), fit.table
+    unseen = np.ones(len(models), dtype=bool) if is_new else ~fit.posterior.seen[name].to_numpy(bool)
+    may = models.isin(rows_of(table, among)) & unseen
+    if not may.any():
+        raise InputError(
+            f"Every model that may be chosen has a score on {name} already: widen the limits, or plan it as a new task."
+        )
+    if targets is not None:
+        aim = models.isin(rows_of(table, targets))
+    else:
+        aim = unseen & ~may if (unseen & ~may).any() else unseen
+    if not aim.any():
+        raise InputError("No target was named: name the models whose scores matter, or leave targets out.")
+    return may, aim
 
 
 def choose(
     covariance: np.ndarray, noise: np.ndarray, candidates: np.ndarray, targets: np.ndarray, budget: int
 ) -> np.ndarray:
-    """Greedy choice, with exchange, of the observations that leave least variance in the targets.
+    """Greedy choice, with exchange, of at most `budget` observations that leave least variance in the targets.
 
-    Parameters
-    ----------
-    covariance : array (W, M, M)
-        Of the quantities that may be observed or asked about, in each of W equally likely worlds.
-    noise : array (W, M)
-        Variance of an observation around its quantity.
-    candidates, targets : arrays of int
-        Positions that may be observed, and that matter.
-    budget : int
-        Most observations.
-
-    Returns
-    -------
-    array of int
-        Positions, in greedy order; all candidates if the budget allows.
+    `covariance` (W, M, M) is that of the quantities that may be observed or asked about, at each of W equally likely
+    draws; `noise` (W, M) the variance of an observation around its quantity; `candidates` and `targets` are positions.
+    Those chosen come in greedy order; all candidates if the budget allows.
     """
     count = min(budget, len(candidates))
 
@@ -200,7 +191,7 @@ def _adjusted(covariance: np.ndarray, noise: np.ndarray, chosen: np.ndarray) -> 
 
 
 def _left(covariance: np.ndarray, noise: np.ndarray, chosen: np.ndarray) -> np.ndarray:
-    """Variance (M,) left after observing some quantities, averaged over worlds."""
+    """Variance (M,) left after observing some quantities, averaged over draws."""
     return np.asarray(np.diagonal(_adjusted(covariance, noise, chosen), axis1=1, axis2=2).mean(axis=0))
 
 
@@ -213,90 +204,38 @@ class Curves(NamedTuple):
     noise: np.ndarray  # variance of an evaluation, squared score units
 
 
-def task_curves(fit: Fit, task: str | NewTask) -> Curves:
-    """Draws of every model's place on the curve of a task.
+def task_curves(fit: CapabilityFit, task: str | NewTask) -> Curves:
+    """All draws of every model's place on the curve of a task that the fit holds, or of a new one.
 
-    Parameters
-    ----------
-    fit : Fit
-        The fit.
-    task : str or NewTask
-        A task that the fit holds, or a new one, whose head is drawn from the population of the fit's heads and, where
-        nothing is pooled (difficulty, family offsets, ceiling, overdispersion), from its prior.
-
-    Returns
-    -------
-    Curves
-        All draws of the fit by its models.
-
-    Raises
-    ------
-    InputError
-        For an unknown task, a benchmark, or a fit without task heads.
+    The head of a new task is drawn from the population of the fit's heads and, where nothing is pooled (difficulty,
+    family offsets, ceiling, overdispersion), from its prior. Refused are an unknown task, a benchmark, a fit without
+    task heads.
     """
-    draws, table, observed = fit.draws, fit.table, fit.posterior["observed_data"]
-    models = draws["model"].to_numpy()
+    posterior, layout = fit.posterior, fit.layout
     if isinstance(task, NewTask):
-        if "share_mean" not in draws:
+        if not layout.tasks:
             raise InputError("The fit holds no task that a new one could be like: fit with a task.")
-        head = _new_head(fit, task)
-        chance, counts = task.chance, np.full(len(models), task.n_items)
-        label = f"without {', '.join(task.excludes)}" if task.excludes else "all"
+        rng = posterior.rng("new task", task.name)
+        p = new_task(posterior.heads, fit.spec.priors, rng.standard_normal)
+        offset = p["task_family_offset"][:, posterior.family]
+        sets = layout.predictor_sets
+        predictors = sets.index(task.excludes) if task.excludes in sets else 0
+        z = posterior.standardised(posterior.measurement(predictors)["theta"], predictors)[:, :, None]
+        chance, counts = np.array([task.chance]), np.full((len(layout.models), 1), task.n_items)
     else:
         name = _task_of(fit, task)
-        head = {part: draws[part].sel(task=name).to_numpy() for part in _HEAD}
-        chance = float(table.benchmarks.loc[name, "chance"])
-        counts = table.item_counts([name]).loc[models, name].to_numpy()
-        label = str(observed["task_predictors"].sel(task=name).item())
-    sets = list(draws["predictors"].to_numpy())
-    theta = draws["theta"].isel(predictors=sets.index(label) if label in sets else 0).to_numpy()
-    z = np.asarray(features(theta, observed["reference"].to_numpy()))
-    family = pd.Index(draws["family"].to_numpy()).get_indexer(table.models.loc[models, "family"])
-    eta = np.einsum("cdmk,cdk->cdm", z, head["weight"]) + head["task_family_offset"][..., family]
-    eta += head["task_difficulty"][..., None]
-    gap = head["task_ceiling_gap"][..., None]
-    score = np.asarray(response(eta, chance, gap))
-    inverse = np.where(np.isfinite(counts), 1 / counts, 0.0)
-    noise = score_variance(score, inverse, head["task_overdispersion"][..., None], fit.spec.fit_sd)
-    arrays = (
-        eta, score, (1 - chance) * (1 - gap) * expit(eta) * expit(-eta),
-        np.asarray(noise) * TASK_NOISE_DF / (TASK_NOISE_DF - 2),
-    )  # fmt: skip
-    return Curves(*(array.reshape(-1, len(models)) for array in arrays))
+        p, z, offset, chance = posterior.task_inputs(posterior.models(), [name])
+        counts = fit.table.item_counts([name]).loc[list(layout.models), [name]].to_numpy(float)
+    score, slope = task_slopes(p, z, offset, chance)
+    noise = task_noise(p, score, inverse_items(counts), fit.spec.fit_sd).variance
+    arrays = (task_predictor(p, z, offset), score, slope, noise)
+    return Curves(*(np.asarray(array)[..., 0] for array in arrays))
 
 
-def _new_head(fit: Fit, task: NewTask) -> dict[str, np.ndarray]:
-    """Head of a task never seen, one a draw of the population (see `bayes_obscaling.models.capability.heads`)."""
-    draws, priors = fit.draws, fit.spec.priors
-    digest = hashlib.sha256(f"new task|{task.name}".encode()).digest()
-    rng = np.random.default_rng([fit.provenance["seed"], int.from_bytes(digest[:8], "little")])
-    mean, sd, contrast_sd, steepness, steepness_sd = (
-        draws[name].to_numpy()
-        for name in ("share_mean", "share_sd", "contrast_sd", "log_steepness_mean", "steepness_sd")
-    )
-
-    def unit(*more: int) -> np.ndarray:
-        return rng.standard_normal((*sd.shape, *more))
-
-    def lognormal(prior: LogNormal) -> np.ndarray:
-        return np.asarray(prior.median * np.exp(prior.log_sd * unit()))
-
-    factors = draws.sizes["factor"]
-    share = softmax(mean + sd[..., None] * unit(factors), axis=-1) + contrast_sd[..., None] * unit(factors)
-    difficulty = priors.task_difficulty
-    return {
-        "weight": np.exp(steepness + steepness_sd * unit())[..., None] * share,
-        "task_difficulty": difficulty.loc + difficulty.scale * unit(),
-        "task_family_offset": lognormal(priors.task_family_offset_sd)[..., None] * unit(draws.sizes["family"]),
-        "task_ceiling_gap": np.abs(priors.task_ceiling_gap.scale * unit()),
-        "task_overdispersion": lognormal(priors.task_overdispersion),
-    }
-
-
-def _task_of(fit: Fit, task: str) -> str:
+def _task_of(fit: CapabilityFit, task: str) -> str:
     name = fit.table.resolve(task)
     if name in fit.table.benchmark_names:
         raise InputError(f"{name} is a benchmark that measures capability: name a task to choose models for.")
-    if "task" not in fit.draws.coords or name not in fit.draws["task"].to_numpy():
+    if not fit.posterior.has_head(name):
         raise InputError(f"The fit does not hold {name}: fit again with it.")
     return name

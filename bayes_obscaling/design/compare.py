@@ -5,46 +5,49 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from bayes_obscaling.analyses.finding import Finding
 from bayes_obscaling.data import ScoreTable
+from bayes_obscaling.data.components import components_of
+from bayes_obscaling.data.names import unknown
 from bayes_obscaling.design.bayesian import bayesian_design
-from bayes_obscaling.design.selection import as_new, candidates, teachers
+from bayes_obscaling.design.selection import NewTask, as_new, candidates, teachers
 from bayes_obscaling.design.v_optimal import COMPONENTS, family_sets, v_optimal
 from bayes_obscaling.errors import InputError
-from bayes_obscaling.evaluation.baselines import Curve, components_of, curve_starts, fit_curve
-from bayes_obscaling.inference.fitting import Progress, fit
+from bayes_obscaling.evaluation.curve import Curve, curve_starts, fit_curve
+from bayes_obscaling.inference.fit import fit_table
 from bayes_obscaling.models.capability import CapabilitySpec
-from bayes_obscaling.results.fit import Fit
+from bayes_obscaling.progress import Progress, shows_progress
+from bayes_obscaling.results.finding import Finding
+from bayes_obscaling.results.fit import CapabilityFit
 from bayes_obscaling.results.forecast import forecast
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 # What forecasts the targets from the chosen models.
 FORECASTERS = ("pc-3", "bayes")
 BAYESIAN, PUBLISHED, FAMILIES, MODELS, ALL = (
-    "Bayesian design", "V-optimal families", "random families", "random models", "all"
-)  # fmt: skip
+    "Bayesian design",
+    "V-optimal families",
+    "random families",
+    "random models",
+    "all",
+)
+# A design, the number of models asked for, and who was chosen.
+Chosen = tuple[str, int, list[str]]
 # How far below the budget a random set of families may stay, as published.
 _SLACK = 2
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Comparison(Finding):
     """Errors of designs: ``table`` has design, forecaster, models, sets, median, q5, q25, q75, q95."""
 
-    def plot(self, ax: Axes | None = None) -> Axes:
-        """Draw errors against the number of models; see `bayes_obscaling.plots.subset.plot_comparison`."""
-        from bayes_obscaling.plots.subset import plot_comparison
-
-        return plot_comparison(self, ax=ax)
+    drawn_by = "plot_comparison"
 
 
+@shows_progress()
 def compare_designs(
     table: ScoreTable,
     tasks: str | Iterable[str],
@@ -53,15 +56,15 @@ def compare_designs(
     *,
     forecaster: str = "pc-3",
     random_sets: int = 20,
-    prior: Fit | None = None,
+    prior: CapabilityFit | None = None,
     seed: int = 0,
     spec: CapabilitySpec | None = None,
     chains: int = 4,
     draws: int = 1000,
     cache: Path | str | None = None,
-    progress: Progress | None = None,
+    progress: Progress = None,
 ) -> Comparison:
-    """Choose models below a cutoff by several designs, and score the forecasts for the models above it.
+    """Return the errors of forecasts for the models above a cutoff, from models below it that designs have chosen.
 
     Parameters
     ----------
@@ -78,7 +81,7 @@ def compare_designs(
         our fit, with the task scores of the chosen models alone, and all else that is below the cutoff.
     random_sets : int
         Number of random sets of models, and of families, for each size.
-    prior : Fit, optional
+    prior : CapabilityFit, optional
         What the Bayesian design knows, if it was fitted before: a fit of the table without the tasks' scores (see
         `bayes_obscaling.design.selection.as_new`) below the cutoff.
     seed : int
@@ -109,44 +112,36 @@ def compare_designs(
     """
     names = table.resolve_all(tasks)
     if forecaster not in FORECASTERS:
-        raise InputError(f"There is no forecaster '{forecaster}': choose one of {', '.join(FORECASTERS)}.")
+        raise unknown("forecaster", forecaster, FORECASTERS)
     observed = table.matrix(names)
     scored = observed.index[observed.notna().any(axis=1)]
     below = candidates(table, max_flops=cutoff).intersection(scored, sort=False)
     above = scored.difference(below, sort=False)
-    measured = table.matrix(table.benchmark_names)
-    complete = below[measured.loc[below].notna().all(axis=1)]
     if min(sizes) < 4 or max(sizes) > len(below):
         raise InputError(f"Sizes run from {min(sizes)} to {max(sizes)}: choose between 4 and {len(below)} models.")
     if above.empty:
         raise InputError(f"No model above {cutoff:.3g} FLOPs has a score to compare with: lower the cutoff.")
 
     options: dict[str, Any] = {
-        "cutoff": cutoff, "spec": spec, "chains": chains, "draws": draws, "seed": seed, "cache": cache,
+        "cutoff": cutoff,
+        "spec": spec,
+        "chains": chains,
+        "draws": draws,
+        "seed": seed,
+        "cache": cache,
         "progress": progress,
-    }  # fmt: skip
+    }
     forgotten, new = as_new(table, names)
     if prior is None:
-        prior = fit(forgotten, teachers(forgotten), **options)
-    elif set(names) & {str(name) for name in prior.draws["task"].to_numpy()}:
+        prior = fit_table(forgotten, teachers(forgotten), **options)
+    elif set(names) & set(prior.layout.tasks):
         raise InputError("The prior fit has seen scores of these tasks: fit a table without them, see as_new.")
     problems = list(prior.problems)
-    rng = np.random.default_rng(seed)
-    designs: list[tuple[str, int, list[str]]] = []
-    for size in sizes:
-        for task in new:  # all new alike: what differs is chance and the draws of a new task
-            found = bayesian_design(prior, task, size, among=below, targets=above)
-            designs.append((BAYESIAN, size, list(found.models)))
-        designs.append((PUBLISHED, size, list(v_optimal(table, size, among=complete).models)))
-        designs += [(FAMILIES, size, chosen) for chosen in _random_families(table, complete, size, random_sets, rng)]
-        designs += [(MODELS, size, list(rng.choice(below, size, replace=False))) for _ in range(random_sets)]
-    designs.append((ALL, len(below), list(below)))
-
+    designs = _designs(table, prior, new, sizes, below, above, random_sets, seed)
     rows = []
     for number, (design, size, chosen) in enumerate(designs):
         if forecaster == "pc-3":
-            columns = {name: _published_forecast(table, measured, observed[name], chosen, above) for name in names}
-            point = pd.DataFrame(columns, above)
+            point = _published_forecasts(table, observed, chosen, above)
         else:
             point, wrong = _our_forecast(table, names, below.difference(chosen), above, options)
             problems += wrong
@@ -154,6 +149,30 @@ def compare_designs(
         rows += [(design, size, number, len(chosen), name, error[name]) for name in names]
     by_task = pd.DataFrame(rows, columns=["design", "models", "set", "chosen", "task", "mse"])
     return _comparison(by_task, designs, forecaster, tuple(dict.fromkeys(problems)))
+
+
+def _designs(
+    table: ScoreTable,
+    prior: CapabilityFit,
+    new: list[NewTask],
+    sizes: Sequence[int],
+    below: pd.Index,
+    above: pd.Index,
+    random_sets: int,
+    seed: int,
+) -> list[Chosen]:
+    """Every set of models to forecast from."""
+    complete = below[table.matrix(table.benchmark_names).loc[below].notna().all(axis=1)]
+    rng = np.random.default_rng(seed)
+    designs: list[Chosen] = []
+    for size in sizes:
+        for task in new:  # all new alike: what differs is chance and the draws of a new task
+            selection = bayesian_design(prior, task, size, among=below, targets=above)
+            designs.append((BAYESIAN, size, list(selection.models)))
+        designs.append((PUBLISHED, size, list(v_optimal(table, size, among=complete).models)))
+        designs += [(FAMILIES, size, chosen) for chosen in _random_families(table, complete, size, random_sets, rng)]
+        designs += [(MODELS, size, list(rng.choice(below, size, replace=False))) for _ in range(random_sets)]
+    return [*designs, (ALL, len(below), list(below))]
 
 
 def _random_families(
@@ -166,6 +185,15 @@ def _random_families(
     sets = sets[sets @ counts >= max(size - _SLACK, 4)]
     picked = rng.choice(len(sets), min(count, len(sets)), replace=False)
     return [list(among[sets[i][family.codes]]) for i in picked]
+
+
+def _published_forecasts(
+    table: ScoreTable, observed: pd.DataFrame, chosen: Sequence[str], targets: pd.Index
+) -> pd.DataFrame:
+    """Point forecasts (target, task) of the published regression."""
+    benchmarks = table.matrix(table.benchmark_names)
+    points = {name: _published_forecast(table, benchmarks, observed[name], chosen, targets) for name in observed}
+    return pd.DataFrame(points, targets)
 
 
 def _published_forecast(
@@ -193,14 +221,12 @@ def _our_forecast(
     scores = table.scores
     unknown = scores["benchmark"].isin(tasks) & scores["model"].isin(hidden)
     visible = ScoreTable(table.models, table.benchmarks, scores[~unknown], table.notes)
-    answer = forecast(fit(visible, tasks, **options), list(targets), tasks=tasks)
-    median = answer.draws.median(("chain", "draw")).transpose("scenario", "task").to_numpy()
-    return pd.DataFrame(median, index=targets, columns=tasks), list(answer.problems)
+    answer = forecast(fit_table(visible, tasks, **options), list(targets), tasks=tasks)
+    median = {task: np.median(answer.samples(task), axis=0) for task in tasks}
+    return pd.DataFrame(median, index=targets), list(answer.problems)
 
 
-def _comparison(
-    by_task: pd.DataFrame, designs: list[tuple[str, int, list[str]]], forecaster: str, problems: tuple[str, ...]
-) -> Comparison:
+def _comparison(by_task: pd.DataFrame, designs: list[Chosen], forecaster: str, problems: tuple[str, ...]) -> Comparison:
     """Put errors of sets together: geometric means over tasks, quantiles over sets."""
     geometric = by_task.groupby(["design", "models", "set", "chosen"], sort=False)["mse"].agg(
         lambda errors: np.exp(np.log(errors).mean())

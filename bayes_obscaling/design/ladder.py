@@ -1,22 +1,23 @@
-"""The ladder as an instrument: which run to add next, and what each rung bought."""
+"""Runs of a ladder: which one to add next, and how much each rung sharpens the forecasts."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from bayes_obscaling.data.ladder import Ladder
-from bayes_obscaling.errors import InputError
 from bayes_obscaling.evaluation.ladder_backtest import score_runs
-from bayes_obscaling.inference.ladder import fit_ladder
+from bayes_obscaling.inference.fit_ladder import fit_ladder
 from bayes_obscaling.models.ladder import LadderSpec
-from bayes_obscaling.results.ladder import LadderFit
-from bayes_obscaling.results.ladder_forecast import OLMO_TARGETS, Target, World, forecast_ladder
+from bayes_obscaling.progress import Progress, shows_progress
+from bayes_obscaling.results.fit import LadderFit
+from bayes_obscaling.results.ladder_forecast import OLMO_MODELS, checked_runs, forecast_ladder
+from bayes_obscaling.results.scenario import Scenario
 
-# Tokens a parameter of one Chinchilla: 20 (Hoffmann et al. 2022).
+# Tokens per parameter of one Chinchilla: 20 (Hoffmann et al. 2022).
 CHINCHILLA = 20.0
 # Ridge on the correlation of what a run would show: draws are finite, and its 16 scores nearly collinear.
 _RIDGE = 1e-3
@@ -24,86 +25,94 @@ _RIDGE = 1e-3
 
 def next_runs(
     fit: LadderFit,
-    targets: Sequence[Target] = OLMO_TARGETS,
+    scenarios: Sequence[Scenario] = OLMO_MODELS,
     *,
     sizes: Sequence[float] | None = None,
     multiples: Sequence[float] = (1.0, 5.0, 10.0, 20.0),
 ) -> pd.DataFrame:
-    """Which extra run would shrink the forecasts of the targets most, and what it costs.
+    """Which extra run would shrink the forecasts of some models most, and what it costs.
 
-    The expected posterior variance of a target's accuracy given the scores of the extra run (its losses and accuracies
+    The expected posterior variance of a model's accuracy given the scores of the extra run (its losses and accuracies
     on all tasks) is computed from joint posterior draws of both, as the Bayes linear adjusted variance
     ``Var(t) - Cov(t, y) Var(y)^-1 Cov(y, t)`` (Goldstein and Wooff 2007, eq. 3.5): exact for normal draws. Bends beyond
-    the ladder are shared by a run and a target that lie beyond the same rung, so a larger rung teaches about them.
+    the ladder are shared by a run and a model that lie beyond the same rung, so a larger rung teaches about them.
 
     Parameters
     ----------
     fit : LadderFit
         The ladder so far.
-    targets : sequence of Target
-        The models that matter.
+    scenarios : sequence of Scenario
+        The models that matter, with params and tokens.
     sizes : sequence of float, optional
         Sizes (parameters) to consider; default those of the ladder and two more rungs at its mean ratio.
     multiples : sequence of float
-        Token counts to consider, in units of 20 tokens a parameter.
+        Token counts to consider, in units of 20 tokens per parameter.
 
     Returns
     -------
     DataFrame
-        ``N, D, multiple, flops`` (6 N D), for each target ``sd_<name>``, the mean over tasks of the expected posterior
-        sd of its accuracy (without a run's own luck, which no other run can foretell), and ``reduction``, the share by
-        which the root mean square of these falls; most useful first. The first row has no run: where it stands now.
+        ``run, N, D, multiple, flops`` (6 N D), for each model ``sd_<name>``, the mean over tasks of the expected
+        posterior sd of its accuracy (without a run's own luck, which no other run can foretell), and ``reduction``, the
+        share by which the root mean square of these falls; most useful first. The first row has no run: where it
+        stands now.
     """
-    if not targets:
-        raise InputError("No target was named: say which models matter.")
+    models, posterior = checked_runs(scenarios), fit.posterior
     have = np.array(fit.ladder.sizes)
     if sizes is None:
         ratio = (have[-1] / have[0]) ** (1 / (len(have) - 1))
         sizes = [*have, have[-1] * ratio, have[-1] * ratio**2]
-    world = World(fit)
-    wanted = np.concatenate([world.ask(target)["accuracy_curve"] for target in targets], axis=1)
-    wanted = wanted - wanted.mean(axis=0)
-    now = wanted.var(axis=0)
-    n_tasks = world.n_tasks
+    curves = posterior.scores(models)["accuracy_curve"].reshape(posterior.size, -1)
+    curves = curves - curves.mean(axis=0)
+    now = curves.var(axis=0)
 
     def row(variance: np.ndarray, params: float, tokens: float, multiple: float) -> dict[str, float]:
-        sd = np.sqrt(variance).reshape(len(targets), n_tasks).mean(axis=1)
+        sd = np.sqrt(variance).reshape(len(models), -1).mean(axis=1)
         return {
-            "N": params, "D": tokens, "multiple": multiple, "flops": 6 * params * tokens,
-            **{f"sd_{target.name}": value for target, value in zip(targets, sd, strict=True)},
+            "N": params,
+            "D": tokens,
+            "multiple": multiple,
+            "flops": 6 * params * tokens,
+            **{f"sd_{model.name}": value for model, value in zip(models, sd, strict=True)},
             "reduction": 1.0 - float(np.sqrt(variance.mean() / now.mean())),
-        }  # fmt: skip
+        }
 
     rows = []
     for params in sizes:
-        for multiple in multiples:
-            tokens = multiple * CHINCHILLA * params
-            seen = world.ask(Target("an extra run", params, tokens))
-            shown = [np.log(seen["loss"])] if "loss" in seen else []
-            shown.append(seen["accuracy"])
-            rows.append(row(_adjusted_variance(wanted, np.concatenate(shown, axis=1)), params, tokens, multiple))
+        runs = [
+            Scenario("an extra run", params=params, tokens=multiple * CHINCHILLA * params).as_run()
+            for multiple in multiples
+        ]
+        drawn = posterior.scores(runs)
+        shown = [np.log(drawn["loss"])] if "loss" in drawn else []
+        shown.append(drawn["accuracy"])
+        for at, (run, multiple) in enumerate(zip(runs, multiples, strict=True)):
+            left = _adjusted_variance(curves, np.concatenate([part[:, at] for part in shown], axis=1))
+            rows.append(row(left, run.params, run.tokens, multiple))
     table = pd.DataFrame(rows).sort_values("reduction", ascending=False, ignore_index=True)
-    return pd.concat([pd.DataFrame([row(now, np.nan, np.nan, np.nan)]), table], ignore_index=True)
+    table = pd.concat([pd.DataFrame([row(now, np.nan, np.nan, np.nan)]), table], ignore_index=True)
+    table.insert(0, "run", ["as it stands", *(f"extra run {number}" for number in range(1, len(table)))])
+    return table
 
 
-def _adjusted_variance(wanted: np.ndarray, shown: np.ndarray) -> np.ndarray:
-    """Variance left in each column of `wanted` once `shown` is known, both (draws, columns)."""
+def _adjusted_variance(quantities: np.ndarray, shown: np.ndarray) -> np.ndarray:
+    """Variance left in each column of `quantities` once `shown` is known, both (draws, columns)."""
     shown = (shown - shown.mean(axis=0)) / shown.std(axis=0)
     shared = shown.T @ shown / len(shown) + _RIDGE * np.eye(shown.shape[1])
-    with_target = shown.T @ wanted / len(shown)
-    return np.maximum(wanted.var(axis=0) - (with_target * np.linalg.solve(shared, with_target)).sum(axis=0), 0.0)
+    between = shown.T @ quantities / len(shown)
+    return np.maximum(quantities.var(axis=0) - (between * np.linalg.solve(shared, between)).sum(axis=0), 0.0)
 
 
+@shows_progress()
 def rung_study(
     ladder: Ladder,
-    targets: Sequence[Target] = OLMO_TARGETS,
+    scenarios: Sequence[Scenario] = OLMO_MODELS,
     *,
     spec: LadderSpec | None = None,
     chains: int = 4,
     draws: int = 1000,
     seed: int = 0,
     cache: Path | str | None = None,
-    progress: Callable[[str, int, int], None] | None = None,
+    progress: Progress = None,
 ) -> tuple[pd.DataFrame, list[LadderFit]]:
     """How forecasts sharpen as rungs are added, and what the rungs cost.
 
@@ -111,14 +120,14 @@ def rung_study(
     ----------
     ladder : Ladder
         The whole ladder; fitted up to its third size, its fourth, and so on.
-    targets, spec, chains, draws, seed, cache, progress
+    scenarios, spec, chains, draws, seed, cache, progress
         As in `forecast_ladder` and `fit_ladder`.
 
     Returns
     -------
     table : DataFrame
-        One row a number of rungs: ``rungs, largest`` (parameters), ``flops`` (spent on all runs so far), for each
-        target ``width_<name>`` (mean over tasks of the 90 % interval of its accuracy), and for the next rung, where
+        One row per number of rungs: ``rungs, largest`` (parameters), ``flops`` (spent on all runs so far), for each
+        model ``width_<name>`` (mean over tasks of the 90 % interval of its accuracy), and for the next rung, where
         there is one, ``next_mae, next_coverage_90`` of its accuracies.
     fits : list of LadderFit
         The fit of each row.
@@ -128,9 +137,9 @@ def rung_study(
         largest = ladder.sizes[count - 1]
         shorter = ladder.below(largest * 1.05)
         fit = fit_ladder(shorter, spec, chains=chains, draws=draws, seed=seed, cache=cache, progress=progress)
-        summary = forecast_ladder(fit, targets).summary()
+        summary = forecast_ladder(fit, scenarios).to_dataframe()
         summary = summary[summary["quantity"] == "accuracy"]
-        width = (summary["q95"] - summary["q5"]).groupby(summary["target"], sort=False).mean()
+        width = (summary["q95"] - summary["q5"]).groupby(summary["model"], sort=False).mean()
         row = {"rungs": count, "largest": largest, "flops": float(shorter.runs["flops"].sum())}
         row |= {f"width_{name}": value for name, value in width.items()}
         if count < len(ladder.sizes):

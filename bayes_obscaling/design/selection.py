@@ -4,26 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from bayes_obscaling.analyses.finding import Finding
 from bayes_obscaling.data import ScoreTable
-from bayes_obscaling.data.table import close_names
+from bayes_obscaling.data.names import family_named
 from bayes_obscaling.errors import InputError
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+from bayes_obscaling.results.finding import Finding
 
 # As for limits on compute elsewhere: 7e9 must keep a model of exactly 7e9 parameters.
 _ROUNDING = 1 + 1e-9
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Selection(Finding):
-    """Models to evaluate; ``table`` has one row a chosen model, ``parts["path"]`` the criterion by number of models.
+    """Models to evaluate; ``table`` has one row per chosen model, ``parts["path"]`` the criterion by number of models.
 
     Attributes
     ----------
@@ -31,16 +27,15 @@ class Selection(Finding):
         The chosen models, in the order of the table.
     criterion : str
         What ``parts["path"]`` holds, in words.
+    task : str
+        The task that they are chosen for; empty where no task matters.
     """
+
+    drawn_by = "plot_selection"
 
     models: tuple[str, ...] = ()
     criterion: str = ""
-
-    def plot(self, ax: Axes | None = None) -> Axes:
-        """Draw the criterion against the number of models; see `bayes_obscaling.plots.subset.plot_selection`."""
-        from bayes_obscaling.plots.subset import plot_selection
-
-        return plot_selection(self, ax=ax)
+    task: str = ""
 
 
 @dataclass(frozen=True)
@@ -140,15 +135,7 @@ def candidates(
 
 def families_of(known: pd.Series, names: Iterable[str]) -> list[str]:
     """Families by name, in upper or lower case."""
-    folded = {family.casefold(): family for family in known}
-    found = []
-    for name in names:
-        if name.strip().casefold() not in folded:
-            near = close_names(name, sorted(set(known)))
-            hint = f"did you mean {', '.join(near)}?" if near else "'bayes-obscaling models' lists them."
-            raise InputError(f"There is no family '{name}' in the table: {hint}")
-        found.append(folded[name.strip().casefold()])
-    return found
+    return [family_named(name, sorted(set(known)), "'bayes-obscaling models' lists them") for name in names]
 
 
 def teachers(table: ScoreTable) -> list[str]:
@@ -160,7 +147,7 @@ def teachers(table: ScoreTable) -> list[str]:
         If no task of the table has a score.
     """
     measured = [name for name in table.task_names if table.matrix([name])[name].notna().any()]
-    counted = [name for name in measured if np.isfinite(table.benchmarks.loc[name, "n_items"])]
+    counted = [name for name in measured if np.isfinite(table.n_items(name))]
     if not measured:
         raise InputError("No task of the table has a score, so nothing says what a new one may be like: add scores.")
     return (counted or measured)[:1]

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from bayes_obscaling.data import ScoreTable
+from bayes_obscaling.data.names import unknown
 from bayes_obscaling.design.bayesian import bayesian_design
 from bayes_obscaling.design.selection import NewTask, Selection, as_new, candidates, teachers
 from bayes_obscaling.design.v_optimal import v_optimal
 from bayes_obscaling.errors import InputError
-from bayes_obscaling.inference.fitting import fit as fit_table
+from bayes_obscaling.inference.fit import fit_table
+from bayes_obscaling.progress import shows_progress
 
 Method = Literal["bayes", "v-optimal"]
 
 
+@shows_progress()
 def select_models(
     table: ScoreTable,
     task: str | NewTask,
@@ -29,7 +32,7 @@ def select_models(
     targets: Iterable[str] | None = None,
     **options: Any,
 ) -> Selection:
-    """Say which models to evaluate on a task, under a budget.
+    """Return the models to evaluate on a task, under a budget.
 
     Parameters
     ----------
@@ -53,10 +56,6 @@ def select_models(
     **options
         Of `bayes_obscaling.fit`: spec, chains, draws, seed, cache, progress.
 
-    Returns
-    -------
-    Selection
-
     Raises
     ------
     InputError
@@ -64,8 +63,8 @@ def select_models(
         measured that a new task could be like.
     """
     limits: dict[str, Any] = {"max_size": max_size, "max_flops": max_flops, "families": families}
-    if method not in ("bayes", "v-optimal"):
-        raise InputError(f"There is no method '{method}': choose bayes or v-optimal.")
+    if method not in get_args(Method):
+        raise unknown("method", method, get_args(Method))
     if isinstance(task, str) and table.resolve(task) in table.benchmark_names:
         raise InputError(f"{task} is a benchmark that measures capability: name a task to choose models for.")
     among = candidates(table, **limits)
@@ -84,7 +83,6 @@ def select_models(
             if known.any():
                 notes = (f"Every model inside the limits has a score on {task}: it is planned as if it were new.",)
             table, (task,) = as_new(table, task)
-    asked = [task] if isinstance(task, str) else teachers(table)
-    fitted = fit_table(table, asked, **options)
+    fitted = fit_table(table, [task] if isinstance(task, str) else teachers(table), **options)
     chosen = bayesian_design(fitted, task, budget, among=among, targets=targets)
     return replace(chosen, sentences=(*chosen.sentences, *notes))

@@ -9,9 +9,9 @@ import pandas as pd
 from sklearn.decomposition import PCA
 
 from bayes_obscaling.data import ScoreTable
+from bayes_obscaling.data.components import fill_scores
 from bayes_obscaling.design.selection import Selection, facts_of, families_of, rows_of
 from bayes_obscaling.errors import InputError
-from bayes_obscaling.evaluation.baselines import fill_scores
 
 # The published search: three principal components, at most ten families.
 COMPONENTS = 3
@@ -64,7 +64,7 @@ def v_optimal(
     Notes
     -----
     X holds the principal components of the benchmark scores of the models that may be chosen, all benchmarks of the
-    table, missing scores imputed as in `bayes_obscaling.evaluation.baselines`: centred, not scaled, no intercept. This
+    table, missing scores imputed as in `bayes_obscaling.data.components`: centred, not scaled, no intercept. This
     gives the printed optima of the published code.
     """
     rows = rows_of(table, among)

@@ -14,18 +14,18 @@ from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
-from scipy.special import expit, logit
-from sklearn.decomposition import PCA
-from sklearn.preprocessing import StandardScaler
 
+from bayes_obscaling.data.components import components_of
+from bayes_obscaling.data.names import unknown
 from bayes_obscaling.data.splits import Split
 from bayes_obscaling.data.table import ScoreTable
 from bayes_obscaling.errors import InputError
+from bayes_obscaling.evaluation.curve import Curve, Penalty, bootstrap, curve_starts, fit_curve, regress
+from bayes_obscaling.models.priors import Normal
 
-IMPUTATION_ROUNDS = 1000
-# Family logistic: weak normal priors (mean, sd) in logits for the intercept at mean compute, the slope per decade of
+# Family logistic: weak priors in logits for the intercept at mean compute, the slope per decade of
 # compute and the ceiling (3 is 95 % of the way from chance to 1), and the range of the between-family sd in logits.
-INTERCEPT, SLOPE, CEILING = (0.0, 10.0), (0.0, 5.0), (3.0, 1.5)
+INTERCEPT, SLOPE, CEILING = Normal(loc=0.0, scale=10.0), Normal(loc=0.0, scale=5.0), Normal(loc=3.0, scale=1.5)
 FAMILY_SD = (0.05, 3.0)
 SMALLEST_NOISE = 0.005
 
@@ -72,16 +72,12 @@ def baseline(
     task : str
         Task or benchmark to forecast, or an alias.
     split : Split
-        Whose scores on the task are never read. With ``hides="all"`` the benchmark scores of held-out models are not
-        read either, so that principal components cannot forecast; neither do they forecast a benchmark.
+        Whose scores on the task are never read. Benchmark scores of models that the split hides are not read either, so
+        that principal components cannot forecast them; neither do they forecast a benchmark.
     draws : int
         Number of predictive draws, each of one bootstrap replicate (200 in the literature).
     seed : int
         Seed of the draws.
-
-    Returns
-    -------
-    BaselineForecast
 
     Raises
     ------
@@ -106,12 +102,12 @@ def baseline(
        performance, NeurIPS; the bootstrap is that of the discussion with the reviewers.
     """
     if method not in BASELINES:
-        raise InputError(f"There is no baseline {method!r}: choose one of {', '.join(BASELINES)}.")
+        raise unknown("baseline", method, BASELINES, f"choose from {', '.join(BASELINES)}")
     if draws < 0:
         raise InputError(f"The number of draws is {draws}: give 0 or more.")
-    question = _Question(method, table, table.resolve(task), split)
-    point, sample = BASELINES[method](question, draws, np.random.default_rng(seed))
-    models = question.held_out
+    visible = _Visible(method, table, table.resolve(task), split)
+    point, sample = BASELINES[method](visible, draws, np.random.default_rng(seed))
+    models = visible.held_out
     return BaselineForecast(
         method,
         pd.Series(point, index=models, name="score"),
@@ -120,11 +116,11 @@ def baseline(
 
 
 Answer: TypeAlias = tuple[np.ndarray, np.ndarray]  # point (model,), draws (draw, model)
-Method: TypeAlias = Callable[["_Question", int, np.random.Generator], Answer]
+Method: TypeAlias = Callable[["_Visible", int, np.random.Generator], Answer]
 
 
 @dataclass(frozen=True)
-class _Question:
+class _Visible:
     """What is to be forecast, and all of the table that may be looked at."""
 
     method: str
@@ -141,9 +137,9 @@ class _Question:
         held_out = pd.Index(self.split.held_out, name="model", dtype=object)
         if held_out.empty:
             raise InputError(f"The split {self.split.name!r} holds out no model: there is nothing to forecast.")
-        unknown = held_out.difference(self.models.index)
-        if len(unknown):
-            raise InputError(f"Held-out model {unknown[0]!r} is not in the table: make the split from the same table.")
+        strange = held_out.difference(self.models.index)
+        if len(strange):
+            raise InputError(f"Held-out model {strange[0]!r} is not in the table: make the split from the same table.")
         return held_out
 
     @cached_property
@@ -156,13 +152,13 @@ class _Question:
     def chance(self) -> float:
         return float(self.table.benchmarks.loc[self.task, "chance"])
 
-    @property
-    def predictors(self) -> list[str]:
-        """Benchmarks that predict the task; none for a benchmark or where they are hidden."""
-        if self.split.hides == "all" or self.task in self.table.benchmark_names:
-            return []
+    @cached_property
+    def benchmarks(self) -> pd.DataFrame:
+        """Scores on the benchmarks that predict the task, NaN where hidden; no columns for a benchmark as the task."""
+        names = [] if self.task in self.table.benchmark_names else self.table.benchmark_names
         excluded = self.table.benchmarks.loc[self.task, "excludes"]
-        return [name for name in self.table.benchmark_names if name not in excluded]
+        scores = self.table.matrix([name for name in names if name not in excluded])
+        return scores[~scores.index.isin(self.split.hidden)].reindex(scores.index)
 
     def require(self, count: int, least: int, what: str = "") -> None:
         if count < least:
@@ -175,102 +171,56 @@ class _Question:
 # --- methods ----------------------------------------------------------------------------------------------------------
 
 
-def _mean(question: _Question, draws: int, rng: np.random.Generator) -> Answer:
-    scores = question.scores
-    question.require(len(scores), 2)
-    shape = (draws, len(question.held_out))
+def _mean(visible: _Visible, draws: int, rng: np.random.Generator) -> Answer:
+    scores = visible.scores
+    visible.require(len(scores), 2)
+    shape = (draws, len(visible.held_out))
     spread = scores.std() * np.sqrt(1 + 1 / len(scores))
     return np.full(shape[1], scores.mean()), scores.mean() + spread * rng.standard_normal(shape)
 
 
-def _log10(question: _Question, column: str) -> tuple[pd.Series, np.ndarray]:
+def _log10(visible: _Visible, column: str) -> tuple[pd.Series, np.ndarray]:
     """Seen scores of models with a known quantity, and its log10 for all models (seen first, then held out)."""
-    amount = np.log10(question.models[column])
-    scores = question.scores[amount[question.scores.index].notna()]
-    return scores, np.r_[amount[scores.index], amount[question.held_out]]
+    amount = np.log10(visible.models[column])
+    scores = visible.scores[amount[visible.scores.index].notna()]
+    return scores, np.r_[amount[scores.index], amount[visible.held_out]]
 
 
-def _regress_on_quantity(
-    question: _Question, draws: int, rng: np.random.Generator, *, column: str, free: bool
-) -> Answer:
+def _regress_on_quantity(visible: _Visible, draws: int, rng: np.random.Generator, *, column: str, free: bool) -> Answer:
     """Sigmoid in log10 of params or flops."""
-    scores, amount = _log10(question, column)
-    question.require(len(scores), 3 + free, f" and known {column}")
+    scores, amount = _log10(visible, column)
+    visible.require(len(scores), 3 + free, f" and known {column}")
     centred = amount - amount[: len(scores)].mean()
-    return _regress(centred[:, None], scores.to_numpy(), question.chance, free, draws, rng)
+    return regress(centred[:, None], scores.to_numpy(), visible.chance, free, draws, rng)
 
 
 def _regress_on_components(
-    question: _Question, draws: int, rng: np.random.Generator, *, count: int, free: bool
+    visible: _Visible, draws: int, rng: np.random.Generator, *, count: int, free: bool
 ) -> Answer:
     """Sigmoid in the first principal components of the benchmarks (Ruan et al. 2024)."""
-    if not question.predictors:
-        nothing = np.full((draws + 1, len(question.held_out)), np.nan)
+    if visible.benchmarks.columns.empty or set(visible.held_out) <= set(visible.split.hidden):
+        nothing = np.full((draws + 1, len(visible.held_out)), np.nan)
         return nothing[0], nothing[1:]
-    benchmarks = question.table.matrix(question.predictors)
-    scores = question.scores[benchmarks.notna().any(axis=1)[question.scores.index]]
-    question.require(len(scores), count + 2 + free, " and benchmarks")
-    train, new = benchmarks.loc[scores.index], benchmarks.loc[question.held_out]
+    benchmarks = visible.benchmarks
+    scores = visible.scores[benchmarks.notna().any(axis=1)[visible.scores.index]]
+    visible.require(len(scores), count + 2 + free, " and benchmarks")
+    train, new = benchmarks.loc[scores.index], benchmarks.loc[visible.held_out]
     measured = train.columns[train.notna().any()]
     if len(measured) < count:
-        raise InputError(f"{question.method} needs {count} benchmarks with scores: the table has {len(measured)}.")
+        raise InputError(f"{visible.method} needs {count} benchmarks with scores: the table has {len(measured)}.")
     components = components_of(train[measured].to_numpy(), new[measured].to_numpy(), count)
-    return _regress(components, scores.to_numpy(), question.chance, free, draws, rng)
+    return regress(components, scores.to_numpy(), visible.chance, free, draws, rng)
 
 
-def fill_scores(scores: np.ndarray) -> tuple[np.ndarray, StandardScaler, PCA]:
-    """Impute missing scores by one principal component, as Ruan et al. (2024) do.
-
-    Parameters
-    ----------
-    scores : array (models, benchmarks)
-        NaN where missing.
-
-    Returns
-    -------
-    filled : array (models, benchmarks)
-        Scaled to mean 0 and sd 1 over the observed scores, missing ones at their one-component reconstruction.
-    scaler, axis
-        How they were scaled, and the component; ``scaler.inverse_transform(filled)`` are scores again.
-    """
-    scaler = StandardScaler().fit(scores)
-    scaled = scaler.transform(scores)
-    axis, filled = PCA(1), np.nan_to_num(scaled)
-    for _ in range(IMPUTATION_ROUNDS):
-        before = filled
-        filled = np.where(np.isnan(scaled), axis.inverse_transform(axis.fit_transform(before)), scaled)
-        if np.abs(filled - before).max() < 1e-10:
-            break
-    return filled, scaler, axis
-
-
-def components_of(train: np.ndarray, new: np.ndarray, count: int) -> np.ndarray:
-    """Principal component scores (train rows, then new rows; count), NaN for a new row without any score."""
-    filled, scaler, axis = fill_scores(train)
-    scaled_new = scaler.transform(new)
-    filled_new = np.where(np.isnan(scaled_new), _rank_one(axis, scaled_new), scaled_new)
-    pca = PCA(count).fit(scaler.inverse_transform(filled))
-    rows = scaler.inverse_transform(np.vstack([filled, filled_new]))
-    return (rows - pca.mean_) @ pca.components_.T
-
-
-def _rank_one(axis: PCA, rows: np.ndarray) -> np.ndarray:
-    """Where repeated reconstruction of the missing cells of each row by one fixed component ends."""
-    observed, loading = ~np.isnan(rows), axis.components_[0]
-    weight = observed @ loading**2
-    position = np.where(observed, rows - axis.mean_, 0) @ loading / np.where(weight > 0, weight, np.nan)
-    return np.outer(position, loading) + axis.mean_
-
-
-def _family_logistic(question: _Question, draws: int, rng: np.random.Generator) -> Answer:
+def _family_logistic(visible: _Visible, draws: int, rng: np.random.Generator) -> Answer:
     """Sigmoid in log10 FLOPs with ridge family intercepts, one slope, and a free ceiling above a known chance."""
-    scores, compute = _log10(question, "flops")
-    question.require(len(scores), 4, " and known flops")
-    n, order = len(scores), [*scores.index, *question.held_out]
-    family = pd.Categorical(question.models.loc[order, "family"])
+    scores, compute = _log10(visible, "flops")
+    visible.require(len(scores), 4, " and known flops")
+    n, order = len(scores), [*scores.index, *visible.held_out]
+    family = pd.Categorical(visible.models.loc[order, "family"])
     member = np.eye(len(family.categories))[family.codes]
     design = np.column_stack([np.ones(len(order)), compute - compute[:n].mean(), member])
-    curve = Curve(base=question.chance, span=1 - question.chance, free=True)
+    curve = Curve(base=visible.chance, span=1 - visible.chance, free=True)
     y = scores.to_numpy()
 
     weights, noise, family_sd = _choose_ridge(curve, design[:n], y)
@@ -278,15 +228,15 @@ def _family_logistic(question: _Question, draws: int, rng: np.random.Generator) 
     point = curve.at(weights, design[n:])[0]
     # The penalties are observations too. Resampled with the scores, they leave a family with few scores as uncertain
     # as it is, and one with none as uncertain as the spread of families.
-    replicates = _bootstrap(curve, design[:n], weights, noise, penalty, draws, rng)
+    replicates = bootstrap(curve, design[:n], weights, noise, penalty, draws, rng)
     sample = curve.at(replicates, design[n:]) + noise * rng.standard_normal((draws, len(point)))
     return point, sample
 
 
-def _family_penalty(families: int, family_sd: float) -> _Penalty:
+def _family_penalty(families: int, family_sd: float) -> Penalty:
     """Priors of the intercept, the slope, each family's offset and the ceiling."""
-    mean, sd = np.array([INTERCEPT, SLOPE, *[(0.0, family_sd)] * families, CEILING]).T
-    return _Penalty(mean, sd)
+    priors = [INTERCEPT, SLOPE, *[Normal(loc=0.0, scale=family_sd)] * families, CEILING]
+    return Penalty(np.array([prior.loc for prior in priors]), np.array([prior.scale for prior in priors]))
 
 
 def _choose_ridge(curve: Curve, design: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, float, float]:
@@ -323,154 +273,3 @@ def _methods() -> dict[str, Method]:
 
 
 BASELINES: dict[str, Method] = _methods()
-
-
-# --- the curve, its least squares and its bootstrap -------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Curve:
-    """``base + span * sigmoid(limit) * sigmoid(design @ weights)``; the last parameter is the limit if it is free.
-
-    With base 1 and a negative span the limit is a floor; with base chance and a positive span, a ceiling.
-    """
-
-    base: float
-    span: float
-    free: bool
-
-    def at(self, parameters: np.ndarray, design: np.ndarray) -> np.ndarray:
-        """Values (batch, row) of parameters (batch, parameter) on a design (row, weight)."""
-        height, shape = self._parts(parameters, design)
-        return self.base + height * shape
-
-    def with_slope(self, parameters: np.ndarray, design: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Values (batch, row) and their derivatives (batch, row, parameter)."""
-        height, shape = self._parts(parameters, design)
-        slope = (height * shape * (1 - shape))[:, :, None] * design
-        if self.free:
-            limit = height * shape * expit(-parameters[:, -1:])
-            slope = np.concatenate([slope, limit[:, :, None]], axis=2)
-        return self.base + height * shape, slope
-
-    def _parts(self, parameters: np.ndarray, design: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        height = self.span * (expit(parameters[:, -1:]) if self.free else np.ones((len(parameters), 1)))
-        return height, expit(parameters[:, : design.shape[1]] @ design.T)
-
-
-@dataclass(frozen=True)
-class _Penalty:
-    """Independent normal priors of all parameters: mean and sd (parameter,)."""
-
-    mean: np.ndarray
-    sd: np.ndarray
-
-
-def _regress(
-    features: np.ndarray, y: np.ndarray, chance: float, free: bool, draws: int, rng: np.random.Generator
-) -> Answer:
-    """Least squares of the sigmoid from chance (or a free floor) to 1, and its bootstrap.
-
-    `features` (row, feature) are those of the models of `y`, then those of the models to forecast.
-    """
-    design = np.column_stack([np.ones(len(features)), features])
-    seen, new = design[: len(y)], design[len(y) :]
-    curve = Curve(base=1.0, span=chance - 1, free=free)
-    parameters = fit_curve(curve, seen, y, curve_starts(curve, seen, y))
-    error = y - curve.at(parameters, seen)[0]
-    noise = float(np.sqrt((error**2).sum() / (len(y) - parameters.shape[1])))
-    replicates = _bootstrap(curve, seen, parameters, noise, None, draws, rng)
-    sample = curve.at(replicates, new) + noise * rng.standard_normal((draws, len(new)))
-    return curve.at(parameters, new)[0], sample
-
-
-def curve_starts(curve: Curve, design: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Start values (start, parameter): the linear regression of logits, shrunk in steps, by high and low limits."""
-    logits = logit(np.clip((y - curve.base) / curve.span, 0.02, 0.98))
-    weights = np.outer([1.0, 0.3, 0.0], np.linalg.lstsq(design, logits, rcond=None)[0])
-    if not curve.free:
-        return weights
-    return np.vstack([np.column_stack([weights, np.full(len(weights), limit)]) for limit in (5.0, 0.0)])
-
-
-def fit_curve(
-    curve: Curve,
-    design: np.ndarray,
-    y: np.ndarray,
-    starts: np.ndarray,
-    noise: float = 1.0,
-    penalty: _Penalty | None = None,
-) -> np.ndarray:
-    """Best parameters (1, parameter) from several starts."""
-    fitted, cost = _least_squares(_residuals(curve, design, y, noise, penalty), starts)
-    return fitted[[np.argmin(cost)]]
-
-
-def _bootstrap(
-    curve: Curve,
-    design: np.ndarray,
-    parameters: np.ndarray,
-    noise: float,
-    penalty: _Penalty | None,
-    draws: int,
-    rng: np.random.Generator,
-) -> np.ndarray:
-    """Parameters (draw, parameter) refitted to the fitted values plus noise; so with the means of the penalty."""
-    y = curve.at(parameters, design) + noise * rng.standard_normal((draws, len(design)))
-    if penalty is not None:
-        shifts = penalty.sd * rng.standard_normal((draws, len(penalty.sd)))
-        penalty = _Penalty(parameters + shifts, penalty.sd)
-    residuals = _residuals(curve, design, y, noise or 1.0, penalty)
-    best, cost = _least_squares(residuals, np.repeat(parameters, draws, axis=0), rounds=60)
-    if penalty is None:  # several optima: look for a flatter one too
-        other, other_cost = _least_squares(residuals, np.repeat(0.3 * parameters, draws, axis=0), rounds=60)
-        best = np.where((other_cost < cost)[:, None], other, best)
-    return best
-
-
-def _residuals(
-    curve: Curve, design: np.ndarray, y: np.ndarray, noise: float, penalty: _Penalty | None
-) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
-    """Scaled residuals (batch, row) and derivatives (batch, row, parameter) as a function of the parameters."""
-
-    def residuals(parameters: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        value, slope = curve.with_slope(parameters, design)
-        rows, slopes = (value - y) / noise, slope / noise
-        if penalty is None:
-            return rows, slopes
-        prior = np.broadcast_to(np.diag(1 / penalty.sd), (len(parameters), len(penalty.sd), len(penalty.sd)))
-        return (
-            np.concatenate([rows, (parameters - penalty.mean) / penalty.sd], axis=1),
-            np.concatenate([slopes, prior], axis=1),
-        )
-
-    return residuals
-
-
-def _least_squares(
-    residuals: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]], start: np.ndarray, rounds: int = 500
-) -> tuple[np.ndarray, np.ndarray]:
-    """Levenberg-Marquardt for a batch at once: parameters (batch, parameter) and sums of squares (batch,)."""
-    parameters = start.copy()
-    rows, slopes = residuals(parameters)
-    cost = (rows**2).sum(axis=1)
-    damping = np.full(len(start), 1e-3)
-    eye = np.eye(start.shape[1])
-    for _ in range(rounds if len(start) else 0):
-        squares = slopes.transpose(0, 2, 1) @ slopes
-        scale = np.einsum("bii->bi", squares)
-        scale = scale + 1e-9 * scale.max(axis=1, keepdims=True) + 1e-30
-        gradient = (slopes.transpose(0, 2, 1) @ rows[:, :, None])[:, :, 0]
-        step = np.linalg.solve(squares + eye * (damping[:, None] * scale)[:, None, :], gradient[:, :, None])[:, :, 0]
-        trial_rows, trial_slopes = residuals(parameters - step)
-        trial_cost = (trial_rows**2).sum(axis=1)
-        better = trial_cost < cost
-        settled = np.where(better, cost - trial_cost < 1e-13 * cost, damping > 1e10)
-        parameters = np.where(better[:, None], parameters - step, parameters)
-        rows = np.where(better[:, None], trial_rows, rows)
-        slopes = np.where(better[:, None, None], trial_slopes, slopes)
-        cost = np.where(better, trial_cost, cost)
-        damping = np.clip(np.where(better, damping / 5, damping * 4), 1e-12, 1e12)
-        if settled.all():
-            break
-    return parameters, cost

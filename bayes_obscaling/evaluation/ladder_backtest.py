@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,14 +14,16 @@ import pandas as pd
 from bayes_obscaling.data.ladder import Ladder
 from bayes_obscaling.errors import InputError
 from bayes_obscaling.evaluation.ladder_baseline import fit_point_estimate
-from bayes_obscaling.evaluation.scoring import score_draws, score_table
-from bayes_obscaling.inference.ladder import fit_ladder
+from bayes_obscaling.evaluation.scoring import OURS, score_draws, score_table
+from bayes_obscaling.inference.fit_ladder import fit_ladder
 from bayes_obscaling.models.ladder import LadderSpec
-from bayes_obscaling.results.ladder import LadderFit
-from bayes_obscaling.results.ladder_forecast import Target, World
+from bayes_obscaling.models.ladder_layout import losses_of
+from bayes_obscaling.progress import Progress
+from bayes_obscaling.results.finding import Answer
+from bayes_obscaling.results.fit import LadderFit
+from bayes_obscaling.results.scenario import Scenario
 
-Progress = Callable[[str, int, int], None]
-OURS, POINT = "bayes", "point estimate"
+POINT = "point estimate"
 QUANTITIES = ("loss", "accuracy_given_loss", "accuracy")
 VARIANTS = {
     "default": LadderSpec(),
@@ -33,21 +35,37 @@ VARIANTS = {
 }
 
 
-@dataclass(frozen=True, eq=False)
-class LadderBacktest:
+@dataclass(frozen=True, eq=False, repr=False)
+class LadderBacktest(Answer):
     """Forecasts of runs that were left out, and what they scored.
 
     Attributes
     ----------
     cells : DataFrame
-        One row a method, quantity, run and task: ``held_out`` (the size left out), ``observed``, the forecast's summary
-        and its scores as in `score_draws`.
+        One row per method, quantity, run and task: ``held_out`` (the size left out), ``observed``, the forecast's
+        summary and its scores as in `score_draws`.
     fits : dict of str to LadderFit
         The fit behind each size left out.
     """
 
+    front = ("held_out", "quantity", "method", "n", "mae", "crps", "coverage_50", "coverage_90")
+
     cells: pd.DataFrame
     fits: dict[str, LadderFit]
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """Mean scores by size left out, quantity and method."""
+        return self.scores()
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """How far each method's accuracies were off."""
+        rows = self.scores(("quantity", "method"))
+        return tuple(
+            f"Accuracy by {row.method}: mean absolute error {row.mae:.3f} over {row.n} scores"
+            + (f"; the 90 % interval held {row.coverage_90:.0%}." if np.isfinite(row.coverage_90) else ".")
+            for row in rows[rows["quantity"] == "accuracy"].itertuples()
+        )
 
     def scores(self, by: Sequence[str] = ("held_out", "quantity", "method")) -> pd.DataFrame:
         """Mean scores, coverage and widths by groups of cells; see `score_table`."""
@@ -69,9 +87,9 @@ def backtest_ladder(
     draws: int = 1000,
     seed: int = 0,
     cache: Path | str | None = None,
-    progress: Progress | None = None,
+    progress: Progress = None,
 ) -> LadderBacktest:
-    """Leave the largest size out, fit the smaller ones, and score the forecasts of its runs.
+    """Return scored forecasts of the largest size, made from the smaller ones.
 
     Parameters
     ----------
@@ -121,33 +139,29 @@ def score_runs(fit: LadderFit, runs: Ladder) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row a quantity, run and task: ``quantity, run, task, observed`` and the columns of `score_draws`.
+        One row per quantity, run and task: ``quantity, run, task, observed`` and the columns of `score_draws`.
     """
-    world = World(fit)
-    losses = _losses(fit, runs)
-    parts = []
-    for at, target in enumerate(_targets(runs)):
-        draws = world.ask(target, None if losses is None else losses[at])
-        observed = {"accuracy": runs.matrix("accuracy")[at]}
-        if losses is not None:
-            observed |= {"loss": losses[at], "accuracy_given_loss": observed["accuracy"]}
-        parts += [
-            _score(draws[quantity], observed[quantity], quantity, target.name, runs)
-            for quantity in QUANTITIES
-            if quantity in observed
-        ]
-    return pd.concat(parts, ignore_index=True)
+    losses, accuracies = losses_of(runs, fit.spec), runs.matrix("accuracy")
+    draws = fit.posterior.scores(_scenarios(runs), losses)
+    observed = {"loss": losses, **dict.fromkeys(("accuracy_given_loss", "accuracy"), accuracies)}
+    return _score_all(draws, observed, runs)
 
 
 def _score_point_estimate(shorter: Ladder, tests: Ladder) -> pd.DataFrame:
-    targets, losses = _targets(tests), tests.matrix("task_loss")
-    draws = fit_point_estimate(shorter).draws(targets, losses)
-    observed = {"loss": losses, **dict.fromkeys(("accuracy_given_loss", "accuracy"), tests.matrix("accuracy"))}
+    losses, accuracies = tests.matrix("task_loss"), tests.matrix("accuracy")
+    draws = fit_point_estimate(shorter).draws(_scenarios(tests), losses)
+    observed = {"loss": losses, **dict.fromkeys(("accuracy_given_loss", "accuracy"), accuracies)}
+    return _score_all(draws, observed, tests)
+
+
+def _score_all(draws: dict[str, np.ndarray], observed: dict[str, np.ndarray], runs: Ladder) -> pd.DataFrame:
+    """Score draws (S, runs, losses or tasks) of those quantities that there are."""
     return pd.concat(
         [
-            _score(draws[quantity][:, at], observed[quantity][at], quantity, target.name, tests)
-            for at, target in enumerate(targets)
+            _score(draws[quantity][:, at], observed[quantity][at], quantity, str(run), runs)
+            for at, run in enumerate(runs.runs.index)
             for quantity in QUANTITIES
+            if quantity in draws
         ],
         ignore_index=True,
     )
@@ -164,16 +178,11 @@ def _score(draws: np.ndarray, observed: np.ndarray, quantity: str, run: str, run
     return frame
 
 
-def _losses(fit: LadderFit, runs: Ladder) -> np.ndarray | None:
-    """The losses (runs, losses) that the fit's link reads."""
-    if fit.spec.feature == "none":
-        return None
-    losses = runs.matrix(fit.spec.feature)
-    return np.nanmean(losses, axis=1, keepdims=True) if fit.spec.feature == "c4_loss" else losses
-
-
-def _targets(runs: Ladder) -> list[Target]:
-    return [Target(str(name), row["params"], row["tokens"], row["flops"]) for name, row in runs.runs.iterrows()]
+def _scenarios(runs: Ladder) -> list[Scenario]:
+    return [
+        Scenario(str(name), flops=row["flops"], params=row["params"], tokens=row["tokens"])
+        for name, row in runs.runs.iterrows()
+    ]
 
 
 def compare_ladder_specs(
@@ -186,9 +195,9 @@ def compare_ladder_specs(
     draws: int = 1000,
     seed: int = 0,
     cache: Path | str | None = None,
-    progress: Progress | None = None,
+    progress: Progress = None,
 ) -> pd.DataFrame:
-    """Variants of the model by the accuracies of a size left out, and by leave-one-out on those that were fitted.
+    """Variants of the spec by the accuracies of a size left out, and by leave-one-out on those that were fitted.
 
     Parameters
     ----------
@@ -200,7 +209,7 @@ def compare_ladder_specs(
     Returns
     -------
     DataFrame
-        One row a spec, then one for the point estimate: ``crps, mae, coverage_50, coverage_90, width_90`` of the
+        One row per spec, then one for the point estimate: ``crps, mae, coverage_50, coverage_90, width_90`` of the
         chained accuracy of the runs left out; ``elpd_loo`` and ``se`` (PSIS-LOO of the accuracies that were fitted,
         summed over runs and tasks: Vehtari, Gelman and Gabry 2017), ``pareto_k_bad`` (share of k above .7),
         ``problems``.
@@ -208,19 +217,30 @@ def compare_ladder_specs(
     rows = []
     for name, spec in (specs or VARIANTS).items():
         result = backtest_ladder(
-            ladder, hold_out, train=train, spec=spec, chains=chains, draws=draws, seed=seed, cache=cache,
+            ladder,
+            hold_out,
+            train=train,
+            spec=spec,
+            chains=chains,
+            draws=draws,
+            seed=seed,
+            cache=cache,
             progress=progress,
-        )  # fmt: skip
+        )
         cells = result.cells[result.cells["quantity"] == "accuracy"]
         (fit,) = result.fits.values()
         loo = accuracy_loo(fit)
         ours = score_table(cells[cells["method"] == OURS], ()).iloc[0]
         rows.append(
             {
-                "spec": name, **_headline(ours), "elpd_loo": float(loo.elpd), "se": float(loo.se),
-                "pareto_k_bad": float((loo.pareto_k > 0.7).mean()), "problems": "; ".join(result.problems),
+                "spec": name,
+                **_headline(ours),
+                "elpd_loo": float(loo.elpd),
+                "se": float(loo.se),
+                "pareto_k_bad": float((loo.pareto_k > 0.7).mean()),
+                "problems": "; ".join(result.problems),
             }
-        )  # fmt: skip
+        )
     # the point estimate is the same beside every spec
     point = score_table(cells[cells["method"] == POINT], ()).iloc[0]
     rows.append({"spec": POINT, **_headline(point), "elpd_loo": np.nan, "se": np.nan, "problems": ""})
@@ -234,7 +254,7 @@ def accuracy_loo(fit: LadderFit) -> azs.ELPDData:
     """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Estimated shape parameter of Pareto")
-        return azs.loo(fit.posterior, var_name="accuracy", pointwise=True)
+        return azs.loo(fit.tree, var_name="accuracy", pointwise=True)
 
 
 def _headline(scores: pd.Series) -> dict[str, float]:

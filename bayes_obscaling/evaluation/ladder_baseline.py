@@ -11,8 +11,8 @@ from scipy.optimize import curve_fit, minimize
 from threadpoolctl import threadpool_limits
 
 from bayes_obscaling.data.ladder import Ladder
-from bayes_obscaling.models.ladder import CENTRE_PARAMS, CENTRE_TOKENS
-from bayes_obscaling.results.ladder_forecast import Target
+from bayes_obscaling.models.ladder_equations import CENTRE_PARAMS, CENTRE_TOKENS
+from bayes_obscaling.results.scenario import Scenario
 
 # Of the Huber loss on log residuals (Bhagia et al. 2024, section 3.2; Hoffmann et al. 2022, appendix D.3).
 _HUBER_DELTA = 1e-3
@@ -44,7 +44,7 @@ class PointEstimate:
     accuracy_sd: pd.Series
 
     def loss(self, params: np.ndarray, tokens: np.ndarray) -> np.ndarray:
-        """Loss at N and D, (targets, tasks)."""
+        """Loss at N and D, (models, tasks)."""
         p = {name: self.parameters[name].to_numpy() for name in self.parameters}
         n, d = np.log(np.asarray(params, float))[:, None], np.log(np.asarray(tokens, float))[:, None]
         return np.exp(p["ln_A"] - p["alpha"] * n) + np.exp(p["ln_B"] - p["beta"] * d) + p["E"]
@@ -54,39 +54,41 @@ class PointEstimate:
         p = self.parameters
         return _sigmoid(loss, *(p[name].to_numpy() for name in ("a", "L0", "k", "b")))
 
-    def predict(self, targets: Sequence[Target]) -> pd.DataFrame:
-        """Point predictions: ``target, task, loss, accuracy``."""
-        loss = self.loss(np.array([t.params for t in targets]), np.array([t.tokens for t in targets]))
+    def predict(self, scenarios: Sequence[Scenario]) -> pd.DataFrame:
+        """Point predictions: ``model, task, loss, accuracy``."""
+        loss = self.loss(np.array([s.params for s in scenarios]), np.array([s.tokens for s in scenarios]))
         accuracy = self.accuracy(loss)
         tasks = self.parameters.index
         return pd.DataFrame(
             {
-                "target": np.repeat([t.name for t in targets], len(tasks)), "task": np.tile(tasks, len(targets)),
-                "loss": loss.ravel(), "accuracy": accuracy.ravel(),
+                "model": np.repeat([s.name for s in scenarios], len(tasks)),
+                "task": np.tile(tasks, len(scenarios)),
+                "loss": loss.ravel(),
+                "accuracy": accuracy.ravel(),
             }
-        )  # fmt: skip
+        )
 
     def draws(
-        self, targets: Sequence[Target], true_loss: np.ndarray | None = None, count: int = 4000, seed: int = 0
+        self, scenarios: Sequence[Scenario], true_loss: np.ndarray | None = None, count: int = 4000, seed: int = 0
     ) -> dict[str, np.ndarray]:
         """Predictive draws with residual noise: what an honest user of the point estimate could say.
 
         Parameters
         ----------
-        targets : sequence of Target
-            The models.
-        true_loss : array (targets, tasks), optional
+        scenarios : sequence of Scenario
+            The models, with params and tokens.
+        true_loss : array (scenarios, tasks), optional
             Their losses, if known: adds ``accuracy_given_loss``.
         count, seed : int
             Draws, and their seed.
 
         Returns
         -------
-        dict of arrays (count, targets, tasks)
+        dict of arrays (count, scenarios, tasks)
             ``loss, accuracy`` (chained: the noise of the loss goes through the sigmoid).
         """
         rng = np.random.default_rng(seed)
-        loss = self.loss(np.array([t.params for t in targets]), np.array([t.tokens for t in targets]))
+        loss = self.loss(np.array([s.params for s in scenarios]), np.array([s.tokens for s in scenarios]))
         shape = (count, *loss.shape)
         noise = self.accuracy_sd.to_numpy() * rng.standard_normal(shape)
         losses = loss * np.exp(self.loss_sd.to_numpy() * rng.standard_normal(shape))
@@ -108,10 +110,6 @@ def fit_point_estimate(ladder: Ladder) -> PointEstimate:
     ----------
     ladder : Ladder
         At least 3 sizes and 3 token counts.
-
-    Returns
-    -------
-    PointEstimate
 
     Raises
     ------

@@ -15,9 +15,12 @@ from scipy.stats import norm
 
 from bayes_obscaling.results.summaries import QUANTILE_COLUMNS, forecast_columns
 
+OURS = "bayes"  # the method of forecasts made with the fits of this package
+CUTS = ("cutoff", "as_of")  # columns that say where forecasts were cut: FLOPs, or a date
 LEVELS = (50, 80, 90, 95)  # per cent, equal-tailed
 # Kernel width below which the log score would judge rounding of the published scores, not the forecast.
 _SMALLEST_KERNEL = 0.002
+_RESAMPLES = 2000  # of families
 
 
 def bounds(level: int) -> tuple[str, str]:
@@ -27,7 +30,7 @@ def bounds(level: int) -> tuple[str, str]:
 
 
 def score_draws(draws: np.ndarray, observed: np.ndarray) -> pd.DataFrame:
-    """Summaries and scores of predictive draws, one row a cell.
+    """Summaries and scores of predictive draws, one row per cell.
 
     Parameters
     ----------
@@ -93,15 +96,26 @@ def score_table(cells: pd.DataFrame, by: Sequence[str] = ("setup", "task", "meth
         columns[f"width_{level}"] = high - low
     wide = pd.DataFrame(columns)
     keys = [cells[name] for name in by] if len(by) else [pd.Series("all", index=cells.index, name="pooled")]
-    grouped = wide.groupby(keys, sort=False)
+    grouped = wide.groupby(keys, sort=False, dropna=False)
     table = grouped.mean()
     table["n"] = grouped["n"].sum().astype(int)
     table.insert(2, "medae", grouped["mae"].median())
     return table.reset_index()
 
 
+def difference_in_words(difference: float, se: float, decimals: int = 4, over: str = "family") -> str:
+    """Return a mean difference with its standard error; one family, or one task, has none."""
+    error = f"standard error {se:.{decimals}f}" if np.isfinite(se) else f"no standard error: one {over} only"
+    return f"difference {difference:+.{decimals}f}, {error}"
+
+
 def paired_differences(
-    cells: pd.DataFrame, ours: str, by: Sequence[str] = (), metric: str = "crps", resamples: int = 2000, seed: int = 0
+    cells: pd.DataFrame,
+    ours: str,
+    by: Sequence[str] = (),
+    metric: str = "crps",
+    resamples: int = _RESAMPLES,
+    seed: int = 0,
 ) -> pd.DataFrame:
     """Difference of a mean score from each other method's on the cells that both forecast.
 
@@ -125,7 +139,7 @@ def paired_differences(
         from resampling whole families: models of a family err together.
     """
     frame = cells.assign(ae=(cells["median"] - cells["observed"]).abs())
-    keys = [name for name in ("spec", "cutoff", "setup", "task", "model", "family") if name in cells]
+    keys = [name for name in ("spec", *CUTS, "setup", "task", "model", "family") if name in cells]
     mine = frame[frame["method"] == ours].set_index(keys)[metric]
     rows = []
     for method, theirs in frame[frame["method"] != ours].groupby("method", sort=False):
@@ -139,26 +153,50 @@ def paired_differences(
             drawn = sums[picks].sum(axis=1)
             rows.append(
                 {
-                    **label, "method": method, "n": len(group), "ours": group["ours"].mean(),
-                    "theirs": group["theirs"].mean(), "difference": difference.mean(),
-                    "se": float(np.std(drawn[:, 0] / drawn[:, 1])) if len(sums) > 1 else np.nan, "families": len(sums),
+                    **label,
+                    "method": method,
+                    "n": len(group),
+                    "ours": group["ours"].mean(),
+                    "theirs": group["theirs"].mean(),
+                    "difference": difference.mean(),
+                    "se": float(np.std(drawn[:, 0] / drawn[:, 1])) if len(sums) > 1 else np.nan,
+                    "families": len(sums),
                 }
-            )  # fmt: skip
+            )
     return pd.DataFrame(rows)
 
 
-def pit_histogram(cells: pd.DataFrame, bins: int = 10) -> pd.DataFrame:
-    """Share of cells in each bin of the probability integral transform, by method; flat at 1 / bins when calibrated.
+def family_intervals(cells: pd.DataFrame, by: str, value: str) -> pd.DataFrame:
+    """Mean of a column by group, with its 95 % interval from resampling whole families.
+
+    Parameters
+    ----------
+    cells : DataFrame
+        Cells, with columns ``family``, `by` and `value`; rows without a value are left out.
+    by : str
+        Column to group by.
+    value : str
+        Column to average.
 
     Returns
     -------
     DataFrame
-        Rows methods, columns the lower edges of the bins.
+        Index: the groups. ``mean, low, high``; the interval is NaN where there is only one family, as models of a
+        family err together and one alone says nothing of others.
     """
-    edges = np.linspace(0, 1, bins + 1)
-    judged = cells.dropna(subset="pit")
-    shares = {
-        method: np.histogram(group["pit"], edges)[0] / len(group)
-        for method, group in judged.groupby("method", sort=False)
-    }
-    return pd.DataFrame.from_dict(shares, orient="index", columns=edges[:-1].round(6))
+    rows = {}
+    for key, group in cells.dropna(subset=value).groupby(by):
+        sums = group.groupby("family")[value].agg(["sum", "size"]).to_numpy(float)
+        low = high = np.nan
+        if len(sums) > 1:
+            picks = np.random.default_rng(0).integers(len(sums), size=(_RESAMPLES, len(sums)))
+            drawn = sums[picks].sum(axis=1)
+            low, high = np.percentile(drawn[:, 0] / drawn[:, 1], (2.5, 97.5))
+        rows[key] = {"mean": group[value].mean(), "low": low, "high": high}
+    return pd.DataFrame.from_dict(rows, orient="index", columns=["mean", "low", "high"])
+
+
+def inside(cells: pd.DataFrame, level: int) -> pd.Series:
+    """1 where the observed score is inside the interval, 0 where it is not, NaN without an interval."""
+    low, high = (cells[column] for column in bounds(level))
+    return cells["observed"].between(low, high).astype(float).mask(low.isna())

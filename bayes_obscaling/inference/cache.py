@@ -11,6 +11,7 @@ import hashlib
 import io
 import json
 import os
+import warnings
 import zipfile
 import zlib
 from pathlib import Path
@@ -19,29 +20,37 @@ from typing import Any
 import jax
 import numpy as np
 
+from bayes_obscaling.errors import Notice
 from bayes_obscaling.files import write_atomically
 
 _ENTRY_FORMAT = 2
 
 
 def default_cache_dir() -> Path:
-    """Folder used by the command line: ``$BAYES_OBSCALING_CACHE``, or ``bayes_obscaling`` in the user's cache folder.
-
-    Returns
-    -------
-    Path
-    """
+    """Folder of the command line: ``$BAYES_OBSCALING_CACHE``, or ``bayes_obscaling`` in the user's cache folder."""
     if given := os.environ.get("BAYES_OBSCALING_CACHE"):
         return Path(given)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "bayes_obscaling"
 
 
-def use_compile_cache(folder: Path) -> None:
-    """Keep compiled programs in `folder` (created for its owner alone); a folder that cannot be written is left out."""
-    if _private(folder / "compiled"):
-        _remove_damaged(folder / "compiled")
-        jax.config.update("jax_compilation_cache_dir", str(folder / "compiled"))
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
+def open_cache(folder: Path | str | None) -> Path | None:
+    """Return the folder with its compiled programs in use; None, and a `Notice`, for one that cannot be written."""
+    if folder is None:
+        return None
+    if use_compile_cache(Path(folder)):
+        return Path(folder)
+    warnings.warn(f"The cache folder {folder} cannot be written, so nothing is kept for a later run.", Notice, 3)
+    return None
+
+
+def use_compile_cache(folder: Path) -> bool:
+    """Keep compiled programs in `folder` (created for its owner alone); False where it cannot be written."""
+    if not _private(folder / "compiled"):
+        return False
+    _remove_damaged(folder / "compiled")
+    jax.config.update("jax_compilation_cache_dir", str(folder / "compiled"))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
+    return True
 
 
 def _remove_damaged(folder: Path) -> None:

@@ -26,10 +26,11 @@ from typing import Any, NamedTuple, ParamSpec, TypeVar
 from urllib.parse import urlsplit
 
 from bayes_obscaling.errors import InputError
+from bayes_obscaling.inference.limits import check_workers
 from bayes_obscaling.inference.store import RESUME, UNREADABLE, Result, Store, decode, encode
+from bayes_obscaling.progress import Progress
 
 JobFunction = Callable[[Any], Result]
-Progress = Callable[[str, int, int], None]  # label of the job that has just ended, jobs that have ended, all jobs
 OpenExecutor = Callable[[], AbstractContextManager[Executor]]
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -87,7 +88,7 @@ def run_jobs(
     store: Store,
     *,
     executor: Executor | OpenExecutor | None = None,
-    progress: Progress | None = None,
+    progress: Progress = None,
     retries: int = 1,
     in_flight: int | None = None,
 ) -> Outcome:
@@ -141,7 +142,7 @@ def run_jobs(
 class _Run:
     """The jobs of one call of `run_jobs`, and how far they are."""
 
-    def __init__(self, jobs: Iterable[Job], store: Store, progress: Progress | None):
+    def __init__(self, jobs: Iterable[Job], store: Store, progress: Progress):
         self.jobs = {job.key: job for job in jobs}
         self.store, self.progress = store, progress
         self.results: dict[str, Result] = {}
@@ -174,7 +175,7 @@ class _Run:
         if isinstance(answer, _Failure):
             self.store.fail(job.key, *answer)
             self.failures[job.key] = answer.message
-        if self.progress is not None and not quiet:
+        if self.progress and not quiet:
             self.progress(job.label, self.ended(), len(self.jobs))
 
     def through(self, function: JobFunction, given: Executor | OpenExecutor, retries: int, width: int | None) -> None:
@@ -279,7 +280,7 @@ def _describe(error: BaseException) -> str:
 
 
 class _LocalProcesses(ProcessPoolExecutor):
-    """Spawned processes that each use their share of the cores, and none of which outlives its use."""
+    """Spawned processes that each use their share of the cores, and end with the block that uses them."""
 
     def __init__(self, workers: int):
         super().__init__(workers, mp_context=get_context("spawn"), initializer=_start_worker)
@@ -307,7 +308,7 @@ class _LocalProcesses(ProcessPoolExecutor):
 
 
 def _start_worker() -> None:
-    """In a new process: leave Ctrl-C to the parent, and end when the parent has ended, however it did."""
+    """Leave Ctrl-C to the parent of this new process, and end when the parent has ended, however it did."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def follow() -> None:
@@ -319,12 +320,11 @@ def _start_worker() -> None:
 
 
 def local_processes(workers: int) -> ProcessPoolExecutor:
-    """Worker processes on this machine (spawned: JAX and fork deadlock), each with its share of the cores.
+    """Return worker processes on this machine (spawned: JAX and fork deadlock), each with its share of the cores.
 
     Use it as a context manager: left by an exception, it stops the processes without waiting for their jobs.
     """
-    if workers < 1:
-        raise InputError(f"{workers} worker processes were asked for; give 1 or more.")
+    check_workers(workers)
     return _LocalProcesses(workers)
 
 

@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import TYPE_CHECKING, Any
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from scipy import stats
 
 from bayes_obscaling.errors import InputError
 from bayes_obscaling.plots import style
-from bayes_obscaling.results.diagnostics.influence import SHIFT_LIMIT
-from bayes_obscaling.results.diagnostics.ladder import ACCURACIES
-from bayes_obscaling.results.diagnostics.priors import SENSITIVITY_LIMIT
-from bayes_obscaling.results.diagnostics.sampler import BFMI_LIMITS, Stage, columns_of, stages_of
-from bayes_obscaling.results.leave_one_out import HEADS, pareto_limit
 
 if TYPE_CHECKING:
     from bayes_obscaling.results.diagnostics import Diagnosis
 
-_COLOURS = {"PASS": "#009E73", "REVIEW": "#E69F00", "FAIL": style.ALARM}
+_COLOURS = {"PASS": style.GREEN, "REVIEW": style.ORANGE, "FAIL": style.ALARM}
 _MARKERS = {"PASS": "o", "REVIEW": "s", "FAIL": "X"}
-_CHAINS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000"]
+_LIMIT: style.Look = {"color": "0.25", "linestyle": ":", "linewidth": 1.2}
+_ROUGH = "rough: k above the limit"
+# Letters of a line of what a check has found.
+_CHECK_LETTERS = 112
 _BINS = 20
 _ENVELOPE = 0.95
-_SMALL = 8.0
 
 
 def plot_checks(diagnosis: Diagnosis, ax: Axes | None = None) -> Axes:
@@ -35,28 +34,25 @@ def plot_checks(diagnosis: Diagnosis, ax: Axes | None = None) -> Axes:
     ----------
     diagnosis : Diagnosis
         From `bayes_obscaling.diagnose`.
-    ax : Axes, optional
-        Where to draw; default a new figure.
-
-    Returns
-    -------
-    Axes
     """
     table = diagnosis.table
-    ax = style.new_axes(ax, 11.0, 1.0 + 0.34 * len(table))
-    for row, check in enumerate(table.itertuples()):
-        ax.plot(0, row, _MARKERS[str(check.level)], color=_COLOURS[str(check.level)], markersize=8, clip_on=False)
-        ax.text(0.15, row, str(check.check), va="center", fontsize=_SMALL, fontweight="bold")
-        ax.text(2.9, row, _shortened(str(check.what)), va="center", fontsize=_SMALL)
+    texts = ["\n".join(textwrap.wrap(str(what), _CHECK_LETTERS)) for what in table["what"]]
+    tops = np.cumsum([0, *(text.count("\n") + 1.5 for text in texts)])
+    ax = style.new_axes(ax, 11.0, 1.1 + 0.165 * tops[-1])
+    for check, text, top in zip(table.itertuples(), texts, tops[:-1], strict=True):
+        look: style.Look = {"color": _COLOURS[str(check.level)], "markersize": 8, "clip_on": False}
+        ax.plot(0, top + 0.4, _MARKERS[str(check.level)], **look)
+        ax.text(0.15, top, str(check.check), va="top", fontsize=style.SMALL, fontweight="bold")
+        ax.text(2.9, top, text, va="top", fontsize=style.SMALL)
     ax.set_xlim(-0.1, 10.0)
-    ax.set_ylim(len(table) - 0.5, -0.5)
+    ax.set_ylim(tops[-1], -0.5)
     ax.axis("off")
-    ax.set_title(f"Diagnosis: {diagnosis.verdict}", loc="left", fontsize=11, color=_COLOURS[diagnosis.verdict])
+    for level, marker in _MARKERS.items():
+        ax.plot([], [], marker, color=_COLOURS[level], label=level)
+    style.legend_above(ax, f"Diagnosis of the fit: {diagnosis.verdict}", list(_MARKERS))
+    if diagnosis.verdict == "FAIL":
+        ax.set_title(ax.get_title(loc="left"), loc="left", fontsize=11, color=style.ALARM, pad=8 + 1.55 * style.SMALL)
     return ax
-
-
-def _shortened(text: str, most: int = 110) -> str:
-    return text if len(text) <= most else text[: most - 3].rstrip() + "..."
 
 
 def plot_ranks(diagnosis: Diagnosis, ax: Axes | None = None, parameter: str | None = None) -> Axes:
@@ -66,68 +62,58 @@ def plot_ranks(diagnosis: Diagnosis, ax: Axes | None = None, parameter: str | No
     ----------
     diagnosis : Diagnosis
         From `bayes_obscaling.diagnose`.
-    ax : Axes, optional
-        Where to draw; default a new figure.
     parameter : str, optional
         As in ``diagnosis.parts["parameters"]``; default the one with the largest R-hat.
-
-    Returns
-    -------
-    Axes
 
     Raises
     ------
     InputError
         For a parameter that the fit does not hold.
     """
-    stage, name = _parameter(diagnosis, parameter)
-    values = columns_of(stage.draws).sel(entry=name).transpose("chain", "draw").to_numpy()
-    ranks = stats.rankdata(values).reshape(values.shape) / values.size
+    table = diagnosis.trace(parameter)
+    first, expected = table.iloc[0], table.groupby("chain").size().iloc[0] / _BINS
     ax = style.new_axes(ax, 6.0, 3.6)
     edges = np.linspace(0.0, 1.0, _BINS + 1)
-    expected = values.shape[1] / _BINS
-    for chain, row in enumerate(ranks):
-        heights = np.histogram(row, edges)[0] / expected
-        colour = _CHAINS[chain % len(_CHAINS)]
-        ax.stairs(heights, edges, color=colour, linewidth=1.4, label=f"chain {chain + 1}")
+    for chain, rows in table.groupby("chain"):
+        heights = np.histogram(rows["rank"], edges)[0] / expected
+        ax.stairs(heights, edges, color=_colour(chain), linewidth=1.4, label=f"chain {chain}")
     ax.axhline(1.0, color=style.GREY, linestyle=":", linewidth=1.2)
-    row = diagnosis.parts["parameters"].query("stage == @stage.label and parameter == @name").iloc[0]
-    _finish(ax, f"Ranks: {name}", "rank among all chains", "draws in the bin / expected", "y")
+    style.finish(ax, f"Ranks: {first['parameter']}", "rank among all chains", "draws in the bin / expected", "y")
     ax.set_ylim(bottom=0.0)
-    ax.legend(frameon=False, fontsize=_SMALL, ncols=2)
-    style.caption(ax, f"{stage.label}: R-hat {row['rhat']:.3f}, bulk ESS {row['ess_bulk']:.0f}.", diagnosis.problems)
+    style.legend_above(ax, f"Ranks: {first['parameter']}", *_chains(table))
+    text = f"{first['stage']}: R-hat {first['rhat']:.4f}, bulk ESS {first['ess_bulk']:.0f}. Flat where chains agree."
+    _write_caption(ax, text, diagnosis)
     return ax
 
 
 def plot_trace(diagnosis: Diagnosis, ax: Axes | None = None, parameter: str | None = None) -> Axes:
     """Draw a parameter's chains one after the other; arguments and errors as for `plot_ranks`. Divergences as ticks."""
-    stage, name = _parameter(diagnosis, parameter)
-    values = columns_of(stage.draws).sel(entry=name).transpose("chain", "draw").to_numpy()
-    diverging = stage.stats["diverging"].transpose("chain", "draw").to_numpy()
+    table = diagnosis.trace(parameter)
     ax = style.new_axes(ax, 6.0, 3.6)
-    for chain, row in enumerate(values):
-        ax.plot(row, color=_CHAINS[chain % len(_CHAINS)], linewidth=0.5, alpha=0.8, label=f"chain {chain + 1}")
-    if diverging.any():
-        at = np.nonzero(diverging)[1]
-        ax.plot(at, np.full(len(at), values.min()), "|", color="black", markersize=9, label="divergence")
-    _finish(ax, f"Trace: {name}", "draw", "value", "y")
-    style.caption(ax, f"{stage.label}.", diagnosis.problems)
+    for chain, rows in table.groupby("chain"):
+        ax.plot(rows["draw"], rows["value"], color=_colour(chain), linewidth=0.5, alpha=0.8, label=f"chain {chain}")
+    diverging = table.loc[table["diverging"], "draw"]
+    if len(diverging):
+        at = np.full(len(diverging), table["value"].min())
+        ax.plot(diverging, at, "|", color="black", markersize=9, label="divergence")
+    style.finish(ax, f"Trace: {table['parameter'].iloc[0]}", "draw", "value", "y")
+    style.legend_above(ax, f"Trace: {table['parameter'].iloc[0]}", *_chains(table), ["divergence"])
+    text = f"{table['stage'].iloc[0]}: the parameter with the largest R-hat, unless another was named."
+    _write_caption(ax, text, diagnosis)
     return ax
 
 
-def _parameter(diagnosis: Diagnosis, parameter: str | None) -> tuple[Stage, str]:
-    table = diagnosis.parts["parameters"]
-    if parameter is None:
-        row = table.loc[table["rhat"].fillna(np.inf).idxmax()]
-    elif (table["parameter"] == parameter).any():
-        row = table[table["parameter"] == parameter].iloc[0]
-    else:
-        raise InputError(
-            f"The fit holds no parameter '{parameter}': name one as in diagnosis.parts['parameters'], such as "
-            f"{table['parameter'].iloc[0]}."
-        )
-    stage = next(stage for stage in stages_of(diagnosis.fit) if stage.label == row["stage"])
-    return stage, str(row["parameter"])
+def _chains(table: pd.DataFrame) -> list[list[str]]:
+    return style.rows_of([f"chain {chain}" for chain in table["chain"].unique()], 4)
+
+
+def _write_caption(ax: Axes, text: str, diagnosis: Diagnosis) -> None:
+    is_bad = diagnosis.verdict == "FAIL"
+    style.caption(ax, text, f"Diagnosis of the fit: {diagnosis.verdict}.", ("failed",) if is_bad else ())
+
+
+def _colour(chain: Any) -> str:
+    return str(style.SERIES[(int(chain) - 1) % len(style.SERIES)]["color"])
 
 
 def plot_energy(diagnosis: Diagnosis, ax: Axes | None = None) -> Axes:
@@ -136,15 +122,16 @@ def plot_energy(diagnosis: Diagnosis, ax: Axes | None = None) -> Axes:
     ax = style.new_axes(ax, 6.0, 3.0)
     labels = list(dict.fromkeys(table["stage"]))
     for row, label in enumerate(labels):
-        mine = table[table["stage"] == label]
-        ax.scatter(mine["e_bfmi"], np.full(len(mine), row), color=style.BLUE, s=24, zorder=3)
-    for limit in BFMI_LIMITS:
-        ax.axvline(limit, color=style.ALARM, linestyle=":", linewidth=1.2)
-    ax.set_yticks(range(len(labels)), labels, fontsize=_SMALL)
+        chains = table[table["stage"] == label]
+        ax.scatter(chains["e_bfmi"], np.full(len(chains), row), color=style.BLUE, s=24, zorder=3)
+    limits = [diagnosis.limits[name] for name in ("e_bfmi_fail", "e_bfmi")]
+    for limit in limits:
+        ax.axvline(limit, **_LIMIT)
+    ax.set_yticks(range(len(labels)), labels, fontsize=style.SMALL)
     ax.set_ylim(len(labels) - 0.5, -0.5)
     ax.set_xlim(0.0, max(1.0, 1.05 * float(table["e_bfmi"].max())))
-    _finish(ax, "E-BFMI of each chain", "energy fraction a transition", "", "x")
-    style.caption(ax, f"Dotted: limits {BFMI_LIMITS[0]} and {BFMI_LIMITS[1]} (Betancourt 2016).", diagnosis.problems)
+    style.finish(ax, "E-BFMI of each chain", "energy fraction per transition", "", "x")
+    _write_caption(ax, f"Dotted: limits {limits[0]} and {limits[1]} (Betancourt 2016).", diagnosis)
     return ax
 
 
@@ -160,28 +147,26 @@ def plot_pareto_k(diagnosis: Diagnosis, ax: Axes | None = None, stage: str | Non
     stage : str, optional
         As in ``fit.convergence``; default the first.
 
-    Returns
-    -------
-    Axes
-
     Raises
     ------
     InputError
         For an unknown stage.
     """
-    mine, name = _stage_scores(diagnosis, stage)
-    wide = mine.pivot(index="model", columns="benchmark", values="pareto_k")
-    wide = wide.loc[wide.max(axis=1).sort_values(ascending=False).index, list(dict.fromkeys(mine["benchmark"]))]
-    limit = pareto_limit(diagnosis.reweighted)
+    scores, name = _stage_scores(diagnosis, stage)
+    wide = scores.pivot(index="model", columns="benchmark", values="pareto_k")
+    wide = wide.loc[wide.max(axis=1).sort_values(ascending=False).index, list(dict.fromkeys(scores["benchmark"]))]
+    limit = diagnosis.limits["pareto_k"]
     ax = style.new_axes(ax, 2.5 + 0.55 * wide.shape[1], 2.0 + 0.16 * len(wide))
     image = ax.imshow(wide.to_numpy(), aspect="auto", cmap="Blues", vmin=0.0, vmax=1.2, interpolation="nearest")
     rows, columns = np.nonzero(wide.to_numpy() > limit)
     ax.plot(columns, rows, "x", color=style.VERMILLION, markersize=4, markeredgewidth=1.2)
-    ax.set_xticks(range(wide.shape[1]), list(wide.columns), rotation=60, ha="right", fontsize=_SMALL)
+    ax.set_xticks(range(wide.shape[1]), list(wide.columns), rotation=60, ha="right", fontsize=style.SMALL)
     ax.set_yticks(range(len(wide)), style.short_names([str(model) for model in wide.index]), fontsize=6)
     ax.figure.colorbar(image, ax=ax, shrink=0.5, label="Pareto k")
     ax.set_title(f"Pareto k of left-out scores: {name}", loc="left", fontsize=11)
-    ax.set_xlabel(f"x: above {limit:.2f}, the score weighs heavily (white: not seen, or k below 0)", fontsize=_SMALL)
+    ax.set_xlabel(
+        f"x: above {limit:.2f}, the score weighs heavily\n(white: not seen, or k below 0)", fontsize=style.SMALL
+    )
     return ax
 
 
@@ -191,26 +176,33 @@ def plot_loo_pit(diagnosis: Diagnosis, ax: Axes | None = None, stage: str | None
     Parameters and errors as for `plot_pareto_k`. Above zero on the left: more scores than expected lie below their
     predictions. The envelope is that of the Kolmogorov-Smirnov test for the smallest number of scores.
     """
-    mine, name = _stage_scores(diagnosis, stage)
+    scores, name = _stage_scores(diagnosis, stage)
     calibration = diagnosis.parts["calibration"].query("stage == @name").set_index("benchmark")
     ax = style.new_axes(ax, 6.5, 4.2)
-    counts = mine.groupby("benchmark").size()
+    counts = scores.groupby("benchmark").size()
     radius = float(stats.kstwo.ppf(_ENVELOPE, counts.min()))
     ax.fill_between([0.0, 1.0], -radius, radius, color=style.SHADES[0.95], zorder=0, label="95 % envelope")
-    for k, (benchmark, group) in enumerate(mine.groupby("benchmark", sort=False)):
+    named = []
+    for benchmark, group in scores.groupby("benchmark", sort=False):
         pit = np.sort(group["pit"].to_numpy())
         off = calibration.loc[benchmark, "p_holm"] < 0.05
         x = np.concatenate([[0.0], np.repeat(pit, 2), [1.0]])
         y = np.concatenate([np.repeat(np.arange(len(pit) + 1) / len(pit), 2)]) - x
-        colour = style.ALARM if off else _CHAINS[k % len(_CHAINS)]
-        ax.plot(x, y, color=colour, linewidth=2.0 if off else 0.9, label=str(benchmark) if off else None)
+        colour = style.VERMILLION if off else style.SHADES[0.8]
+        ax.plot(x, y, color=colour, linewidth=2.0 if off else 0.9, zorder=3 if off else 2)
+        if off:
+            named.append({"x": x[np.abs(y).argmax()], "y": y[np.abs(y).argmax()], "name": benchmark, "colour": colour})
     ax.axhline(0.0, color=style.GREY, linestyle=":", linewidth=1.0)
     ax.set_xlim(0.0, 1.0)
-    _finish(ax, f"Calibration: {name}", "LOO-PIT", "ECDF less uniform", "y")
-    ax.legend(frameon=False, fontsize=_SMALL)
-    inside = mine["pit"].between(0.05, 0.95).mean()
-    text = f"{len(counts)} benchmarks or tasks, {len(mine)} scores; 90 % leave-one-out intervals hold {inside:.1%}."
-    style.caption(ax, text, diagnosis.problems)
+    style.finish(ax, f"Calibration: {name}", "LOO-PIT", "ECDF less uniform", "y")
+    style.name_at_right(ax, pd.DataFrame(named))
+    style.legend_above(ax, f"Calibration: {name}", ["95 % envelope"])
+    inside = scores["pit"].between(0.05, 0.95).mean()
+    text = (
+        f"{len(counts)} benchmarks or tasks, {len(scores)} scores; 90 % leave-one-out intervals hold {inside:.1%}. "
+        "Orange and named: off at p below 0.05 (Holm)."
+    )
+    _write_caption(ax, text, diagnosis)
     return ax
 
 
@@ -230,8 +222,6 @@ def plot_priors(diagnosis: Diagnosis, ax: Axes | None = None, most: int = 25) ->
     ----------
     diagnosis : Diagnosis
         From `bayes_obscaling.diagnose`.
-    ax : Axes, optional
-        Where to draw; default a new figure.
     most : int
         Parameters shown.
 
@@ -249,7 +239,9 @@ def plot_priors(diagnosis: Diagnosis, ax: Axes | None = None, most: int = 25) ->
         ax.plot(middle, row, "|", color="black", markersize=8, zorder=3)
     ax.set_yticks(range(len(table)), [f"{r.parameter} ({r.stage})" for r in table.itertuples()], fontsize=7)
     ax.set_ylim(len(table) - 0.5, -0.5)
-    _finish(ax, "Posterior (blue) in its prior (grey)", "prior: median at 0, 90 % interval from -1 to 1", "", "x")
+    x = "place in the prior: median at 0, 90 % interval from -1 to 1"
+    style.finish(ax, "Posterior (blue) in its prior (grey)", x, "", "x")
+    _write_caption(ax, "The parameters that lie farthest out in their prior: 90 % intervals.", diagnosis)
     return ax
 
 
@@ -263,74 +255,106 @@ def plot_sensitivity(diagnosis: Diagnosis, ax: Axes | None = None) -> Axes:
     """Draw how much power-scaling each prior and likelihood moves the forecasts; arguments as for `plot_checks`."""
     table = diagnosis.parts["sensitivity"]
     ax = style.new_axes(ax, 6.5, 1.6 + 0.22 * len(table))
-    colours = [style.VERMILLION if kind == "likelihood" else style.BLUE for kind in table["component"]]
-    ax.barh(range(len(table)), table["sensitivity"], color=colours, height=0.7)
-    ax.axvline(SENSITIVITY_LIMIT, color=style.ALARM, linestyle=":", linewidth=1.2)
-    ax.set_yticks(range(len(table)), table["name"], fontsize=_SMALL)
+    for kind, colour in (("prior", style.BLUE), ("likelihood", style.ORANGE)):
+        is_kind = (table["component"] == "likelihood").to_numpy() == (kind == "likelihood")
+        at = np.flatnonzero(is_kind)
+        ax.barh(at, table["sensitivity"].to_numpy()[at], color=colour, height=0.7, label=kind)
+    ax.axvline(diagnosis.limits["sensitivity"], **_LIMIT)
+    ax.set_yticks(range(len(table)), table["name"], fontsize=style.SMALL)
     ax.set_ylim(len(table) - 0.5, -0.5)
-    _finish(ax, "Power-scaling of priors (blue) and likelihoods (red)", "largest change of a forecast", "", "x")
-    style.caption(ax, f"Dotted: {SENSITIVITY_LIMIT} (Kallioinen et al. 2024).", diagnosis.problems)
+    style.finish(ax, "", "largest change of a forecast (power-scaling sensitivity)", "", "x")
+    style.legend_above(ax, "How much priors and likelihoods move forecasts", ["prior", "likelihood"])
+    _write_caption(ax, f"Dotted: limit {diagnosis.limits['sensitivity']} (Kallioinen et al. 2024).", diagnosis)
     return ax
 
 
 def plot_influence(diagnosis: Diagnosis, ax: Axes | None = None, most: int = 20) -> Axes:
     """Draw how far forecasts move when a model is left out, the most influential; arguments as for `plot_priors`."""
     table = diagnosis.parts["influence"].head(most)
-    limit = pareto_limit(diagnosis.reweighted)
+    limit = diagnosis.limits["pareto_k"]
     ax = style.new_axes(ax, 7.0, 1.6 + 0.22 * len(table))
     rough = (table["pareto_k"] > limit).to_numpy()
     place = np.arange(len(table))
-    for chosen, label, face in ((~rough, "exact weights", style.BLUE), (rough, "rough: k above the limit", "white")):
+    for chosen, label, face in ((~rough, "exact weights", style.BLUE), (rough, _ROUGH, "white")):
         if chosen.any():
             ax.plot(
-                table["shift"].to_numpy()[chosen], place[chosen], "o", markerfacecolor=face,
-                markeredgecolor=style.BLUE, label=label,
-            )  # fmt: skip
-    for edge in (-SHIFT_LIMIT, SHIFT_LIMIT):
-        ax.axvline(edge, color=style.ALARM, linestyle=":", linewidth=1.2)
+                table["shift"].to_numpy()[chosen],
+                place[chosen],
+                "o",
+                markerfacecolor=face,
+                markeredgecolor=style.BLUE,
+                label=label,
+            )
+    for edge in (-diagnosis.limits["shift"], diagnosis.limits["shift"]):
+        ax.axvline(edge, **_LIMIT)
     short = style.short_names(table["model"].tolist())
     ax.set_yticks(place, [f"{model}, {part}" for model, part in zip(short, table["left_out"], strict=True)], fontsize=7)
     ax.set_ylim(len(table) - 0.5, -0.5)
-    _finish(ax, "Forecasts without these scores", "largest shift of a forecast's mean, in its sd", "", "x")
-    ax.legend(frameon=False, fontsize=_SMALL)
+    style.finish(ax, "", "largest shift of a forecast's mean (in its sd)", "", "x")
+    style.legend_above(ax, "How far forecasts move without these scores", ["exact weights", _ROUGH])
+    _write_caption(ax, f"Dotted: limits {-diagnosis.limits['shift']:g} and {diagnosis.limits['shift']:g}.", diagnosis)
     return ax
 
 
 PLOTS = {
-    "checks": plot_checks, "trace": plot_trace, "ranks": plot_ranks, "energy": plot_energy,
-    "pareto-k": plot_pareto_k, "loo-pit": plot_loo_pit, "priors": plot_priors, "sensitivity": plot_sensitivity,
+    "checks": plot_checks,
+    "trace": plot_trace,
+    "ranks": plot_ranks,
+    "energy": plot_energy,
+    "pareto-k": plot_pareto_k,
+    "loo-pit": plot_loo_pit,
+    "priors": plot_priors,
+    "sensitivity": plot_sensitivity,
     "influence": plot_influence,
-}  # fmt: skip
+}
 
 
-def plot_diagnosis(diagnosis: Diagnosis) -> np.ndarray:
-    """Draw the checks and one plot of each kind in one figure.
+# Figures of a whole diagnosis: their size in inches, columns, and plots.
+PAGES: dict[str, tuple[tuple[float, float], int, tuple[str, ...]]] = {
+    "checks": ((11.0, 7.5), 1, ("checks",)),
+    "sampler": ((8.0, 10.5), 1, ("trace", "ranks", "energy")),
+    "scores": ((13.0, 9.5), 2, ("pareto-k", "loo-pit")),
+    "priors": ((13.0, 7.5), 2, ("priors", "sensitivity")),
+    "influence": ((9.0, 6.5), 1, ("influence",)),
+}
+
+
+def plot_page(diagnosis: Diagnosis, page: str) -> np.ndarray:
+    """Draw one page of a diagnosis, and return its axes.
 
     Parameters
     ----------
     diagnosis : Diagnosis
         From `bayes_obscaling.diagnose`.
+    page : {"checks", "sampler", "scores", "priors", "influence"}
+        Which page.
 
-    Returns
-    -------
-    array of Axes
+    Raises
+    ------
+    InputError
+        For a page that does not exist.
     """
-    last = str(diagnosis.parts["scores"]["stage"].iloc[-1])
-    stage = last if last in (HEADS, ACCURACIES) else None
-    figure, axes = plt.subplot_mosaic(
-        [["checks", "checks"], ["trace", "ranks"], ["pareto-k", "loo-pit"], ["pareto-k", "energy"],
-         ["priors", "sensitivity"], ["influence", "influence"]],
-        figsize=(15, 33), layout="constrained", height_ratios=[1.1, 0.7, 0.9, 0.6, 1.2, 1.0],
-    )  # fmt: skip
-    for name, ax in axes.items():
+    if page not in PAGES:
+        raise InputError(f"A diagnosis has no page '{page}': name one of {', '.join(PAGES)}.")
+    size, columns, names = PAGES[page]
+    if page == "checks":  # as high as its rows ask for
+        return np.array([plot_checks(diagnosis)], dtype=object)
+    # of a cut posterior the task heads, of a ladder the accuracies
+    stage = str(diagnosis.parts["scores"]["stage"].iloc[-1])
+    shape = (len(names) // columns, columns)
+    figure, axes = plt.subplots(*shape, figsize=size, squeeze=False, layout="constrained")
+    for name, ax in zip(names, axes.flat, strict=True):
         options = {"stage": stage} if name in ("pareto-k", "loo-pit") else {}
-        PLOTS[str(name)](diagnosis, ax=ax, **options)  # type: ignore[operator]
+        PLOTS[name](diagnosis, ax=ax, **options)  # type: ignore[operator]
     return np.array(figure.axes, dtype=object)
 
 
-def _finish(ax: Axes, title: str, x: str, y: str, grid: str) -> None:
-    style.tidy(ax, grid)
-    ax.set_title(title, loc="left", fontsize=11)
-    ax.set_xlabel(x)
-    if y:
-        ax.set_ylabel(y)
+def plot_diagnosis(diagnosis: Diagnosis) -> np.ndarray:
+    """Draw the checks and one plot of each kind, one figure per page, and return the axes of all.
+
+    Parameters
+    ----------
+    diagnosis : Diagnosis
+        From `bayes_obscaling.diagnose`.
+    """
+    return np.concatenate([plot_page(diagnosis, page) for page in PAGES])

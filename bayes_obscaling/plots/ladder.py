@@ -2,179 +2,127 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from itertools import cycle
+from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 
 from bayes_obscaling.errors import InputError
-from bayes_obscaling.plots.style import BLUE, SHADES, VERMILLION, new_axes, tidy, verdict
-from bayes_obscaling.results.ladder import LadderFit
-from bayes_obscaling.results.ladder_forecast import LadderForecast, Target, World
+from bayes_obscaling.plots import style
 
 if TYPE_CHECKING:
-    from bayes_obscaling.data import Ladder
+    from bayes_obscaling.results.ladder_curves import LadderCurve
+    from bayes_obscaling.results.ladder_forecast import LadderForecast
 
-_GRID = 50
-_BANDS = ((0.9, 5, 95), (0.5, 25, 75))
-_MARKERS = "osD^vP*X"
+_BANDS = ((0.9, "q5", "q95"), (0.5, "q25", "q75"))
+_LEFT_OUT: style.Look = {"markerfacecolor": "white", "markeredgecolor": style.VERMILLION, "label": "left out"}
 
 
-def plot_ladder_forecast(forecast: LadderForecast, quantity: str = "accuracy", ax: Axes | None = None) -> Axes:
-    """Draw medians with 50 and 90 % intervals of every task, one marker a target.
+def plot_ladder_forecast(forecast: LadderForecast, ax: Axes | None = None, *, quantity: str = "accuracy") -> Axes:
+    """Draw medians with 50 and 90 % intervals of every task, one marker per model.
 
     Parameters
     ----------
     forecast : LadderForecast
-        What to draw.
+        From `bayes_obscaling.forecast_ladder`.
     quantity : {"accuracy", "loss", "accuracy_given_loss"}
         Which forecast.
-    ax : Axes, optional
-        Where to draw; default a new figure.
-
-    Returns
-    -------
-    Axes
 
     Raises
     ------
     InputError
         When the forecast does not have the quantity.
     """
-    table = forecast.summary()
+    table = forecast.to_dataframe()
     rows = table[table["quantity"] == quantity]
     if rows.empty:
         raise InputError(f"This forecast has no {quantity}: it has {', '.join(table['quantity'].unique())}.")
-    tasks, targets = list(rows["task"].unique()), list(rows["target"].unique())
-    ax = new_axes(ax, 7.5, 0.9 + 0.55 * len(tasks))
-    for at, target in enumerate(targets):
-        here = rows[rows["target"] == target].set_index("task").loc[tasks]
-        y = np.arange(len(tasks)) + 0.25 * (at - (len(targets) - 1) / 2)
-        ax.hlines(y, here["q5"], here["q95"], color=SHADES[0.8], linewidth=2)
-        ax.hlines(y, here["q25"], here["q75"], color=BLUE, linewidth=4)
-        marker = _MARKERS[at % len(_MARKERS)]
-        ax.plot(here["median"], y, marker, color="white", markeredgecolor="black", markersize=6, label=target)
-    ax.set_yticks(range(len(tasks)), tasks)
-    ax.invert_yaxis()
-    ax.set_xlabel(f"{quantity.replace('_', ' ')} (median, 50 and 90 % intervals)")
-    ax.set_title(verdict(forecast.fit.convergence, forecast.problems), fontsize=7, loc="left", wrap=True)
-    ax.legend(frameon=False)
-    tidy(ax, "x")
+    tasks, models = list(rows["task"].unique()), list(rows["model"].unique())
+    ax = style.new_axes(ax, 7.5, 0.9 + 0.55 * len(tasks))
+    for at, model in enumerate(models):
+        drawn = rows[rows["model"] == model].set_index("task").loc[tasks]
+        y = np.arange(len(tasks)) + 0.25 * (at - (len(models) - 1) / 2)
+        look = style.SERIES[at % len(style.SERIES)]
+        style.whiskers(ax, drawn, y, look["color"])
+        ax.plot(drawn["median"], y, linestyle="none", markersize=6, label=model, zorder=3, **look)
+    style.name_rows(ax, tasks)
+    words = quantity.replace("_", " ")
+    ax.set_xlabel(f"{words} (fraction)" if quantity != "loss" else "loss (unit of the ladder)")
+    who = models[0] if len(models) == 1 else f"{len(models)} models"
+    title = f"Ladder of {len(forecast.fit.ladder.runs)} runs: {words} of {who}"
+    style.legend_above(ax, title, *style.rows_of(models, 5))
+    text = ["Medians with 50 and 90 % intervals.", *(f"Warning: {warning}" for warning in forecast.warnings[:1])]
+    if (more := len(forecast.warnings) - 1) > 0:
+        text.append(f"{more} more: see the warnings of the forecast.")
+    judgement = style.verdict(forecast.convergence, forecast.problems)
+    style.caption(ax, " ".join(text), judgement, forecast.problems)
     return ax
 
 
-def plot_loss(
-    fit: LadderFit, task: str, along: str = "params", also: Ladder | None = None, ax: Axes | None = None
-) -> Axes:
-    """Draw a task's expected loss against size (a curve a Chinchilla multiple) or tokens (a curve a size), with bands.
+def plot_loss(curves: LadderCurve, ax: Axes | None = None) -> Axes:
+    """Draw a task's expected loss against size or tokens, with bands; runs that were left out as open markers.
 
     Parameters
     ----------
-    fit : LadderFit
-        The fit.
-    task : str
-        Which task.
-    along : {"params", "tokens"}
-        What runs along the axis.
-    also : Ladder, optional
-        Further runs to show, as open markers: those that were left out, say.
-    ax : Axes, optional
-        Where to draw; default a new figure.
-
-    Returns
-    -------
-    Axes
-
-    Raises
-    ------
-    InputError
-        For an unknown task, or a fit without a loss.
+    curves : LadderCurve
+        From `bayes_obscaling.results.ladder_curves.loss_curves`.
     """
-    task_at = _task_at(fit, task)
-    world, runs = World(fit), fit.ladder.runs
-    if fit.spec.feature == "none":
-        raise InputError("This fit goes from compute to accuracy in one step: it has no loss to draw.")
-    ax = new_axes(ax, 6.5, 4.5)
-    fixed = "tokens" if along == "params" else "params"
-    of_ratio = (runs["tokens"] / runs["params"]).round(-1).replace(0.0, 10.0)
-    key = of_ratio if fixed == "tokens" else runs["params"]
-    everything = also.runs if also is not None else runs
-    for at, (value, group) in enumerate(runs.groupby(key)):
-        if len(group) < 3:
-            continue
-        x = np.geomspace(group[along].min(), everything[along].max() * 3, _GRID)
-        targets = [
-            Target("", size, float(value) * size) if along == "params" else Target("", float(value), size) for size in x
-        ]
-        loss_at = task_at if world.n_losses > 1 else 0
-        curves = np.stack([np.exp(world.log_law(t)[:, loss_at]) for t in targets], axis=1) * world.unit[loss_at]
-        label = f"{value:.0f} tokens a parameter" if along == "params" else f"N = {value:.3g}"
-        _band(ax, x, curves, f"C{at}", label)
-        losses = fit.ladder.matrix(fit.spec.feature)[:, task_at]
-        ax.plot(group[along], losses[runs.index.isin(group.index)], "o", color=f"C{at}", markersize=4)
-    if also is not None:
-        ax.plot(also.runs[along], also.matrix(fit.spec.feature)[:, task_at], "D", markerfacecolor="white",
-                markeredgecolor=VERMILLION, label="left out")  # fmt: skip
+    ax = style.new_axes(ax, 6.5, 4.5)
+    runs, by_size = curves.runs, curves.along == "params"
+    labels = []
+    for (number, rows), look in zip(curves.table.groupby("curve"), cycle(style.SERIES)):
+        value = rows["fixed"].iloc[0]
+        labels.append(f"{value:.0f} tokens per parameter" if by_size else f"N = {value:.3g}")
+        _draw_curve(ax, rows, curves.along, look["color"], labels[-1])
+        own = runs[runs["curve"] == number]
+        ax.plot(own[curves.along], own["loss"], linestyle="none", markersize=4, **look)
+    left_out = runs[~runs["seen"]]
+    if len(left_out):
+        ax.plot(left_out[curves.along], left_out["loss"], "D", **_LEFT_OUT)
     ax.set_xscale("log")
-    ax.set_xlabel("parameters N" if along == "params" else "training tokens D")
-    ax.set_ylabel(f"{task}: {fit.spec.feature}")
-    ax.legend(frameon=False, fontsize=8)
-    tidy(ax, "both")
+    ax.set_xlabel("parameters N" if by_size else "training tokens D")
+    ax.set_ylabel(f"{curves.task}: {curves.feature}")
+    style.tidy(ax, "both")
+    title = f"{curves.task}: loss along {'size' if by_size else 'tokens'}"
+    style.legend_above(ax, title, *style.rows_of([*labels, _LEFT_OUT["label"]], 3))
+    _write_caption(ax, curves, "Curves: medians with 50 and 90 % bands. Markers: runs.")
     return ax
 
 
-def plot_link(fit: LadderFit, task: str, also: Ladder | None = None, ax: Axes | None = None) -> Axes:
+def plot_link(curve: LadderCurve, ax: Axes | None = None) -> Axes:
     """Draw a task's accuracy against its loss, with bands that widen beyond the ladder's smallest loss.
 
     Parameters
     ----------
-    fit, task, also, ax
-        As in `plot_loss`.
-
-    Returns
-    -------
-    Axes
-
-    Raises
-    ------
-    InputError
-        For an unknown task, or a fit without a loss.
+    curve : LadderCurve
+        From `bayes_obscaling.results.ladder_curves.link_curve`.
     """
-    task_at = _task_at(fit, task)
-    if fit.spec.feature == "none":
-        raise InputError("This fit goes from compute to accuracy in one step: it has no loss to draw.")
-    world = World(fit)
-    ax = new_axes(ax, 6.5, 4.5)
-    losses = fit.ladder.matrix(fit.spec.feature)[:, task_at]
-    x = np.linspace(np.nanmin(losses) * 0.8, np.nanmax(losses), _GRID)
-    loss_at = task_at if world.n_losses > 1 else 0
-    unit = world.unit[loss_at]
-    curves = np.stack(
-        [world.curve(np.full((world.count, world.n_losses), value / unit))[:, task_at] for value in x], axis=1
-    )
-    _band(ax, x, curves, BLUE, "link")
-    ax.axvline(np.nanmin(losses), color="0.6", linestyle=":", label="smallest loss of the ladder")
-    ax.plot(losses, fit.ladder.matrix("accuracy")[:, task_at], "o", color="black", markersize=4, label="runs")
-    if also is not None:
-        ax.plot(also.matrix(fit.spec.feature)[:, task_at], also.matrix("accuracy")[:, task_at], "D",
-                markerfacecolor="white", markeredgecolor=VERMILLION, label="left out")  # fmt: skip
+    ax = style.new_axes(ax, 6.5, 4.5)
+    seen, left_out = (curve.runs[part] for part in (curve.runs["seen"], ~curve.runs["seen"]))
+    _draw_curve(ax, curve.table, "loss", style.BLUE, "link")
+    smallest = "smallest loss of the ladder"
+    ax.axvline(seen["loss"].min(), color="0.6", linestyle=":", label=smallest)
+    ax.plot(seen["loss"], seen["accuracy"], "o", color="black", markersize=4, label="runs")
+    if len(left_out):
+        ax.plot(left_out["loss"], left_out["accuracy"], "D", **_LEFT_OUT)
     ax.invert_xaxis()
-    ax.set_xlabel(f"{fit.spec.feature} (falls to the right)")
-    ax.set_ylabel(f"{task}: accuracy")
-    ax.legend(frameon=False, fontsize=8)
-    tidy(ax, "both")
+    ax.set_xlabel(f"{curve.feature} (falls to the right)")
+    ax.set_ylabel(f"{curve.task}: accuracy")
+    style.tidy(ax, "both")
+    legend = [["link", "runs"], [smallest, _LEFT_OUT["label"]]]
+    style.legend_above(ax, f"{curve.task}: accuracy along the loss", *legend)
+    _write_caption(ax, curve, "Link: median with 50 and 90 % bands.")
     return ax
 
 
-def _task_at(fit: LadderFit, task: str) -> int:
-    tasks = list(fit.ladder.tasks.index)
-    if task not in tasks:
-        raise InputError(f"The ladder has no task {task}: its tasks are {', '.join(tasks)}.")
-    return tasks.index(task)
+def _write_caption(ax: Axes, curve: LadderCurve, text: str) -> None:
+    style.caption(ax, text, style.verdict(curve.convergence, curve.problems), curve.problems)
 
 
-def _band(ax: Axes, x: np.ndarray, curves: np.ndarray, colour: Any, label: str) -> None:
+def _draw_curve(ax: Axes, table: pd.DataFrame, along: str, colour: str, label: str) -> None:
     for share, low, high in _BANDS:
-        bottom, top = np.percentile(curves, (low, high), axis=0)
-        ax.fill_between(x, bottom, top, color=colour, alpha=0.35 * (1.5 - share), linewidth=0)
-    ax.plot(x, np.median(curves, axis=0), color=colour, label=label)
+        opacity = 0.35 * (1.5 - share)
+        ax.fill_between(table[along], table[low], table[high], color=colour, alpha=opacity, linewidth=0)
+    ax.plot(table[along], table["median"], color=colour, label=label)

@@ -6,9 +6,9 @@ written a second time.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import lru_cache
-from typing import Any
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,65 +16,42 @@ import numpy as np
 import xarray as xr
 from numpyro import handlers
 
-from bayes_obscaling.inference.arrays import Problem, build_problem
-from bayes_obscaling.models.capability import (
-    CapabilitySpec,
-    MeasurementLayout,
-    features,
-    heads,
-    measurement,
-)
-from bayes_obscaling.results.fit import MEASUREMENT_DIMS, Fit
+from bayes_obscaling.models import capability as model
+from bayes_obscaling.models import capability_equations as equations
+from bayes_obscaling.models.capability import Structure
+from bayes_obscaling.models.capability_equations import Measurements, TaskScores
+from bayes_obscaling.models.priors import Priors
+from bayes_obscaling.models.trace import Site, noted, sites_of
+from bayes_obscaling.results.remember import remembered
+
+if TYPE_CHECKING:
+    from bayes_obscaling.results.fit import CapabilityFit
 
 Values = dict[str, np.ndarray]
-Density = Callable[[Values, Any], tuple[jax.Array, dict[str, jax.Array]]]
-
-# Top-level sites with the posterior variable they make up. The levels below (families, capabilities, a task's weights)
-# have a prior whose own parameters are learned: that is part of the model, not of what was believed beforehand.
-_MEASUREMENT_PRIORS = {
-    "intercept_mean": "intercept_mean", "intercept_sd": "intercept_sd", "slope_mean": "slope_mean",
-    "slope_sd": "slope_sd", "residual_sd": "residual_sd", "curvature": "curvature", "compute_raw": "compute",
-    "loading_free": "loading", "loading_signed": "loading", "difficulty_free": "difficulty",
-    "ceiling_gap_capped": "ceiling_gap", "family_offset_sd": "family_offset_sd", "overdispersion": "overdispersion",
-}  # fmt: skip
-_HEAD_PRIORS = {
-    name: name
-    for name in (
-        "share_mean", "share_sd", "contrast_sd", "log_steepness_mean", "steepness_sd", "task_difficulty",
-        "task_family_offset_sd", "task_ceiling_gap", "task_overdispersion",
-    )
-}  # fmt: skip
+Sites = Mapping[str, Any]  # numpyro's messages, by site
+Read = Callable[[Sites, str], Any]  # of a trace at one draw, and the name of its observed site
 
 
-@lru_cache(maxsize=8)
-def problem_of(fit: Fit) -> Problem:
-    """Arrays that a fit was sampled with, laid out again from its table and question.
+class Densities(NamedTuple):
+    """Natural logarithms of densities at every draw."""
 
-    Parameters
-    ----------
-    fit : Fit
-        From `bayes_obscaling.fit` or `load_fit`.
-
-    Returns
-    -------
-    Problem
-    """
-    return build_problem(fit.table, fit.tasks, fit.held_out, fit.from_compute, fit.spec)
+    likelihood: xr.Dataset
+    prior: xr.Dataset
 
 
-def log_likelihood(fit: Fit) -> xr.Dataset:
+def log_likelihood(fit: CapabilityFit) -> xr.Dataset:
     """Log density of every seen score at every draw.
 
     Parameters
     ----------
-    fit : Fit
-        From `bayes_obscaling.fit` or `load_fit`.
+    fit : CapabilityFit
+        From `bayes_obscaling.fit` or a file.
 
     Returns
     -------
     Dataset
         ``benchmark_score`` (chain, draw, predictors, model, benchmark): normal, given capabilities; and, for a fit
-        with task heads, ``task_score`` (chain, draw, task, model): Student's t, given capabilities and heads. Natural
+        with task heads, ``task_score`` (chain, draw, model, task): Student's t, given capabilities and heads. Natural
         logarithms of densities of scores 0..1; NaN where the fit has not seen a score.
 
     Notes
@@ -83,16 +60,16 @@ def log_likelihood(fit: Fit) -> xr.Dataset:
     the likelihoods of two separate stages: the capabilities are learned from ``benchmark_score`` alone, and their
     draws must not be reweighted by ``task_score``.
     """
-    return _evaluate(fit)[0]
+    return densities(fit).likelihood
 
 
-def log_prior(fit: Fit) -> xr.Dataset:
+def log_prior(fit: CapabilityFit) -> xr.Dataset:
     """Log density of the top-level priors at every draw, one variable a parameter, summed over its entries.
 
     Parameters
     ----------
-    fit : Fit
-        From `bayes_obscaling.fit` or `load_fit`.
+    fit : CapabilityFit
+        From `bayes_obscaling.fit` or a file.
 
     Returns
     -------
@@ -104,105 +81,133 @@ def log_prior(fit: Fit) -> xr.Dataset:
     -----
     Priors below the top (of a family given the population of families, of a capability given its family, of a task's
     weights given those of all tasks) are left out, as Kallioinen et al. (2024, section 2.4) advise for power-scaling
-    a hierarchical model.
+    a hierarchical model: their own parameters are learned, so they are part of the model, not of what was believed
+    beforehand.
     """
-    return _evaluate(fit)[1]
+    return densities(fit).prior
 
 
-@lru_cache(maxsize=2)
-def _evaluate(fit: Fit) -> tuple[xr.Dataset, xr.Dataset]:
-    problem, draws = problem_of(fit), fit.draws
-    likelihood: dict[str, Any] = {}
-    priors: dict[str, Any] = {}
-
-    density = _measurement_density(problem.layout, fit.spec)
-    sampled = [name for name in MEASUREMENT_DIMS if name in draws]
-    parts = []
-    for index, data in enumerate(problem.measurements):
-        values = {name: draws[name].isel(predictors=index).to_numpy() for name in sampled}
-        values |= _scaffold(values, problem.layout, fit.spec)
-        pointwise, prior = _by_chain(density, values, data)
-        parts.append((np.where(np.asarray(data.seen), pointwise, np.nan), prior))
-    likelihood["benchmark_score"] = (
-        ("chain", "draw", "predictors", "model", "benchmark"), np.stack([part for part, _ in parts], axis=2),
-    )  # fmt: skip
-    for name in parts[0][1]:
-        priors[name] = (("chain", "draw", "predictors"), np.stack([prior[name] for _, prior in parts], axis=2))
-
-    scores = problem.task_scores
-    if scores is not None:
-        density = _head_density(len(problem.families), fit.spec)
-        values = {str(name): draws[name].to_numpy() for name in draws if name not in MEASUREMENT_DIMS}
-        values["theta"] = draws["theta"].to_numpy()
-        pointwise, prior = _by_chain(density, values, (scores, jnp.asarray(problem.reference)))
-        likelihood["task_score"] = (
-            ("chain", "draw", "task", "model"), np.where(np.asarray(scores.seen), pointwise, np.nan),
-        )  # fmt: skip
-        priors |= {name: (("chain", "draw"), value) for name, value in prior.items()}
-
-    coords = {name: draws[name] for name in ("predictors", "model", "benchmark", "task") if name in draws.coords}
-    return xr.Dataset(likelihood, coords=coords), xr.Dataset(priors, coords={"predictors": draws["predictors"]})
-
-
-def _by_chain(density: Density, values: Values, data: Any) -> tuple[np.ndarray, Values]:
-    """Evaluate one chain after the other (memory), all draws of a chain at once."""
-    chains = len(next(iter(values.values())))
-    done = [
-        jax.tree.map(np.asarray, density({name: value[c] for name, value in values.items()}, data))
-        for c in range(chains)
-    ]
-    return jax.tree.map(lambda *parts: np.stack(parts), *done)
-
-
-def _scaffold(values: Values, layout: MeasurementLayout, spec: CapabilitySpec) -> Values:
-    """Sites of `measurement` that are not saved, from the saved parameters that they make up."""
-    fixed = {*layout.anchors}
-    free = [i for i in range(layout.n_benchmarks) if i not in fixed | {*layout.signed}]
-    others = [i for i in range(layout.n_benchmarks) if i not in fixed]
-    capped = [i for i in range(layout.n_benchmarks) if i not in layout.no_ceiling]
-    sites = {
-        "loading_free": values["loading"][:, :, free],
-        "difficulty_free": values["difficulty"][:, :, others],
-        "ceiling_gap_capped": values["ceiling_gap"][:, :, capped],
+@remembered
+def densities(fit: CapabilityFit) -> Densities:
+    """Log likelihood and log prior of a fit together."""
+    layout = fit.layout
+    at_draw = ("chain", "draw", "predictors")
+    pointwise, believed = [], []
+    for index, data in enumerate(layout.measurements):
+        score, prior = at_benchmarks(fit, index, _densities)
+        pointwise.append(np.where(np.asarray(data.seen), score, np.nan))
+        believed.append(prior)
+    likelihood: dict[str, Any] = {"benchmark_score": ((*at_draw, "model", "benchmark"), np.stack(pointwise, axis=2))}
+    summed: dict[str, Any] = {
+        name: (at_draw, np.stack([prior[name] for prior in believed], axis=2)) for name in believed[0]
     }
-    if layout.signed:
-        sites["loading_signed"] = values["loading"][:, :, list(layout.signed)]
-    if layout.unknown_compute:
-        prior = spec.priors.unknown_compute
-        sites["compute_raw"] = (values["compute"][:, :, list(layout.unknown_compute)] - prior.loc) / prior.scale
-    return sites
+    if (scores := layout.task_scores) is not None:
+        score, prior = at_tasks(fit, fit.spec.fit_sd, _densities)
+        score = np.where(np.asarray(scores.seen), score, np.nan)
+        likelihood["task_score"] = (("chain", "draw", "model", "task"), score)
+        summed |= {name: (("chain", "draw"), value) for name, value in prior.items()}
+    return Densities(layout.labelled(likelihood), layout.labelled(summed))
 
 
-@lru_cache(maxsize=8)
-def _measurement_density(layout: MeasurementLayout, spec: CapabilitySpec) -> Density:
-    def one(draw: Values, data: Any) -> Any:
-        return _densities(lambda: measurement(data, layout, spec), draw, "score", _MEASUREMENT_PRIORS)
-
-    return jax.jit(jax.vmap(one, in_axes=(0, None)))
-
-
-@lru_cache(maxsize=8)
-def _head_density(n_families: int, spec: CapabilitySpec) -> Density:
-    def one(draw: Values, data: Any) -> Any:
-        scores, reference = data
-        z = features(draw["theta"], reference)
-        known = {name: value for name, value in draw.items() if name != "theta"}
-        return _densities(lambda: heads(z, scores, n_families, spec), known, "task_score", _HEAD_PRIORS)
-
-    return jax.jit(jax.vmap(one, in_axes=(0, None)))
+def prior_sites(fit: CapabilityFit) -> tuple[Site, ...]:
+    """Sites of a fit's model that have a prior of their own, those of the measurement first."""
+    layout, priors = fit.layout, fit.spec.priors
+    sites = sites_of(model.measurement, layout.measurements[0], priors, layout.structure)
+    if layout.task_scores is not None:
+        z = np.zeros((len(layout.predictor_sets), len(layout.models), len(layout.factors)))
+        sites |= sites_of(model.heads, z, layout.task_scores, priors, fit.spec.fit_sd, layout.structure)
+    return tuple(site for site in sites.values() if site.prior)
 
 
-def _densities(
-    model: Callable[[], Any], draw: Values, observed: str, priors: dict[str, str]
-) -> tuple[jax.Array, dict[str, jax.Array]]:
-    """Pointwise log density of the observed site, and summed log densities of the prior sites, at one draw.
+def sampled_values(fit: CapabilityFit, predictors: int | None) -> Values:
+    """Saved draws (chain, draw, ...) of the sites of one predictor set's measurement, or (None) of the task heads.
 
-    Sites that only say how a saved one is parameterised are drawn from their priors, and no density is read from them.
+    The heads read ``theta`` of all predictor sets.
     """
-    sites = handlers.trace(handlers.substitute(handlers.seed(model, jax.random.key(0)), draw)).get_trace()
+    groups = [fit.tree[name].to_dataset() for name in ("posterior", "scaffold") if name in fit.tree.children]
+    values = {}
+    for name, draws in (item for group in groups for item in group.items()):
+        is_measured = "predictors" in draws.dims
+        if is_measured and predictors is not None:
+            values[str(name)] = draws.isel(predictors=predictors)
+        elif predictors is None and (name == "theta" or not is_measured):
+            values[str(name)] = draws
+    return {name: draws.transpose("chain", "draw", ...).to_numpy() for name, draws in values.items()}
+
+
+def sites_at(run: Callable[[], Any], draw: Mapping[str, Any], key: jax.Array) -> dict[str, Any]:
+    """Trace of a model, bound to its arguments, at one draw of its sites, deterministic ones included.
+
+    `key` is for sites without a value: those that only say how a saved one is parameterised.
+    """
+    return dict(handlers.trace(handlers.substitute(handlers.seed(run, key), dict(draw))).get_trace())
+
+
+def noise_at(sites: Sites, observed: str) -> tuple[jax.Array, jax.Array]:
+    """Expected scores of an observed site, and the scale of the noise around them."""
+    distribution = getattr(sites[observed]["fn"], "base_dist", sites[observed]["fn"])  # without the mask
+    return distribution.loc, distribution.scale
+
+
+def new_scores(name: str, expected: np.ndarray, scale: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """New evaluations inside 0..1 for the observed site of that name, around expected scores; see `noise_at`."""
+    is_task = name == "task_score"
+    unit = rng.standard_t(equations.TASK_NOISE_DF, scale.shape) if is_task else rng.standard_normal(scale.shape)
+    return np.clip(expected + scale * unit, 0.0, 1.0)
+
+
+def at_benchmarks(fit: CapabilityFit, index: int, read: Read) -> Any:
+    """What a function reads, at every draw (chain, draw, ...), off the trace of one predictor set's measurement."""
+    data, priors = fit.layout.measurements[index], jax.tree.map(jnp.asarray, fit.spec.priors)
+    run = partial(_at_benchmarks, data=data, priors=priors, structure=fit.layout.structure, read=read)
+    return by_chain(run, sampled_values(fit, index))
+
+
+def at_tasks(fit: CapabilityFit, floor_sd: float, read: Read) -> Any:
+    """What a function reads, at every draw (chain, draw, ...), off the trace of the task heads."""
+    layout, priors = fit.layout, jax.tree.map(jnp.asarray, fit.spec.priors)
+    fixed = (layout.task_scores, layout.reference, priors, floor_sd)
+    return by_chain(partial(_at_tasks, fixed=fixed, structure=layout.structure, read=read), sampled_values(fit, None))
+
+
+def _densities(sites: Sites, observed: str) -> tuple[jax.Array, dict[str, jax.Array]]:
+    """Pointwise log density of the observed site, and summed log densities of top-level priors."""
     summed: dict[str, jax.Array] = {}
-    for name, variable in priors.items():
-        if name in sites:
-            term = sites[name]["fn"].log_prob(sites[name]["value"]).sum()
-            summed[variable] = summed.get(variable, 0.0) + term
+    for site in sites.values():
+        prior, variable = noted(site)
+        if prior:
+            summed[variable] = summed.get(variable, 0.0) + site["fn"].log_prob(site["value"]).sum()
     return sites[observed]["fn"].log_prob(sites[observed]["value"]), summed
+
+
+@partial(jax.jit, static_argnames=("structure", "read"))
+def _at_benchmarks(values: Values, data: Measurements, priors: Priors, structure: Structure, read: Read) -> Any:
+    def one(draw: Values) -> Any:
+        sites = sites_at(lambda: model.measurement(data, priors, structure), draw, jax.random.key(0))
+        return read(sites, "benchmark_score")
+
+    return jax.vmap(one)(values)
+
+
+@partial(jax.jit, static_argnames=("structure", "read"))
+def _at_tasks(
+    values: Values, fixed: tuple[TaskScores, jax.Array, Priors, float], structure: Structure, read: Read
+) -> Any:
+    scores, reference, priors, floor_sd = fixed
+
+    def one(draw: Values) -> Any:
+        z = equations.standardise(draw["theta"], equations.reference_scale(draw["theta"], reference))
+        sites = sites_at(lambda: model.heads(z, scores, priors, floor_sd, structure), draw, jax.random.key(0))
+        return read(sites, "task_score")
+
+    return jax.vmap(one)(values)
+
+
+def by_chain(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call a function of draws for one chain after the other (memory), with all draws of a chain at once.
+
+    `arguments`, and what comes back, are pytrees of arrays (chain, draw, ...).
+    """
+    chains = len(jax.tree.leaves(arguments)[0])
+    parts = [jax.tree.map(np.asarray, function(*jax.tree.map(lambda a, c=c: a[c], arguments))) for c in range(chains)]
+    return jax.tree.map(lambda *arrays: np.stack(arrays), *parts)

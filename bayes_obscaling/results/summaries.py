@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bayes_obscaling.inference.convergence import Convergence
+from bayes_obscaling.results.convergence import Convergence
 
 # Quantiles of forecasts, per cent, and the columns that hold them.
 QUANTILES = (2.5, 5.0, 10.0, 25.0, 75.0, 90.0, 95.0, 97.5)
@@ -17,17 +17,9 @@ LEVELS = {"median": 0.5, "q5": 0.05, "q25": 0.25, "q75": 0.75, "q95": 0.95}
 
 
 def interval_columns(draws: np.ndarray) -> pd.DataFrame:
-    """Median and bounds of the 50 and 90 % intervals.
+    """Columns ``median, q5, q25, q75, q95`` of draws (draws, things): medians and bounds of the 50 and 90 % intervals.
 
-    Parameters
-    ----------
-    draws : array (draws, things)
-        Draws of each thing; infinite ones are allowed.
-
-    Returns
-    -------
-    DataFrame (things)
-        Columns ``median, q5, q25, q75, q95``.
+    Infinite draws are allowed.
     """
     # Without interpolation: between a finite draw and an infinite one lies no number.
     values = np.quantile(draws, list(LEVELS.values()), axis=0, method="inverted_cdf")
@@ -35,20 +27,10 @@ def interval_columns(draws: np.ndarray) -> pd.DataFrame:
 
 
 def forecast_columns(draws: np.ndarray, axis: int = 0) -> pd.DataFrame:
-    """What every forecast says of its draws.
+    """What every forecast says of draws that lie along an axis.
 
-    Parameters
-    ----------
-    draws : array (draws, things)
-        Draws of each thing.
-    axis : {0, 1}
-        The axis of the draws.
-
-    Returns
-    -------
-    DataFrame (things)
-        Columns ``mean, median, sd``, then the bounds of equal-tailed intervals ``q2.5, q5, q10, q25, q75, q90, q95,
-        q97.5``.
+    Columns ``mean, median, sd``, then the bounds of equal-tailed intervals ``q2.5, q5, q10, q25, q75, q90, q95,
+    q97.5``.
     """
     moments = {"mean": draws.mean(axis), "median": np.median(draws, axis), "sd": draws.std(axis)}
     bounds = np.percentile(draws, QUANTILES, axis=axis)
@@ -56,23 +38,9 @@ def forecast_columns(draws: np.ndarray, axis: int = 0) -> pd.DataFrame:
 
 
 def with_verdict(frame: pd.DataFrame, convergence: Convergence, problems: tuple[str, ...], level: str) -> pd.DataFrame:
-    """Add what the sampler says of itself to a table of forecasts.
+    """Add what the sampler says of itself to a table of forecasts: the same in every row, at the end.
 
-    Parameters
-    ----------
-    frame : DataFrame
-        One row a forecast.
-    convergence : Convergence
-        The worst of what is behind them.
-    problems : tuple of str
-        What went wrong.
-    level : {"PASS", "REVIEW", "FAIL"}
-        The verdict.
-
-    Returns
-    -------
-    DataFrame
-        With columns ``converged, rhat, ess_bulk, ess_tail, divergences, verdict`` at the end, the same in every row.
+    Columns: ``converged, rhat, ess_bulk, ess_tail, divergences, verdict``.
     """
     numbers = {name: getattr(convergence, name) for name in ("rhat", "ess_bulk", "ess_tail", "divergences")}
     return frame.assign(converged=not problems, **numbers, verdict=level)

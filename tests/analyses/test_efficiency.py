@@ -9,14 +9,14 @@ import pytest
 
 from bayes_obscaling.analyses.efficiency import efficiency, equivalent_compute, first_component, worth
 from bayes_obscaling.errors import InputError
-from bayes_obscaling.models.capability import COMPUTE_CENTRE
+from bayes_obscaling.models.capability_equations import COMPUTE_CENTRE
 
 FLOPS = 10**22.6
 
 
 @pytest.fixture(scope="module")
-def found(tiny_fit):
-    return efficiency(tiny_fit, capability="bench-0", flops=FLOPS, family="family-3")
+def found(made_fit):
+    return efficiency(made_fit, capability="bench-0", flops=FLOPS, family="family-3")
 
 
 def test_families_are_recovered(found, simulation):
@@ -25,6 +25,8 @@ def test_families_are_recovered(found, simulation):
     for quantity, truth in (("capability", t["intercept"] + t["slope"] * x), ("slope", t["slope"])):
         for k, factor in enumerate(("bench-0", "bench-1")):
             rows = found.table[(found.table["capability"] == factor) & (found.table["quantity"] == quantity)]
+            assert rows["rank"].tolist() == list(range(1, 7))
+            rows = rows.sort_values("family")
             assert rows["family"].tolist() == [f"family-{f}" for f in range(6)]
             held += ((truth[:, k] > rows["q5"]) & (truth[:, k] < rows["q95"])).sum()
             assert np.corrcoef(truth[:, k], rows["median"])[0, 1] > (0.7 if quantity == "capability" else 0.0)
@@ -33,6 +35,15 @@ def test_families_are_recovered(found, simulation):
     ranking = found.parts["ranking"]
     assert ranking["family"].iloc[-1] == f"family-{true_order[-1]}"
     assert ranking["family"].iloc[0] in {f"family-{f}" for f in true_order[:2]}
+
+
+def test_the_summary_ranks_families_and_says_how_sure_that_is(found):
+    summary, order = found.summary(), found.parts["order"].set_index("family")
+    assert summary["family"].tolist() == found.parts["ranking"]["family"].tolist()
+    assert summary["rank"].tolist() == list(range(1, 7)) and set(summary["unit"]) == {"logits"}
+    first, second = summary["family"].iloc[:2]
+    assert summary["above_next"].iloc[0] == order.loc[first, second] and np.isnan(summary["above_next"].iloc[-1])
+    assert summary["probability_first"].sum() == pytest.approx(1)
 
 
 def test_order_is_a_probability_and_a_family_is_worth_itself(found):
@@ -45,8 +56,8 @@ def test_order_is_a_probability_and_a_family_is_worth_itself(found):
     assert ((multiplier["median"].drop("family-3") > 1)[ahead.index] == ahead).all()
 
 
-def test_equivalent_compute_by_hand(tiny_fit):
-    one = dataclasses.replace(tiny_fit, posterior=tiny_fit.posterior.isel(chain=[0], draw=[40]))
+def test_equivalent_compute_by_hand(made_fit):
+    one = dataclasses.replace(made_fit, tree=made_fit.tree.isel(chain=[0], draw=[40]))
     draw = one.draws.isel(chain=0, draw=0, predictors=0)
     theta, a, b = (
         draw["theta"].sel(model="family-1-2"),
@@ -61,10 +72,10 @@ def test_equivalent_compute_by_hand(tiny_fit):
     assert table["median"].item() == pytest.approx(got.item()) and table["family"].item() == "family-1"
 
 
-def test_a_model_on_its_own_line_is_worth_its_own_compute(tiny_fit):
-    models = tiny_fit.table.models
+def test_a_model_on_its_own_line_is_worth_its_own_compute(made_fit):
+    models = made_fit.table.models
     mine = models.index[models["family"] == "family-1"]
-    found = worth(tiny_fit, list(mine), "family-1").table
+    found = worth(made_fit, list(mine), "family-1").table
     assert (np.abs(np.log10(found["median"] / found["flops"])) < 1).all()
     assert (found["q5"] < found["flops"]).any() and (found["q95"] > found["flops"]).any()
 
@@ -82,24 +93,24 @@ def test_within_family_r2_of_the_paper(paper):
     assert np.mean(found) == pytest.approx(0.966, abs=0.001)
 
 
-def test_r2_and_heterogeneity_have_rows_for_what_they_cover(found, tiny_fit):
+def test_r2_and_heterogeneity_have_rows_for_what_they_cover(found, made_fit):
     r2 = found.parts["r2"]
     assert r2["models"].tolist() == [4] * 6
     assert r2[["pc_1", "q5", "median", "q95"]].to_numpy().min() > 0.3 and r2["q95"].max() <= 1
     spread = found.parts["residual_sd"]
     logits = spread[spread["unit"] == "logits"]["median"]
     np.testing.assert_allclose(
-        logits, np.median(tiny_fit.draws["residual_sd"].isel(predictors=0), axis=(0, 1)), rtol=0.02
+        logits, np.median(made_fit.draws["residual_sd"].isel(predictors=0), axis=(0, 1)), rtol=0.02
     )
 
 
-def test_what_cannot_be_asked_is_refused(tiny_fit):
+def test_what_cannot_be_asked_is_refused(made_fit):
     with pytest.raises(InputError, match=r"no capability 'speed'.*overall, bench-0"):
-        efficiency(tiny_fit, capability="speed")
+        efficiency(made_fit, capability="speed")
     with pytest.raises(InputError, match="reference compute"):
-        efficiency(tiny_fit, flops=-1)
-    with pytest.raises(InputError, match="nearest: family"):
-        equivalent_compute(tiny_fit, "family-1-2", "family-9")
+        efficiency(made_fit, flops=-1)
+    with pytest.raises(InputError, match="did you mean family"):
+        equivalent_compute(made_fit, "family-1-2", "family-9")
 
 
 def test_the_plot_is_the_table(found):

@@ -1,4 +1,4 @@
-"""Unknown FLOPs: the table of a known posterior, and the check by hiding."""
+"""Unknown FLOPs: the table of a known posterior."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ import dataclasses
 import numpy as np
 import pytest
 
-from bayes_obscaling.analyses.latent_compute import check_latent_compute, latent_compute
+from bayes_obscaling.analyses.latent_compute import latent_compute
 from bayes_obscaling.data import ScoreTable
 from bayes_obscaling.errors import InputError
-from bayes_obscaling.models.capability import COMPUTE_CENTRE
+from bayes_obscaling.models.capability_equations import COMPUTE_CENTRE
 
 
 @pytest.fixture(scope="module")
-def unknown(tiny_fit):
+def unknown(made_fit):
     """The tiny fit as if the FLOPs of two models were unknown, with a posterior that is known."""
-    models = tiny_fit.table.models
+    models = made_fit.table.models
     models.loc[["family-0-1", "family-5-0"], "flops"] = np.nan
-    table = ScoreTable(models, tiny_fit.table.benchmarks, tiny_fit.table.scores)
-    posterior = tiny_fit.posterior.copy(deep=True)
-    compute = posterior["posterior"]["compute"]
+    table = ScoreTable(models, made_fit.table.benchmarks, made_fit.table.scores)
+    tree = made_fit.tree.copy(deep=True)
+    compute = tree["posterior"]["compute"]
     unit = np.random.default_rng(0).standard_normal(compute.shape[:3])
     compute.loc[{"model": "family-0-1"}] = 23.0 - COMPUTE_CENTRE + 0.25 * unit
-    return dataclasses.replace(tiny_fit, table=table, posterior=posterior)
+    return dataclasses.replace(made_fit, table=table, tree=tree)
 
 
 def test_the_posterior_is_summarised_in_flops(unknown):
@@ -50,28 +50,6 @@ def test_the_plot_has_a_row_a_model(unknown):
     assert ax.get_xscale() == "log"
 
 
-def test_nothing_unknown_and_impossible_folds_are_refused(tiny_fit):
+def test_nothing_unknown_is_refused(made_fit):
     with pytest.raises(InputError, match="FLOPs of every model are known"):
-        latent_compute(tiny_fit)
-    with pytest.raises(InputError, match="7 folds of 6 families"):
-        check_latent_compute(tiny_fit.table, folds=7, whole_families=True)
-
-
-@pytest.mark.slow
-def test_hidden_flops_are_found_again(simulation, tiny_spec, cache_folder):
-    """Data from the model itself: the intervals hold what they promise, and beat the prior by far."""
-    told = []
-    found = check_latent_compute(
-        simulation.table, folds=2, spec=tiny_spec, chains=2, draws=100, cache=cache_folder,
-        progress=lambda *a: told.append(a),
-    )  # fmt: skip
-    assert sorted(found.table["model"]) == sorted(simulation.table.models.index)
-    every = found.parts["coverage"].set_index("models").loc["all"]
-    assert every["n"] == 24
-    assert every["coverage_90"] > 0.75 and every["coverage_50"] < 0.8
-    assert every["mean_abs_error"] < 0.6 * every["prior_abs_error"]
-    truth = simulation.table.models["flops"]
-    np.testing.assert_allclose(found.table["flops"], truth[found.table["model"]], rtol=1e-9)
-    assert any(label.startswith("fold 2 of 2") for label, _, _ in told)
-    ax = found.plot()
-    assert ax.get_xscale() == ax.get_yscale() == "log"
+        latent_compute(made_fit)

@@ -5,20 +5,25 @@ from bayes_obscaling.data import load_base_llms, load_instruct_llms, load_olmo_l
 from bayes_obscaling.data.bundled import known_corrections
 
 
-def test_the_published_study_has_77_of_the_128_base_models():
-    assert len(load_base_llms().models) == 128
+def test_the_published_study_has_77_of_the_148_base_models():
+    models = load_base_llms().models
+    assert models["cohort"].value_counts().to_dict() == {"paper": 77, "extended": 51, "later": 20}
     assert len(load_base_llms("paper").models) == 77
-    with pytest.raises(ValueError, match="'paper' or 'all'"):
+    later = load_base_llms("later").models
+    assert len(later) == 97 and set(later["cohort"]) == {"paper", "later"}
+    with pytest.raises(ValueError, match="'paper', 'later' or 'all'"):
         load_base_llms("papers")
 
 
 def test_tasks_have_the_published_number_of_scores():
     counts = load_base_llms().matrix(load_base_llms().task_names).notna().sum()
-    assert counts["word_unscrambling"] == 65
-    assert counts["parsinlu_qa"] == 60
-    assert counts["ipa_transliterate"] == 63
-    assert counts["gsm8k_direct"] == 73
-    assert counts["bbh_cot"] == 75
+    published = load_base_llms("paper").matrix(load_base_llms().task_names).notna().sum()
+    assert published["word_unscrambling"] == 65
+    assert published["parsinlu_qa"] == 60
+    assert published["ipa_transliterate"] == 63
+    assert published["gsm8k_direct"] == 73
+    assert published["bbh_cot"] == 75
+    assert counts["word_unscrambling"] - published["word_unscrambling"] == 19
 
 
 def test_scores_are_fractions_in_full_precision():
@@ -35,7 +40,7 @@ def test_the_model_at_the_published_cutoff_is_not_above_it():
 def test_flops_are_6nd_or_unknown():
     models = load_base_llms().models
     known = models.dropna(subset=["flops"])
-    assert len(models) - len(known) == 16
+    assert models["flops"].isna().groupby(models["cohort"]).sum().to_dict() == {"paper": 2, "extended": 14, "later": 9}
     np.testing.assert_allclose(known["flops"], 6 * known["params"] * known["tokens"], rtol=1e-9)
 
 
@@ -64,7 +69,7 @@ def test_chance_items_and_exclusions():
 
 
 def test_count_scores_are_whole_numbers_of_items():
-    table = load_base_llms()
+    table = load_base_llms("paper")
     names = ["ARC-C", "HellaSwag", "GSM8K", "word_unscrambling", "ipa_transliterate", "gsm8k_cot_sc"]
     right = table.matrix(names) * table.item_counts(names)
     assert (right - right.round()).abs().max().max() < 1e-6
@@ -92,3 +97,11 @@ def test_olmo_ladder():
     for key in (("1B-10xC", "mmlu"), ("190M-1xC", "piqa")):
         last = along.loc[key].sort_values("step").tail(5)
         assert np.allclose(last[measured].mean(), final.loc[key, measured].astype(float))
+
+
+def test_every_model_has_a_release_date():
+    for table in (load_base_llms(), load_instruct_llms()):
+        assert table.models["date"].str.fullmatch(r"\d{4}-\d\d-\d\d").all()
+    dates = load_base_llms().models["date"]
+    assert dates["meta-llama/Llama-2-7b-hf"] == "2023-07-18"
+    assert dates[load_base_llms("paper").models.index].max() < "2024-05" <= "2024-08" > dates.max()

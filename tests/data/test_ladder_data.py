@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bayes_obscaling import InputError
-from bayes_obscaling.data import load_olmo_ladder, read_ladder
+from bayes_obscaling import InputError, read
+from bayes_obscaling.data import Ladder, load_olmo_ladder, read_ladder
 
 
 @pytest.fixture
@@ -34,6 +34,29 @@ def test_own_ladder(frame, tmp_path):
     assert ladder.runs["flops"].iloc[1] == pytest.approx(6 * 1e8 * 6e9)
     assert "task exam has no chance level" in ladder.notes[0]
     assert ladder.data_hash == read_ladder(frame.sample(frac=1, random_state=0)).data_hash
+
+
+def test_one_loss_for_all_tasks_is_noticed(frame):
+    several = pd.concat([frame, frame.assign(task="hellaswag", acc=frame["acc"] + 0.01)], ignore_index=True)
+    for name in ("loss", "c4_loss", "val_loss"):
+        ladder = read_ladder(several.rename(columns={"loss": name}))
+        assert any("one loss for all tasks" in note for note in ladder.notes)
+        assert np.array_equal(ladder.matrix("task_loss"), ladder.matrix("c4_loss"))
+        assert ladder.tasks["chance"].to_dict() == {"exam": 0.0, "hellaswag": 0.25}
+    several.loc[0, "loss"] += 0.1
+    assert not any("one loss" in note for note in read_ladder(several).notes)
+
+
+def test_a_column_per_task(frame, tmp_path):
+    wide = frame.assign(exam=frame["acc"], ARC=frame["acc"] + 0.01, run=[f"r{i}" for i in range(9)])
+    wide.drop(columns=["task", "acc"]).to_csv(tmp_path / "wide.csv", index=False)
+    ladder = read(tmp_path / "wide.csv")
+    assert isinstance(ladder, Ladder)
+    assert ladder.tasks["chance"].to_dict() == {"exam": 0.0, "ARC": 0.25}
+    assert np.array_equal(ladder.matrix("accuracy")[:, 0], frame["acc"])
+    assert any("a column of accuracies per task: exam, ARC" in note for note in ladder.notes)
+    with pytest.raises(InputError, match="none with the accuracies of one"):
+        read_ladder(wide.drop(columns=["task", "acc", "exam", "ARC"]))
 
 
 def test_missing_values_stay_missing(frame):

@@ -39,6 +39,16 @@ def test_matrix_and_item_counts():
     assert (table.benchmark_names, table.task_names) == (["quiz"], ["essay"])
 
 
+def test_facts_of_one_benchmark():
+    table = small()
+    assert (table.chance("QUIZ"), table.n_items("quiz")) == (0.25, 100)
+    assert np.isnan(table.n_items("essay"))
+    assert load_base_llms().excludes("arithmetic_3ds") == ("GSM8K",)
+    assert table.families == ["A", "B"]
+    with pytest.raises(InputError, match="no benchmark or task 'exam'"):
+        table.chance("exam")
+
+
 def test_names_resolve_through_aliases_and_case():
     table = load_base_llms()
     assert table.resolve("mmlu") == "MMLU"
@@ -55,7 +65,7 @@ def test_unknown_names_bring_the_nearest():
     with pytest.raises(InputError, match="did you mean word_unscrambling"):
         table.resolve("word_unscrambled")
     with pytest.raises(InputError, match=r"did you mean .*Llama-2-7b-hf"):
-        table.resolve_model("llama2-7b-hf")
+        table.resolve_model("llama2-7b-hg")
     with pytest.raises(InputError, match="choose one of MMLU, ARC-C"):
         table.resolve("zzzz")
 
@@ -84,6 +94,31 @@ def test_nothing_changes_a_table():
     assert scores.columns.tolist() == ["model", "benchmark", "score"]
 
 
+def test_a_frame_can_be_changed_in_any_way_and_the_table_stays():
+    table = load_base_llms("paper")
+    before, matrix = pickle.dumps(table), table.matrix(["MMLU"])
+    models = table.models
+    models["flops"] = 1.0
+    models.loc["meta-llama/Llama-2-7b-hf", "params"] = 1.0
+    del models["tokens"]
+    scores = table.scores
+    scores["score"] *= 0.5
+    scores.iloc[0, 0] = "somebody"
+    benchmarks = table.benchmarks
+    benchmarks.at["MMLU", "chance"] = 0.9
+    benchmarks.index = benchmarks.index.str.upper()
+    benchmarks.columns = [name.upper() for name in benchmarks]
+    for frame in (table.matrix(["MMLU"]), table.item_counts(["MMLU"])):
+        frame.iloc[:, 0] = 0.0
+    untouched = pickle.loads(before)
+    for part in ("models", "benchmarks", "scores"):
+        pd.testing.assert_frame_equal(getattr(table, part), getattr(untouched, part))
+    pd.testing.assert_frame_equal(table.matrix(["MMLU"]), matrix)
+    assert table.chance("MMLU") == 0.25
+    changed = ScoreTable(table.models.assign(flops=1.0), table.benchmarks, table.scores)
+    assert changed != table == untouched
+
+
 def test_the_hash_knows_contents_and_not_their_order():
     table = load_base_llms("paper")
     backwards = ScoreTable(table.models[::-1], table.benchmarks[::-1], table.scores[::-1])
@@ -99,6 +134,7 @@ def test_select():
     table = load_base_llms().select(["llama-2-70b-hf", "Llama-2-7b-hf"])
     assert table.models.index.tolist() == ["meta-llama/Llama-2-7b-hf", "meta-llama/Llama-2-70b-hf"]
     assert set(table.scores["model"]) == set(table.models.index)
+    assert table.data_hash == ScoreTable(table.models, table.benchmarks, table.scores).data_hash
     with pytest.raises(InputError, match="no model"):
         table.select(["Llama-2-13b-hf"])
 
@@ -120,11 +156,11 @@ MODEL, QUIZ = {"model": ["m"], "family": ["A"]}, {"model": ["m"], "benchmark": [
         ({"scores": QUIZ | {"benchmark": ["exam"]}}, "benchmark 'exam'"),
         ({"scores": QUIZ | {"n_items": [0]}}, "n_items 0"),
         ({"scores": {"model": "m", "benchmark": "quiz", "score": [0.5, 0.6]}}, "two scores"),
-        ({"benchmarks": {"benchmark": ["quiz"], "chance": [1.0]}}, "chance 1"),
+        ({"benchmarks": {"benchmark": ["quiz"], "chance": [1.0]}}, "benchmark 'quiz': 1 is no chance level"),
         ({"benchmarks": {"benchmark": ["quiz"], "role": ["test"]}}, "role 'test'"),
-        ({"benchmarks": {"benchmark": ["quiz"], "lower": [1.0]}}, "lower must be below upper"),
+        ({"benchmarks": {"benchmark": ["quiz"], "lower": [1.0]}}, "lower 1 must be below upper 1"),
         ({"benchmarks": {"benchmark": ["quiz"], "excludes": [("exam",)]}}, "excludes 'exam'"),
-        ({"benchmarks": {"benchmark": ["quiz", "b"], "aliases": [("b",), ()]}}, "names both"),
+        ({"benchmarks": {"benchmark": ["quiz", "b"], "aliases": [("b",), ()]}}, "'b' is a name of b too"),
     ],
 )
 def test_impossible_tables_are_refused(changes, fragment):

@@ -8,35 +8,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bayes_obscaling.data import (
-    ScoreTable,
-    Split,
-    load_instruct_llms,
-    split_by_date,
-    split_by_family,
-    split_by_flops,
-    split_by_rank,
-    split_by_score,
-    split_by_size,
-    split_largest_of_family,
-    split_models,
-    split_random,
-)
+from bayes_obscaling.data import ScoreTable, Split, load_instruct_llms
 from bayes_obscaling.errors import InputError
 
-DATES = {"a-1": "2023-01-10", "a-2": "2023-06-01", "a-3": "2024-02-01", "b-1": "2023-06-02", "b-2": "", "c/c-1": "soon"}
+DATES = {"a-1": "2023-01-10", "a-2": "2023-06-01", "a-3": "2024-02-01", "b-1": "2023-06-02", "b-2": "", "c/c-1": ""}
 Make = Callable[[ScoreTable], Split]
 
 
-class DatedTable(ScoreTable):
-    """The small table with release dates."""
-
-    @property
-    def models(self) -> pd.DataFrame:
-        return super().models.assign(date=pd.Series(DATES))
-
-
-def small(kind: type[ScoreTable] = ScoreTable) -> ScoreTable:
+def small(*, dated: bool = False) -> ScoreTable:
     """Six models of three families; b-2 has no known size or compute, c-1 no score on the quiz."""
     models = pd.DataFrame(
         {
@@ -44,13 +23,14 @@ def small(kind: type[ScoreTable] = ScoreTable) -> ScoreTable:
             "family": ["A", "A", "A", "B", "B", "C"],
             "params": [1e9, 7e9, 7e10, 7e9, np.nan, 2e9],
             "flops": [1e21, 1e22, 1e23, 5e21, np.nan, 2e22],
+            "date": list(DATES.values()) if dated else "",
         }
     )
     benchmarks = pd.DataFrame({"benchmark": ["quiz"], "role": ["task"], "aliases": [("QUIZ-acc",)]})
     scores = pd.DataFrame(
         {"model": ["a-1", "a-2", "a-3", "b-1", "b-2"], "benchmark": "quiz", "score": [0.1, 0.5, 0.4, 0.5, 0.2]}
     )
-    return kind(models, benchmarks, scores)
+    return ScoreTable(models, benchmarks, scores)
 
 
 @pytest.fixture(scope="module")
@@ -64,10 +44,24 @@ def instruct() -> ScoreTable:
 def test_a_split_is_a_mask_over_the_models_of_a_table():
     table = small()
     split = Split("mine", ["b-1", "a-3"])  # type: ignore[arg-type]
-    assert split == Split("mine", ("b-1", "a-3"), "task", None)
+    assert split == Split("mine", ("b-1", "a-3"), (), None)
     assert hash(split) == hash(Split("mine", ("b-1", "a-3")))
     np.testing.assert_array_equal(split.seen(table.models.index), [True, True, False, False, True, True])
     np.testing.assert_array_equal(Split("none", ()).seen(table.models.index), [True] * 6)
+
+
+def test_hidden_models_are_held_out_too():
+    split = Split("mine", ("a-3",), ("b-1",))
+    assert (split.held_out, split.hidden, split.hides) == (("a-3", "b-1"), ("b-1",), "task")
+    assert Split("mine", ("a-3", "b-1"), ("b-1", "a-3")).hides == "all"
+    assert Split.all_seen() == Split("all seen", ()) and Split.all_seen().hides == "task"
+
+
+def test_what_is_hidden_by_a_cutoff_is_hidden_of_models_of_unknown_compute_too():
+    split = Split.by_flops(small(), 1e22, "all")
+    assert split.hidden == split.held_out == ("a-3", "b-2", "c/c-1")
+    assert Split.by_flops(small(), 1e22).hidden == ()
+    assert Split.by_rank(small(), 0.25, "quiz", "all").hidden == ("a-3", "b-2", "c/c-1")
 
 
 # By compute and size
@@ -75,7 +69,7 @@ def test_a_split_is_a_mask_over_the_models_of_a_table():
 
 @pytest.mark.parametrize("cutoff", [8.4e22, 84e21, 7e9 * 2e12 * 6, np.nextafter(8.4e22, 0)])
 def test_a_model_of_exactly_the_cutoff_is_seen(paper: ScoreTable, cutoff: float):
-    split = split_by_flops(paper, cutoff)
+    split = Split.by_flops(paper, cutoff)
     seen = paper.models[split.seen(paper.models.index)]
     assert "meta-llama/Llama-2-7b-hf" in seen.index
     assert seen["flops"].max() == 8.4e22
@@ -83,24 +77,24 @@ def test_a_model_of_exactly_the_cutoff_is_seen(paper: ScoreTable, cutoff: float)
 
 
 def test_models_above_the_published_cutoff_and_of_unknown_compute_are_held_out(paper: ScoreTable):
-    split = split_by_flops(paper, 8.4e22)
+    split = Split.by_flops(paper, 8.4e22)
     assert len(split.held_out) == 30
     assert {"mistralai/Mistral-7B-v0.1", "mistralai/Mixtral-8x7B-v0.1"} < set(split.held_out)
     flops = paper.models["flops"]
     assert set(split.held_out) == set(flops.index[~(flops <= 8.4e22)])
     assert list(split.held_out) == [m for m in paper.models.index if m in split.held_out]
-    assert "meta-llama/Llama-2-7b-hf" in split_by_flops(paper, 8.399e22).held_out
-    assert len(split_by_flops(paper, 2.2e22).held_out) == 46
-    assert set(split_by_flops(paper, 1e26).held_out) == set(flops.index[flops.isna()])
-    assert split_by_flops(paper, 8.4e22, "all").hides == "all"
+    assert "meta-llama/Llama-2-7b-hf" in Split.by_flops(paper, 8.399e22).held_out
+    assert len(Split.by_flops(paper, 2.2e22).held_out) == 46
+    assert set(Split.by_flops(paper, 1e26).held_out) == set(flops.index[flops.isna()])
+    assert Split.by_flops(paper, 8.4e22, "all").hides == "all"
 
 
 def test_by_size(paper: ScoreTable):
-    split = split_by_size(paper, 7e9)
+    split = Split.by_size(paper, 7e9)
     assert (split.name, split.cutoff, len(split.held_out)) == ("params<=7e+09", None, 32)
     assert "meta-llama/Llama-2-7b-hf" not in split.held_out
     assert "bigscience/bloom-7b1" in split.held_out  # 7.1e9
-    assert split_by_size(small(), 7e9).held_out == ("a-3", "b-2")
+    assert Split.by_size(small(), 7e9).held_out == ("a-3", "b-2")
 
 
 @pytest.mark.parametrize(
@@ -113,14 +107,14 @@ def test_by_size(paper: ScoreTable):
     ],
 )
 def test_by_rank_rounds_up_and_applies_the_threshold_to_all(share: float, held_out: tuple[str, ...], cutoff: float):
-    split = split_by_rank(small(), share, "quiz-ACC")
+    split = Split.by_rank(small(), share, "quiz-ACC")
     assert split.held_out == held_out
     assert split.cutoff == cutoff
     assert split.name == f"top {share:.0%} by compute on quiz"
 
 
 def test_by_rank_on_the_paper_table(paper: ScoreTable):
-    split = split_by_rank(paper, 0.2, "word_unscrambling")
+    split = Split.by_rank(paper, 0.2, "word_unscrambling")
     ranked = paper.models["flops"].notna() & paper.matrix(["word_unscrambling"])["word_unscrambling"].notna()
     assert ranked.sum() == 63
     assert ranked[list(split.held_out)].sum() == 13  # a fifth of 63, rounded up
@@ -140,7 +134,7 @@ def test_by_rank_on_the_paper_table(paper: ScoreTable):
     ],
 )
 def test_the_published_agents_are_held_out(instruct: ScoreTable, task: str, share: float, held_out: tuple[str, ...]):
-    split = split_by_score(instruct, share, task)
+    split = Split.by_score(instruct, share, task)
     assert split.held_out == held_out
     assert split.name == f"best {share:.0%} on {task}"
     assert (split.hides, split.cutoff) == ("task", None)
@@ -151,26 +145,26 @@ def test_the_published_agents_are_held_out(instruct: ScoreTable, task: str, shar
     [(0.05, ("a-2",)), (0.39, ("a-2",)), (0.4, ("a-2", "b-1")), (0.6, ("a-2", "a-3", "b-1"))],
 )
 def test_by_score_rounds_down_but_holds_out_one(share: float, held_out: tuple[str, ...]):
-    assert split_by_score(small(), share, "quiz").held_out == held_out  # a-2 and b-1 tie: table order decides
+    assert Split.by_score(small(), share, "quiz").held_out == held_out  # a-2 and b-1 tie: table order decides
 
 
 # By family
 
 
 def test_the_largest_of_each_family(paper: ScoreTable):
-    split = split_largest_of_family(paper)
+    split = Split.largest_of_family(paper)
     assert (len(split.held_out), split.hides, split.name) == (19, "all", "the largest of each family")
     families = paper.models.loc[list(split.held_out), "family"]
     assert families.is_unique
     assert "Mistral" not in set(families)
     assert {"meta-llama/Llama-2-70b-hf", "google/gemma-7b", "bigscience/bloom"} < set(split.held_out)
-    without = split_largest_of_family(paper, 3)
+    without = Split.largest_of_family(paper, 3)
     assert len(without.held_out) == 14
     assert not {"google/gemma-7b", "microsoft/phi-2"} & set(without.held_out)
 
 
 def test_all_but_the_smallest_of_each_family(paper: ScoreTable):
-    split = split_largest_of_family(paper, 3, all_but_smallest=True)
+    split = Split.largest_of_family(paper, 3, all_but_smallest=True)
     assert (len(split.held_out), split.hides, split.name) == (51, "all", "all but the smallest of each family")
     facts = paper.models
     for family, held_out in facts.loc[list(split.held_out)].groupby("family"):
@@ -181,47 +175,51 @@ def test_all_but_the_smallest_of_each_family(paper: ScoreTable):
 
 def test_families_of_the_small_table():
     table = small()
-    assert split_largest_of_family(table).held_out == ("a-3",)  # B has one model of known compute
-    assert split_largest_of_family(table, all_but_smallest=True).held_out == ("a-2", "a-3")
-    assert split_largest_of_family(table, 1).held_out == ("a-3",)  # never a family's only model
-    assert split_largest_of_family(table, hides="task").hides == "task"
-    assert split_by_family(table, "B") == Split("without B", ("b-1", "b-2"), "all")
-    assert split_by_family(table, ["C", "A"], "task") == Split("without C, A", ("a-1", "a-2", "a-3", "c/c-1"))
+    assert Split.largest_of_family(table).held_out == ("a-3",)  # B has one model of known compute
+    assert Split.largest_of_family(table, all_but_smallest=True).held_out == ("a-2", "a-3")
+    assert Split.largest_of_family(table, 1).held_out == ("a-3",)  # never a family's only model
+    assert Split.largest_of_family(table, hides="task").hides == "task"
+    assert Split.by_family(table, "B") == Split("without B", ("b-1", "b-2"), ("b-1", "b-2"))
+    assert Split.by_family(table, ["C", "A"], "task") == Split("without C, A", ("a-1", "a-2", "a-3", "c/c-1"))
 
 
 # By chance, by date, by name
 
 
 def test_a_random_split_is_the_same_again(paper: ScoreTable):
-    split = split_random(paper, 0.25, seed=3)
-    assert split == split_random(paper, 0.25, seed=3)
+    split = Split.random(paper, 0.25, seed=3)
+    assert split == Split.random(paper, 0.25, seed=3)
     assert len(split.held_out) == 20  # a quarter of 77, rounded up
     assert list(split.held_out) == [m for m in paper.models.index if m in split.held_out]
-    others = [split_random(paper, 0.25, seed).held_out for seed in range(40)]
+    others = [Split.random(paper, 0.25, seed).held_out for seed in range(40)]
     assert len(set(others)) == 40
     counts = pd.Series(np.concatenate(others)).value_counts()
     assert len(counts) == 77  # every model is held out by some seed
     assert counts.max() < 24  # of 40; 10.4 are expected, sd 2.8
-    assert len(split_random(small(), 0.5).held_out) == 3
+    assert len(Split.random(small(), 0.5).held_out) == 3
 
 
 def test_by_date():
-    table = small(DatedTable)
-    split = split_by_date(table, "2023-06-01")
-    assert split == Split("released by 2023-06-01", ("a-3", "b-1", "b-2", "c/c-1"))  # no date, no known one
-    assert split_by_date(table, "2024-12-31", "all") == Split("released by 2024-12-31", ("b-2", "c/c-1"), "all")
+    table = small(dated=True)
+    held_out, date = ("a-2", "a-3", "b-1", "b-2", "c/c-1"), "2023-06-01"
+    split = Split.by_date(table, "1 June 2023")
+    assert split == Split("released before 2023-06-01", held_out, as_of=date) == Split.at(table, date)
+    assert split.cut == {"as_of": date} and split.cut_in_words == "as of 2023-06-01"
+    later, date = ("b-2", "c/c-1"), "2024-12-31"  # of unknown date
+    assert Split.at(table, date, "all") == Split("released before 2024-12-31", later, later, as_of=date)
 
 
-def test_a_table_keeps_the_dates_of_its_models():
-    table = small()
-    dated = ScoreTable(table.models.assign(date=pd.Series(DATES)), table.benchmarks, table.scores)
-    assert split_by_date(dated, "2023-06-01").held_out == ("a-3", "b-1", "b-2", "c/c-1")
+def test_a_split_says_where_it_was_cut():
+    split = Split.at(small(), 1e22)
+    assert split == Split.by_flops(small(), 1e22)
+    assert split.cut == {"cutoff": 1e22} and split.cut_in_words == "cutoff 1e+22"
+    assert Split.all_seen().cut == {} and Split.all_seen().cut_in_words == "all seen"
 
 
 def test_listed_models(paper: ScoreTable):
-    split = split_models(paper, ["falcon-40b", "meta-llama/Llama-2-7b-hf"])
+    split = Split.of_models(paper, ["falcon-40b", "meta-llama/Llama-2-7b-hf"])
     assert split == Split("listed models", ("meta-llama/Llama-2-7b-hf", "tiiuae/falcon-40b"))
-    assert split_models(small(), ["C-1", "c/c-1"], "all", "mine") == Split("mine", ("c/c-1",), "all")
+    assert Split.of_models(small(), ["C-1", "c/c-1"], "all", "mine") == Split("mine", ("c/c-1",), ("c/c-1",))
 
 
 # What is refused
@@ -230,47 +228,50 @@ def test_listed_models(paper: ScoreTable):
 @pytest.mark.parametrize(
     ("make", "sentence"),
     [
-        (lambda _: Split("x", (), "some"), "A split hides 'task' or 'all', not 'some'."),
-        (lambda t: split_by_flops(t, 0), "The cutoff is 0 FLOPs: give a positive number, such as 8.4e22."),
-        (lambda t: split_by_flops(t, np.nan), "The cutoff is nan FLOPs: give a positive number, such as 8.4e22."),
+        (lambda t: Split.by_size(t, 7e9, "some"), "A split hides 'task' or 'all', not 'some'."),
+        (lambda t: Split.by_flops(t, 0), "The cutoff is 0 FLOPs: give a positive number, such as 8.4e22."),
+        (lambda t: Split.by_flops(t, np.nan), "The cutoff is nan FLOPs: give a positive number, such as 8.4e22."),
         (
-            lambda t: split_by_flops(t, 9e20),
+            lambda t: Split.by_flops(t, 9e20),
             "No model is at or below the cutoff of 9e+20 FLOPs; the smallest model with known compute has 1e+21: "
             "raise the cutoff.",
         ),
         (
-            lambda t: split_by_flops(t.select(["b-2"]), 1e22),
+            lambda t: Split.by_flops(t.select(["b-2"]), 1e22),
             "No model is at or below the cutoff of 1e+22 FLOPs: raise the cutoff.",
         ),
-        (lambda t: split_by_size(t, 5e8), "No model has at most 5e+08 parameters: raise the limit."),
+        (lambda t: Split.by_size(t, 5e8), "No model has at most 5e+08 parameters: raise the limit."),
         (
-            lambda t: split_by_rank(t, 0.76, "QUIZ-acc"),
+            lambda t: Split.by_rank(t, 0.76, "QUIZ-acc"),
             "Holding out 76% of 4 models on QUIZ-acc leaves none: lower the share.",
         ),
         (
-            lambda t: split_by_score(t.select(["a-1", "c/c-1"]), 0.1, "quiz"),
+            lambda t: Split.by_score(t.select(["a-1", "c/c-1"]), 0.1, "quiz"),
             "Holding out 10% of 1 models on quiz leaves none: lower the share.",
         ),
-        (lambda t: split_by_score(t, 0.1, "quizz"), "there is no benchmark or task 'quizz'; did you mean quiz?"),
-        (lambda t: split_by_score(t, 1, "quiz"), "The share to hold out is 1: give a fraction between 0 and 1."),
-        (lambda t: split_by_rank(t, 0, "quiz"), "The share to hold out is 0: give a fraction between 0 and 1."),
-        (lambda t: split_random(t, 25), "The share to hold out is 25: give a fraction between 0 and 1."),
+        (lambda t: Split.by_score(t, 0.1, "quizz"), "There is no benchmark or task 'quizz': did you mean quiz?"),
+        (lambda t: Split.by_score(t, 1, "quiz"), "The share to hold out is 1: give a fraction between 0 and 1."),
+        (lambda t: Split.by_rank(t, 0, "quiz"), "The share to hold out is 0: give a fraction between 0 and 1."),
+        (lambda t: Split.random(t, 25), "The share to hold out is 25: give a fraction between 0 and 1."),
         (
-            lambda t: split_by_family(t, ["A", "Z"]),
-            "There is no family 'Z' in the table: see `bayes-obscaling models`.",
+            lambda t: Split.by_family(t, ["A", "Z"]),
+            "There is no family 'Z': see `bayes-obscaling models`.",
         ),
         (
-            lambda t: split_by_date(t, "2024-01-01"),
-            "The models have no column 'date': add one (YYYY-MM-DD), or split by compute.",
+            lambda t: Split.by_date(t, "2024-01-01"),
+            "No model has a release date: add a column 'date' (YYYY-MM-DD), or split by compute.",
         ),
-        (lambda _: split_by_date(small(DatedTable), "spring"), "'spring' is no date: write it as 2024-01-31."),
         (
-            lambda _: split_by_date(small(DatedTable), "2022-12-31"),
-            "No model was released by 2022-12-31: take a later date.",
+            lambda _: Split.by_date(small(dated=True), "spring"),
+            "'spring' is no date: write it as 2024-01-31 or 2024-01.",
         ),
-        (lambda t: split_models(t, ["a-1", "a-9"]), "there is no model 'a-9'; did you mean a-3, a-2, a-1?"),
         (
-            lambda t: split_largest_of_family(t, 4),
+            lambda _: Split.by_date(small(dated=True), "2022-12-31"),
+            "No model was released before 2022-12-31: take a later date.",
+        ),
+        (lambda t: Split.of_models(t, ["a-1", "a-9"]), "There is no model 'a-9': did you mean a-3, a-2, a-1?"),
+        (
+            lambda t: Split.largest_of_family(t, 4),
             "No family has 4 models of known compute: lower the limit.",
         ),
     ],

@@ -14,16 +14,16 @@ import pandas as pd
 import pytest
 from scipy.stats import spearmanr
 
-from bayes_obscaling.data import ScoreTable, split_by_flops
-from bayes_obscaling.design import bayesian, compare
+from bayes_obscaling.data import ScoreTable, Split
+from bayes_obscaling.design import compare
 from bayes_obscaling.design.bayesian import bayesian_design, choose, task_curves
 from bayes_obscaling.design.compare import compare_designs
 from bayes_obscaling.design.selection import NewTask, as_new, candidates
 from bayes_obscaling.design.subset import select_models
 from bayes_obscaling.design.v_optimal import family_sets, v_optimal
 from bayes_obscaling.errors import InputError
-from bayes_obscaling.models.capability import TASK_NOISE_DF
-from bayes_obscaling.results.fit import Fit
+from bayes_obscaling.models.capability_equations import TASK_NOISE_DF, new_task
+from bayes_obscaling.results.fit import CapabilityFit
 from bayes_obscaling.results.forecast import forecast
 
 Run = Callable[..., tuple[int, str, str]]
@@ -143,39 +143,41 @@ def test_exchange_repairs_a_greedy_choice() -> None:
     assert first.tolist() == [2] and set(both) == {0, 1}
 
 
-def test_observing_the_target_leaves_only_noise(tiny_fit: Fit) -> None:
-    models = tiny_fit.draws["model"].to_numpy()
-    hidden = next(m for m in tiny_fit.held_out if m not in tiny_fit.from_compute)
-    found = bayesian_design(tiny_fit, "task-0", 1, among=[hidden], targets=[hidden])
-    noise = task_curves(tiny_fit, "task-0").noise[:, list(models).index(hidden)].mean()
+def test_observing_the_target_leaves_only_noise(made_fit: CapabilityFit) -> None:
+    models = made_fit.draws["model"].to_numpy()
+    hidden = next(m for m in made_fit.split.held_out if m not in made_fit.split.hidden)
+    found = bayesian_design(made_fit, "task-0", 1, among=[hidden], targets=[hidden])
+    noise = task_curves(made_fit, "task-0").noise[:, list(models).index(hidden)].mean()
     row = found.parts["targets"].iloc[0]
     assert row["sd_after"] ** 2 < noise
     assert row["sd_after"] < row["sd_before"]
 
 
-def test_curves_are_those_of_the_forecast(tiny_fit: Fit) -> None:
-    models = list(tiny_fit.draws["model"].to_numpy())
+def test_curves_are_those_of_the_forecast(made_fit: CapabilityFit) -> None:
+    models = list(made_fit.draws["model"].to_numpy())
     for task in ("task-0", "task-1"):
-        expected = forecast(tiny_fit, models, tasks=task, kind="mean").draws.isel(task=0)
-        curves = task_curves(tiny_fit, task)
+        expected = forecast(made_fit, models, tasks=task, kind="mean").draws.isel(task=0)
+        curves = task_curves(made_fit, task)
         np.testing.assert_allclose(curves.score, expected.to_numpy().reshape(-1, len(models)), atol=1e-12)
         step = 1e-6  # the slope is the derivative of the curve
-        chance, top = expected_range(tiny_fit, task)
+        chance, top = expected_range(made_fit, task)
         moved = chance + top / (1 + np.exp(-(curves.eta + step)))
         np.testing.assert_allclose((moved - curves.score) / step, curves.slope, atol=1e-5)
 
 
-def expected_range(fit: Fit, task: str) -> tuple[float, np.ndarray]:
+def expected_range(fit: CapabilityFit, task: str) -> tuple[float, np.ndarray]:
     chance = float(fit.table.benchmarks.loc[task, "chance"])
     gap = fit.draws["task_ceiling_gap"].sel(task=task).to_numpy().reshape(-1, 1)
     return chance, (1 - chance) * (1 - gap)
 
 
-def test_a_new_task_is_drawn_from_the_population(tiny_fit: Fit) -> None:
-    heads = [bayesian._new_head(tiny_fit, NewTask(f"new {i}")) for i in range(20)]
-    priors = tiny_fit.spec.priors
+def test_a_new_task_is_drawn_from_the_population(made_fit: CapabilityFit) -> None:
+    posterior = made_fit.posterior
+    rngs = [posterior.rng("new task", f"new {i}") for i in range(20)]
+    heads = [new_task(posterior.heads, made_fit.spec.priors, rng.standard_normal) for rng in rngs]
+    priors = made_fit.spec.priors
     total = np.stack([head["weight"].sum(axis=-1) for head in heads])
-    steep = np.exp(tiny_fit.draws["log_steepness_mean"].to_numpy())
+    steep = made_fit.draws["steepness_median"].to_numpy()
     assert np.median(total) == pytest.approx(np.median(steep), rel=0.05)
     difficulty = np.stack([head["task_difficulty"] for head in heads])
     assert difficulty.mean() == pytest.approx(
@@ -186,22 +188,22 @@ def test_a_new_task_is_drawn_from_the_population(tiny_fit: Fit) -> None:
     assert gap.mean() == pytest.approx(priors.task_ceiling_gap.scale * np.sqrt(2 / np.pi), rel=0.05)
 
 
-def test_the_design_of_a_fit_is_near_the_best_of_all_sets(tiny_fit: Fit) -> None:
-    task, models = NewTask("new", n_items=500), tiny_fit.table.models.index
-    able = [m for m in models if m not in tiny_fit.held_out][:8]
-    found = bayesian_design(tiny_fit, task, 3, among=able, targets=tiny_fit.held_out)
+def test_the_design_of_a_fit_is_near_the_best_of_all_sets(made_fit: CapabilityFit) -> None:
+    task, models = NewTask("new", n_items=500), made_fit.table.models.index
+    able = [m for m in models if m not in made_fit.split.held_out][:6]
+    found = bayesian_design(made_fit, task, 3, among=able, targets=made_fit.split.held_out)
     every = [
-        bayesian_design(tiny_fit, task, 3, among=chosen, targets=tiny_fit.held_out).table["target_sd"].iloc[-1]
+        bayesian_design(made_fit, task, 3, among=chosen, targets=made_fit.split.held_out).table["target_sd"].iloc[-1]
         for chosen in itertools.combinations(able, 3)
     ]
     # best against any one exchange; what two at once would add is small here, whatever the draws
     assert found.table["target_sd"].iloc[-1] <= 1.02 * min(every) < 0.95 * np.median(every)
 
 
-def test_the_criterion_is_what_simulation_says(tiny_fit: Fit) -> None:
+def test_the_criterion_is_what_simulation_says(made_fit: CapabilityFit) -> None:
     """Variance expected to be left after one more score: the criterion against draws reweighted by simulated scores."""
-    models, aim = tiny_fit.table.models.index, list(tiny_fit.held_out)
-    curves, rng = task_curves(tiny_fit, "task-0"), np.random.default_rng(0)
+    models, aim = made_fit.table.models.index, list(made_fit.split.held_out)
+    curves, rng = task_curves(made_fit, "task-0"), np.random.default_rng(0)
     targets, scale = curves.score[:, models.get_indexer(aim)], np.sqrt((TASK_NOISE_DF - 2) / TASK_NOISE_DF)
     simulated, criterion = [], []
     for model in aim:
@@ -211,31 +213,31 @@ def test_the_criterion_is_what_simulation_says(tiny_fit: Fit) -> None:
         density = (1 + ((y[:, None] - curves.score[:, at]) / sd) ** 2 / TASK_NOISE_DF) ** (-(TASK_NOISE_DF + 1) / 2)
         weight = density / sd / (density / sd).sum(axis=1, keepdims=True)
         simulated.append(np.sqrt((weight @ targets**2 - (weight @ targets) ** 2).mean()))
-        one = bayesian_design(tiny_fit, "task-0", 1, among=[model], targets=aim)
+        one = bayesian_design(made_fit, "task-0", 1, among=[model], targets=aim)
         criterion.append(one.table["target_sd"].iloc[0])
     assert spearmanr(simulated, criterion).statistic > 0.8
     np.testing.assert_allclose(criterion, simulated, rtol=0.15)
 
 
-def test_design_respects_budget_limits_and_what_was_seen(tiny_fit: Fit) -> None:
-    table, task = tiny_fit.table, NewTask("new", 0.25, 400)
+def test_design_respects_budget_limits_and_what_was_seen(made_fit: CapabilityFit) -> None:
+    table, task = made_fit.table, NewTask("new", 0.25, 400)
     among = candidates(table, max_flops=1e23, families=["family-1", "FAMILY-4"])
-    found = bayesian_design(tiny_fit, task, 3, among=among)
+    found = bayesian_design(made_fit, task, 3, among=among)
     assert len(found.models) == 3 and set(found.models) <= set(among)
     assert (found.table["flops"] <= 1e23).all() and set(found.table["family"]) <= {"family-1", "family-4"}
     assert set(found.parts["targets"]["model"]) == set(table.models.index) - set(among)
     assert np.all(np.diff(found.parts["path"]["criterion"]) < 0)
     assert (found.parts["targets"]["sd_after"] <= found.parts["targets"]["sd_before"]).all()
-    assert len(bayesian_design(tiny_fit, task, 99, among=among).models) == len(among)
-    known = bayesian_design(tiny_fit, "task-0", 99)
-    assert set(known.models) == set(tiny_fit.held_out) | set(tiny_fit.from_compute)
-    assert found.models == bayesian_design(tiny_fit, task, 3, among=among).models
+    assert len(bayesian_design(made_fit, task, 99, among=among).models) == len(among)
+    known = bayesian_design(made_fit, "task-0", 99)
+    assert set(known.models) == set(made_fit.split.held_out) | set(made_fit.split.hidden)
+    assert found.models == bayesian_design(made_fit, task, 3, among=among).models
 
 
-def test_scores_already_known_leave_less_to_learn(tiny_fit: Fit) -> None:
-    aim = list(tiny_fit.held_out)
-    known, (new,) = bayesian_design(tiny_fit, "task-0", 1, targets=aim), as_new(tiny_fit.table, "task-0")[1]
-    unknown = bayesian_design(tiny_fit, new, 1, targets=aim)
+def test_scores_already_known_leave_less_to_learn(made_fit: CapabilityFit) -> None:
+    aim = list(made_fit.split.held_out)
+    known, (new,) = bayesian_design(made_fit, "task-0", 1, targets=aim), as_new(made_fit.table, "task-0")[1]
+    unknown = bayesian_design(made_fit, new, 1, targets=aim)
     assert known.parts["path"]["criterion"].iloc[0] < 0.7 * unknown.parts["path"]["criterion"].iloc[0]
 
 
@@ -250,16 +252,16 @@ def test_candidates_respect_limits(paper: ScoreTable) -> None:
 
 
 @pytest.fixture
-def no_sampling(tiny_fit: Fit, monkeypatch: pytest.MonkeyPatch) -> list[tuple[ScoreTable, Any]]:
+def no_sampling(made_fit: CapabilityFit, monkeypatch: pytest.MonkeyPatch) -> list[tuple[ScoreTable, Any]]:
     """The tiny fit instead of every fit; what was to be fitted is written down."""
     asked: list[tuple[ScoreTable, Any]] = []
 
-    def fake(table: ScoreTable, tasks: Any, **_: Any) -> Fit:
+    def fake(table: ScoreTable, tasks: Any, **_: Any) -> CapabilityFit:
         asked.append((table, tasks))
-        return tiny_fit
+        return made_fit
 
     monkeypatch.setattr("bayes_obscaling.design.subset.fit_table", fake)
-    monkeypatch.setattr(compare, "fit", fake)
+    monkeypatch.setattr(compare, "fit_table", fake)
     return asked
 
 
@@ -280,7 +282,7 @@ def test_a_task_that_all_models_have_is_planned_as_new(
 def test_comparison_scores_every_design(simulation: Any, no_sampling: list[tuple[ScoreTable, Any]]) -> None:
     result = compare_designs(simulation.table, "task-1", CUTOFF, [6, 8], random_sets=3)
     assert no_sampling[0][0].matrix(["task-1"])["task-1"].isna().all()
-    held_out = split_by_flops(simulation.table, CUTOFF).held_out
+    held_out = Split.by_flops(simulation.table, CUTOFF).held_out
     below = set(simulation.table.models.index) - set(held_out)
     for chosen in result.parts["sets"]["chosen"]:
         assert set(chosen.split(", ")) <= below
@@ -311,7 +313,7 @@ def test_comparison_scores_every_design(simulation: Any, no_sampling: list[tuple
         (lambda _, f: bayesian_design(f, "task-0", 3, targets=[]), ["No target"]),
         (lambda *_: NewTask("x", 1.2), ["chance 1.2"]),
         (lambda *_: NewTask("x", 0.2, 0), ["0 items"]),
-        (lambda t, _: select_models(t, "task-0", 3, method="best"), ["best", "v-optimal"]),  # type: ignore[arg-type]
+        (lambda t, _: select_models(t, "task-0", 3, method="greedy"), ["greedy", "v-optimal"]),  # type: ignore[arg-type]
         (lambda t, _: select_models(t, "task-0", 3, include=["family-0"]), ["v-optimal"]),
         (lambda t, _: select_models(t, "task-0", 4, method="v-optimal", targets=["family-0-0"]), ["no targets"]),
         (lambda t, _: compare_designs(t, "task-0", CUTOFF, [3]), ["between 4 and"]),
@@ -319,9 +321,11 @@ def test_comparison_scores_every_design(simulation: Any, no_sampling: list[tuple
         (lambda t, _: compare_designs(t, "task-0", CUTOFF, [4], forecaster="pc-7"), ["pc-7", "pc-3"]),
     ],
 )
-def test_bad_input_is_refused(call: Callable[[ScoreTable, Fit], object], fragments: list[str], tiny_fit: Fit) -> None:
+def test_bad_input_is_refused(
+    call: Callable[[ScoreTable, CapabilityFit], object], fragments: list[str], made_fit: CapabilityFit
+) -> None:
     with pytest.raises(InputError) as caught:
-        call(tiny_fit.table, tiny_fit)
+        call(made_fit.table, made_fit)
     for fragment in fragments:
         assert fragment in str(caught.value)
 
@@ -334,6 +338,7 @@ def test_too_many_combinations_are_refused() -> None:
 def test_command_prints_the_published_optimum(run: Run, tmp_path: Path) -> None:
     output, plot = tmp_path / "models.csv", tmp_path / "path.png"
     arguments = ("select", "--task", "gsm8k_cot", "--budget", 8, "--method", "v-optimal", "--include", "Llama-2")
+    arguments += ("--cohort", "paper")
     code, out, _ = run(*arguments, "--json", "--output", output, "--plot", plot)
     assert code == 0
     answer = json.loads(out)
@@ -344,18 +349,33 @@ def test_command_prints_the_published_optimum(run: Run, tmp_path: Path) -> None:
     assert code == 0 and "-10.51" in out
 
 
-def test_command_asks_for_what_was_typed(run: Run, tiny_fit: Fit, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_command_asks_for_what_was_typed(run: Run, made_fit: CapabilityFit, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Any] = []
 
     def fake(*arguments: Any, **options: Any) -> Any:
         asked.append((arguments[1:], options))
-        return replace(bayesian_design(tiny_fit, "task-0", 2), problems=("made up",))
+        return replace(bayesian_design(made_fit, "task-0", 2), problems=("made up",))
 
     monkeypatch.setattr("bayes_obscaling.design.subset.select_models", fake)
     code, out, _ = run(
-        "select", "--task", "my_exam", "--chance", ".25", "--items", 400, "--budget", 2, "--max-size", "7e9",
-        "--families", "Llama-2, Qwen", "--targets", "Llama-2-70b-hf", "--seed", 3,
-    )  # fmt: skip
+        "select",
+        "--task",
+        "my_exam",
+        "--chance",
+        ".25",
+        "--items",
+        400,
+        "--budget",
+        2,
+        "--max-size",
+        "7e9",
+        "--families",
+        "Llama-2, Qwen",
+        "--targets",
+        "Llama-2-70b-hf",
+        "--seed",
+        3,
+    )
     assert code == 0 and "Evaluate first" in out and "made up" in out
     (task, budget), options = asked[0]
     assert task == NewTask("my_exam", 0.25, 400) and budget == 2

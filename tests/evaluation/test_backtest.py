@@ -1,4 +1,4 @@
-"""Backtests: the right cells, hidden scores without influence, files, and the published suite."""
+"""Backtests: the right cells, hidden scores without influence, and files."""
 
 from __future__ import annotations
 
@@ -10,18 +10,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bayes_obscaling.data import ScoreTable, Split, split_by_flops, split_models
+from bayes_obscaling.data import ScoreTable, Split
 from bayes_obscaling.errors import InputError
-from bayes_obscaling.evaluation import backtest as module
-from bayes_obscaling.evaluation.backtest import OURS, Backtest, Question, backtest, run_suite, suite
-from bayes_obscaling.evaluation.baselines import BASELINES
+from bayes_obscaling.evaluation.backtest import Backtest, backtest, judged_models
+from bayes_obscaling.evaluation.scoring import OURS
 from bayes_obscaling.models.capability import CapabilitySpec
 from bayes_obscaling.results.summaries import QUANTILES
 
+pytestmark = pytest.mark.usefixtures("quickly")
 CUTOFF = 10**22.6  # 13 models are at or below it, 11 above
+AS_OF = "2023-01-01"
 TASKS = ["task-0", "task-1"]
 METHODS = ("compute", "pc-3", "family-logistic")
-FIRST = ["setup", "task", "method", "model", "family", "flops", "distance", "observed"]
+FIRST = ["setup", "task", "method", "model", "family", "flops", "distance", "date", "months_ahead", "observed"]
 SUMMARIES = ["mean", "median", "sd", *(f"q{level:g}" for level in QUANTILES)]
 SCORES = ["crps", "log_score", "pit"]
 Run = Callable[..., Backtest]
@@ -40,7 +41,7 @@ def run(simulation, tiny_spec: CapabilitySpec, cache_folder: Path) -> Run:
 
 @pytest.fixture(scope="module")
 def done(run: Run, simulation) -> Backtest:
-    return run(split_by_flops(simulation.table, CUTOFF), thresholds=(0.0, 0.5, 1.01))
+    return run(Split.by_flops(simulation.table, CUTOFF), thresholds=(0.0, 0.5, 1.01))
 
 
 def changed(table: ScoreTable, models: tuple[str, ...], names: list[str], factor: float = 0.98) -> ScoreTable:
@@ -63,8 +64,8 @@ def test_one_cell_a_task_method_and_held_out_model(done: Backtest, simulation):
     for (_, method), group in cells.groupby(["task", "method"]):
         assert list(group["model"]) == held_out, method
     assert set(cells["method"]) == {OURS, *METHODS}
-    assert list(cells)[:8] == FIRST
-    assert list(cells)[8:22] == [*SUMMARIES, *SCORES]
+    assert list(cells)[: len(FIRST)] == FIRST
+    assert list(cells)[len(FIRST) : len(FIRST) + 14] == [*SUMMARIES, *SCORES]
     assert (cells["setup"] == "flops<=3.98e+22").all()
     assert list(cells["family"]) == list(models.loc[cells["model"], "family"])
 
@@ -140,11 +141,29 @@ def test_models_of_unknown_distance_have_a_row_of_their_own(done: Backtest):
     assert far.sum() == len(cells)
 
 
+def test_a_backtest_speaks_like_every_result(done: Backtest):
+    pd.testing.assert_frame_equal(done.to_dataframe().drop(columns="cutoff"), done.scores())
+    assert set(done.to_dataframe()["cutoff"]) == {CUTOFF}
+    assert done.verdict == "FAIL"  # 100 draws
+    assert done.sentences[0].startswith("22 forecasts: mean absolute error ")
+    assert [sentence.split(",")[0] for sentence in done.sentences[1:]] == list(METHODS)
+    answer = done.to_dict()
+    assert answer["verdict"] == "FAIL"
+    assert len(answer["table"]) == 8
+    assert "Verdict: FAIL" in str(done)
+    assert len(done.plot(kind="coverage").get_lines()) > 0
+    assert len(done.plot(kind="distance", width=0.5)) == 3
+    with pytest.raises(InputError, match="no kind of plot 'bars': choose one of forest, coverage"):
+        done.plot(kind="bars")
+    with pytest.raises(InputError, match="neither a cutoff nor an as-of date"):
+        Backtest(done.cells.drop(columns="cutoff")).plot(kind="error")
+
+
 # What is hidden
 
 
 def test_hidden_task_scores_change_their_own_scoring_alone(done: Backtest, run: Run, simulation):
-    split = split_by_flops(simulation.table, CUTOFF)
+    split = Split.by_flops(simulation.table, CUTOFF)
     other = run(split, changed(simulation.table, split.held_out, ["task-0"]), thresholds=(0.0, 0.5, 1.01))
     same = [name for name in done.cells if name not in ("observed", *SCORES)]
     pd.testing.assert_frame_equal(other.cells[same], done.cells[same], check_exact=True)
@@ -155,7 +174,7 @@ def test_hidden_task_scores_change_their_own_scoring_alone(done: Backtest, run: 
 
 
 def test_seen_scores_do_have_influence(done: Backtest, run: Run, simulation):
-    split = split_by_flops(simulation.table, CUTOFF)
+    split = Split.by_flops(simulation.table, CUTOFF)
     other = run(split, changed(simulation.table, ("family-0-1",), ["task-0"], 0.7))
     assert (other.cells["observed"] == done.cells["observed"]).all()
     asked = done.cells["task"] == "task-0"
@@ -164,7 +183,7 @@ def test_seen_scores_do_have_influence(done: Backtest, run: Run, simulation):
 
 @pytest.fixture(scope="module")
 def from_compute(run: Run, simulation) -> Backtest:
-    return run(split_by_flops(simulation.table, CUTOFF, "all"), tasks="task-0", setup="from compute")
+    return run(Split.by_flops(simulation.table, CUTOFF, "all"), tasks="task-0", setup="from compute")
 
 
 def test_forecasts_from_compute_are_wider_and_have_no_components(done: Backtest, from_compute: Backtest):
@@ -176,12 +195,12 @@ def test_forecasts_from_compute_are_wider_and_have_no_components(done: Backtest,
         (cells["q95"] - cells["q5"])[(cells["method"] == OURS) & (cells["task"] == "task-0")].mean()
         for cells in (one.cells, done.cells)
     )
-    assert width > 1.2 * benchmarks
+    assert width > benchmarks
 
 
 @pytest.mark.slow
 def test_forecasts_from_compute_read_no_score_of_held_out_models(from_compute: Backtest, run: Run, simulation):
-    one, split = from_compute, split_by_flops(simulation.table, CUTOFF, "all")
+    one, split = from_compute, Split.by_flops(simulation.table, CUTOFF, "all")
     names = list(simulation.table.benchmarks.index)
     two = run(split, changed(simulation.table, split.held_out, names), tasks="task-0", setup="from compute")
     same = [name for name in one.cells if name not in ("observed", *SCORES)]
@@ -190,7 +209,7 @@ def test_forecasts_from_compute_read_no_score_of_held_out_models(from_compute: B
 
 
 def test_a_split_without_cutoff_counts_distance_from_the_models_leaned_on(run: Run, simulation):
-    split = split_models(simulation.table, ["family-0-0", "family-2-1", "family-5-3"])
+    split = Split.of_models(simulation.table, ["family-0-0", "family-2-1", "family-5-3"])
     # 16 of 24 models are seen, so that no other sampler need be compiled.
     upper = [m for m in simulation.table.models.index if m.endswith("-2")][1:]
     split = Split(split.name, (*split.held_out, *upper))
@@ -202,6 +221,59 @@ def test_a_split_without_cutoff_counts_distance_from_the_models_leaned_on(run: R
     assert distance["family-5-3"] == pytest.approx(0.16)  # family-4-3 is the largest seen
 
 
+# At a date
+
+
+@pytest.fixture(scope="module")
+def dated(run: Run, simulation) -> Backtest:
+    """Families 0, 1, 4 and 5 came in 2021 and 2022, 2 and 3 in the years after: 16 of 24 models are seen."""
+    return run(Split.by_date(simulation.table, AS_OF), methods=("mean", "pc-3"))
+
+
+def test_a_backtest_at_a_date_forecasts_what_came_after(dated: Backtest, simulation):
+    cells, models = dated.cells, simulation.table.models
+    assert set(cells["model"]) == {f"family-{f}-{j}" for f in (2, 3) for j in range(4)}
+    assert set(cells["as_of"]) == {AS_OF} and "cutoff" not in cells
+    assert list(cells["date"]) == list(models.loc[cells["model"], "date"])
+    days = (pd.to_datetime(cells["date"]) - pd.Timestamp(AS_OF)).dt.days
+    np.testing.assert_allclose(cells["months_ahead"], days / (365.25 / 12))
+    assert list(dated.to_dataframe()) == ["setup", "as_of", *list(dated.scores())[1:]]
+    # compute is counted from the models leaned on, which reach as far
+    assert (cells.loc[cells["flops"] < 1e24, "distance"] == 0).all()
+
+
+def test_scores_by_months_ahead(dated: Backtest):
+    ours = dated.by_months().query("method == 'bayes'").set_index("months")
+    # family-2 came in January to April 2023 (the first three within three months), family-3 a year later
+    assert ours["n"].to_dict() == {"0 to 3": 6, "3 to 6": 2, "12 or more": 8}
+    first = dated.cells[(dated.cells["method"] == OURS) & (dated.cells["months_ahead"] < 3)]
+    assert ours.loc["0 to 3", "crps"] == pytest.approx(first["crps"].mean())
+    assert dated.by_months(("task", "method")).shape[0] == 3 * 2 * 3
+    on_the_day = Backtest(dated.cells.assign(months_ahead=0.0)).by_months()
+    assert set(on_the_day["months"]) == {"0 to 3"}
+    unknown = Backtest(dated.cells.assign(months_ahead=np.nan)).by_months()
+    assert set(unknown["months"]) == {"unknown"}
+    assert dated.plot(kind="error").get_xlabel() == "as-of date"
+
+
+def test_without_a_date_months_count_from_the_latest_model_seen(done: Backtest, simulation):
+    models = simulation.table.models
+    latest = models.loc[models["flops"] <= CUTOFF * 1.001, "date"].max()
+    days = (pd.to_datetime(done.cells["date"]) - pd.Timestamp(latest)).dt.days
+    np.testing.assert_allclose(done.cells["months_ahead"], days / (365.25 / 12))
+    assert "before" in set(done.by_months()["months"])
+
+
+def test_who_has_no_date_is_not_judged_at_one(simulation):
+    facts = simulation.table.models
+    facts.loc["family-2-1", "date"] = ""
+    table = ScoreTable(facts, simulation.table.benchmarks, simulation.table.scores)
+    split = Split.by_date(table, AS_OF)
+    judged = judged_models(table, TASKS, split)
+    assert "family-2-1" in split.held_out
+    assert [len(models) for models in judged.values()] == [7, 7] and "family-2-1" not in judged["task-0"]
+
+
 def unknown(table: ScoreTable, *models: str) -> ScoreTable:
     facts = table.models
     facts.loc[list(models), "flops"] = np.nan
@@ -210,8 +282,8 @@ def unknown(table: ScoreTable, *models: str) -> ScoreTable:
 
 def test_models_of_unknown_compute_are_not_judged_when_asked(run: Run, simulation):
     table = unknown(simulation.table, "family-0-3")
-    only = split_models(table, ["family-0-3"])
-    for split, judged in ((only, False), (Split(only.name, only.held_out, "all"), True)):
+    only = Split.of_models(table, ["family-0-3"])
+    for split, judged in ((only, False), (Split(only.name, only.held_out, only.held_out), True)):
         with pytest.raises(InputError, match=r"^No held-out model has a score on task-0 to compare with"):
             run(split, table, unknown_compute=judged)
 
@@ -219,16 +291,16 @@ def test_models_of_unknown_compute_are_not_judged_when_asked(run: Run, simulatio
 @pytest.mark.slow
 def test_models_of_unknown_compute_are_judged_without_a_distance(run: Run, simulation):
     table = unknown(simulation.table, "family-0-3")
-    split = split_by_flops(table, CUTOFF)
+    split = Split.by_flops(table, CUTOFF)
     with_them = run(split, table, methods=("mean", "compute")).cells
     mine = with_them[with_them["model"] == "family-0-3"]
     assert list(mine["method"]) == [OURS, "mean"] * 2  # a curve in compute has nothing to say of it
     assert mine["distance"].isna().all()
     without = run(split, table, methods=("mean", "compute"), unknown_compute=False).cells
     assert len(without) == 2 * 3 * 10
-    pd.testing.assert_frame_equal(
-        without, with_them[with_them["model"] != "family-0-3"].reset_index(drop=True), check_exact=True
-    )
+    # XLA sums in another order for another number of models: the last bit
+    rest = with_them[with_them["model"] != "family-0-3"].reset_index(drop=True)
+    pd.testing.assert_frame_equal(without, rest, rtol=1e-11, atol=1e-13)
 
 
 # What is refused
@@ -237,9 +309,14 @@ def test_models_of_unknown_compute_are_judged_without_a_distance(run: Run, simul
 @pytest.mark.parametrize(
     ("tasks", "held_out", "changes", "sentence"),
     [
-        ("task-0", ("family-0-3",), {"methods": ["pc-3", "pc-9"]}, "There is no baseline 'pc-9': choose from mean, "),
+        (
+            "task-0",
+            ("family-0-3",),
+            {"methods": ["pc-3", "pc-9"]},
+            "There is no baseline 'pc-9': did you mean pc-4, pc-3",
+        ),
         ("task-0", (), {}, r"No held-out model has a score on task-0 to compare with \(mine\): lower the cutoff"),
-        ("task-9", ("family-0-3",), {}, "there is no benchmark or task 'task-9'"),
+        ("task-9", ("family-0-3",), {}, "There is no benchmark or task 'task-9'"),
         ([], ("family-0-3",), {}, "No task was named"),
         ("task-0", ("family-9-9",), {}, "family-9-9"),
     ],
@@ -251,7 +328,7 @@ def test_refusals(run: Run, tasks: Any, held_out: tuple[str, ...], changes: dict
 
 def test_a_task_whose_held_out_models_have_no_score_is_named(run: Run, simulation):
     scores = simulation.table.scores
-    split = split_by_flops(simulation.table, CUTOFF)
+    split = Split.by_flops(simulation.table, CUTOFF)
     kept = scores[~(scores["model"].isin(split.held_out) & (scores["benchmark"] == "task-1"))]
     table = ScoreTable(simulation.table.models, simulation.table.benchmarks, kept)
     with pytest.raises(InputError, match=r"^No held-out model has a score on task-1 .*\(flops<=3.98e\+22\)"):
@@ -259,7 +336,7 @@ def test_a_task_whose_held_out_models_have_no_score_is_named(run: Run, simulatio
 
 
 def test_a_task_named_twice_is_one_task(done: Backtest, run: Run, simulation):
-    cells = run(split_by_flops(simulation.table, CUTOFF), tasks=["task-0", "TASK-0", "task-1"]).cells
+    cells = run(Split.by_flops(simulation.table, CUTOFF), tasks=["task-0", "TASK-0", "task-1"]).cells
     pd.testing.assert_frame_equal(cells, done.cells[list(cells)], check_exact=True)
 
 
@@ -267,13 +344,12 @@ def test_a_task_named_twice_is_one_task(done: Backtest, run: Run, simulation):
 
 
 def test_saved_tables_read_back(done: Backtest, tmp_path: Path):
-    paths = done.save(tmp_path / "new" / "folder")
-    assert [path.name for path in paths] == ["cells.csv", "scores.csv"]
-    assert sorted(path.name for path in paths[0].parent.iterdir()) == ["cells.csv", "scores.csv"]
-    cells, scores = (pd.read_csv(path) for path in paths)
+    folder = done.save(tmp_path / "new" / "folder")
+    assert sorted(path.name for path in folder.iterdir()) == ["cells.csv", "scores.csv"]
+    cells, scores = (pd.read_csv(folder / name) for name in ("cells.csv", "scores.csv"))
     pd.testing.assert_frame_equal(cells, done.cells, check_dtype=False, rtol=1e-12)
-    pd.testing.assert_frame_equal(scores, done.scores(), check_dtype=False, rtol=1e-12)
-    assert list(scores)[:8] == ["setup", "task", "method", "n", "mae", "medae", "crps", "log_score"]
+    pd.testing.assert_frame_equal(scores, done.to_dataframe(), check_dtype=False, rtol=1e-12)
+    assert list(scores)[:9] == ["setup", "cutoff", "task", "method", "n", "mae", "medae", "crps", "log_score"]
     assert {f"{what}_{level}" for what in ("interval_score", "coverage", "width") for level in (50, 80, 90, 95)} < set(
         scores
     )
@@ -294,87 +370,3 @@ def test_joined_backtests_keep_all_cells_and_each_problem_once(done: Backtest):
     assert both.problems == (*done.problems, "other: one more")
     assert len(both.scores()) == 16
     assert both.differences()["n"].tolist() == [44] * 3
-
-
-# Suites
-
-
-def test_the_published_suite_asks_what_the_paper_asks():
-    questions = suite("published")
-    by_setup: dict[str, list[Question]] = {}
-    for question in questions:
-        by_setup.setdefault(question.setup, []).append(question)
-        assert question.methods == tuple(BASELINES)
-        assert question.split.hides == "task"
-    assert list(by_setup) == ["emergent", "post-training", "agents, top 10%", "agents, top 20%"]
-
-    emergent = by_setup["emergent"]
-    arithmetic = {"arithmetic_3ds", "arithmetic_3da", "arithmetic_2dm", "arithmetic_2da"}
-    others = {"word_unscrambling", "parsinlu_qa", "ipa_transliterate", "ipa_transliterate_bleu"}
-    cutoffs = {task: question.split.cutoff for question in emergent for task in question.tasks}
-    assert cutoffs == dict.fromkeys(arithmetic, 2.2e22) | dict.fromkeys(others, 8.4e22)
-    assert sum(len(question.tasks) for question in emergent) == 8
-    assert ("ipa_transliterate_bleu",) in [question.tasks for question in emergent]  # it counts no items
-    assert not any(question.unknown_compute for question in emergent)
-    held_out = {question.split.cutoff: len(question.split.held_out) for question in emergent}
-    assert held_out == {2.2e22: 46, 8.4e22: 30}
-
-    (post,) = by_setup["post-training"]
-    assert set(post.tasks) == {"gsm8k_direct", "gsm8k_cot", "gsm8k_cot_sc", "bbh_direct", "bbh_cot"}
-    assert post.split.cutoff == 8.4e22
-    assert post.unknown_compute
-
-    for setup, counts in (("agents, top 10%", [2, 1]), ("agents, top 20%", [4, 2])):
-        assert [question.tasks for question in by_setup[setup]] == [("agentbench",), ("agentboard",)]
-        assert [len(question.split.held_out) for question in by_setup[setup]] == counts
-    assert by_setup["agents, top 10%"][0].split.held_out == ("gpt-4-0613", "claude-2.0")
-
-
-def test_the_suite_from_compute_holds_out_by_family():
-    questions = suite("from-compute")
-    assert [q.setup for q in questions] == [
-        "D1 largest of each family", "D2 all but the smallest", *["D3 whole families"] * 3
-    ]  # fmt: skip
-    assert [len(q.split.held_out) for q in questions[:2]] == [19, 51]
-    assert all(q.split.hides == "all" and len(q.tasks) == 8 and not q.unknown_compute for q in questions)
-    known = questions[0].table.models["flops"].dropna().index
-    whole = [m for q in questions[2:] for m in q.split.held_out]
-    assert sorted(whole) == sorted(known)  # each model of known compute once
-    for q in questions[2:]:
-        families = q.table.models.loc[list(q.split.held_out), "family"]
-        rest = q.table.models.drop(index=list(q.split.held_out))
-        assert not set(families) & set(rest["family"])
-    with pytest.raises(InputError, match="There is no suite 'paper': choose published, from-compute or below-cutoff"):
-        suite("paper")
-
-
-def test_the_suite_below_the_cutoff_sees_and_judges_nothing_above_it():
-    questions = suite("below-cutoff")
-    assert [q.setup for q in questions] == 2 * (["leave-future-out"] * 3 + ["families left out"] * 4)
-    for q in questions:
-        flops = q.table.models["flops"]
-        assert set(flops.index[~(flops <= q.up_to * (1 + 1e-9))]) <= set(q.split.held_out)
-        judged = [model for model in q.split.held_out if flops[model] <= q.up_to]
-        assert len(judged) >= 3
-    folds = [q for q in questions if q.setup == "families left out" and q.up_to == 8.4e22]
-    once = [model for q in folds for model in q.split.held_out if q.table.models.at[model, "flops"] <= q.up_to]
-    assert len(once) == len(set(once)) == (folds[0].table.models["flops"] <= 8.4e22 * (1 + 1e-9)).sum()
-
-
-def test_running_a_suite_passes_on_what_is_asked(monkeypatch: pytest.MonkeyPatch):
-    calls: list[tuple[Any, ...]] = []
-
-    def fake(table: ScoreTable, tasks: tuple[str, ...], split: Split, **options: Any) -> Backtest:
-        calls.append((table, tasks, split, options))
-        return Backtest(pd.DataFrame({"setup": [options["setup"]], "task": tasks[0]}), ("slow",))
-
-    monkeypatch.setattr(module, "backtest", fake)
-    questions, told = suite("published")[-3:], []
-    result = run_suite(questions, tell=told.append, draws=7)
-    assert [call[:3] for call in calls] == [(q.table, q.tasks, q.split) for q in questions]
-    assert calls[0][3] == {
-        "setup": "agents, top 10%", "methods": tuple(BASELINES), "unknown_compute": True, "draws": 7
-    }  # fmt: skip
-    assert told[0] == "1 of 3: agents, top 10%, agentboard (best 10% on agentboard)"
-    assert result.cells["task"].tolist() == ["agentboard", "agentbench", "agentboard"]
-    assert result.problems == ("slow",)

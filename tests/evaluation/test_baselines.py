@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 import pandas as pd
 import pytest
 from scipy.special import expit
 
 from bayes_obscaling.data import ScoreTable, load_base_llms, load_instruct_llms
-from bayes_obscaling.data.splits import Split, split_by_family, split_by_flops, split_by_score, split_models
+from bayes_obscaling.data.splits import Split
 from bayes_obscaling.errors import InputError
 from bayes_obscaling.evaluation.baselines import BASELINES, baseline
 
@@ -45,9 +43,13 @@ def simulated(families: int = 8, seed: int = 1) -> tuple[ScoreTable, pd.Series]:
     names = [f"f{i}/{j}" for i in range(families) for j in range(8)]
     offset = rng.normal(0, 0.8, families)[:, None]
     truth = (0.25 + 0.65 * expit(1.5 * (compute - 22) + offset)).ravel()
-    models = pd.DataFrame({
-        "model": names, "family": [name.split("/")[0] for name in names], "flops": 10 ** compute.ravel(),
-    })  # fmt: skip
+    models = pd.DataFrame(
+        {
+            "model": names,
+            "family": [name.split("/")[0] for name in names],
+            "flops": 10 ** compute.ravel(),
+        }
+    )
     benchmarks = pd.DataFrame({"benchmark": ["quiz"], "role": ["task"], "chance": [0.25]})
     score = np.clip(truth + rng.normal(0, 0.01, len(names)), 0, 1)
     scores = pd.DataFrame({"model": names, "benchmark": "quiz", "score": score})
@@ -60,10 +62,10 @@ def test_agrees_with_the_published_code(
 ) -> None:
     if limit < 1:
         table = load_instruct_llms()
-        split = split_by_score(table, limit, task)
+        split = Split.by_score(table, limit, task)
     else:
         table = load_base_llms("paper")
-        split = split_by_flops(table, limit)
+        split = Split.by_flops(table, limit)
     for method, published in zip(METHODS, forecasts, strict=True):
         if published is not None:
             ours = baseline(method + suffix, table, task, split).point
@@ -73,7 +75,7 @@ def test_agrees_with_the_published_code(
 def test_bootstrap_agrees_with_the_published_bootstrap() -> None:
     # Llama-2-70b, word unscrambling: mean and sd of 200 refitted curves 0.430 and 0.073, residual sd 0.012
     table = load_base_llms("paper")
-    draws = baseline("pc-3", table, "word_unscrambling", split_by_flops(table, 8.4e22), draws=2000).draws
+    draws = baseline("pc-3", table, "word_unscrambling", Split.by_flops(table, 8.4e22), draws=2000).draws
     assert draws is not None
     assert draws["meta-llama/Llama-2-70b-hf"].mean() == pytest.approx(0.430, abs=0.01)
     assert draws["meta-llama/Llama-2-70b-hf"].std() == pytest.approx(0.073, rel=0.15)
@@ -82,7 +84,7 @@ def test_bootstrap_agrees_with_the_published_bootstrap() -> None:
 @pytest.mark.parametrize("method", BASELINES)
 def test_hidden_task_scores_are_not_read(method: str) -> None:
     table = load_base_llms("paper")
-    split = split_by_flops(table, 8.4e22)
+    split = Split.by_flops(table, 8.4e22)
     other = changed(table, split.held_out, ["word_unscrambling"])
     before, after = (baseline(method, t, "word_unscrambling", split, draws=5) for t in (table, other))
     pd.testing.assert_series_equal(before.point, after.point)
@@ -93,7 +95,7 @@ def test_hidden_task_scores_are_not_read(method: str) -> None:
 @pytest.mark.parametrize("method", BASELINES)
 def test_hidden_benchmark_scores_are_not_read(method: str) -> None:
     table = load_base_llms("paper")
-    split = dataclasses.replace(split_by_flops(table, 8.4e22), hides="all")
+    split = Split.by_flops(table, 8.4e22, "all")
     other = changed(table, split.held_out, table.benchmark_names)
     before, after = (baseline(method, t, "word_unscrambling", split, draws=5) for t in (table, other))
     pd.testing.assert_series_equal(before.point, after.point)
@@ -101,9 +103,26 @@ def test_hidden_benchmark_scores_are_not_read(method: str) -> None:
     assert before.point.isna().all() == method.startswith("pc-")
 
 
+def test_only_hidden_models_lose_their_benchmarks() -> None:
+    table = load_base_llms("paper")
+    whole = Split.by_flops(table, 8.4e22)
+    hidden = whole.held_out[:3]
+    split = Split(whole.name, whole.held_out, hidden, whole.cutoff)
+    before, after = (
+        baseline("pc-3", t, "word_unscrambling", split, draws=5)
+        for t in (table, changed(table, hidden, ["MMLU", "GSM8K"]))
+    )
+    pd.testing.assert_series_equal(before.point, after.point)
+    assert before.point.index[before.point.isna()].tolist() == list(hidden)
+    assert before.draws is not None
+    assert before.draws.isna().all().sum() == len(hidden)
+    rest = baseline("pc-3", table, "word_unscrambling", whole).point.drop(list(hidden))
+    np.testing.assert_allclose(before.point.drop(list(hidden)), rest)
+
+
 def test_other_held_out_models_do_not_matter() -> None:
     table = load_base_llms("paper")
-    split = split_by_flops(table, 8.4e22)
+    split = Split.by_flops(table, 8.4e22)
     *others, model = split.held_out
     before = baseline("pc-3", table, "word_unscrambling", split).point
     after = baseline("pc-3", changed(table, tuple(others), ["MMLU", "GSM8K"]), "word_unscrambling", split).point
@@ -113,7 +132,7 @@ def test_other_held_out_models_do_not_matter() -> None:
 
 def test_components_forecast_no_benchmark_and_compute_no_unknown_flops() -> None:
     table = load_base_llms("paper")
-    split = split_models(table, ["Mistral-7B-v0.1", "Llama-2-13b-hf"])
+    split = Split.of_models(table, ["Mistral-7B-v0.1", "Llama-2-13b-hf"])
     assert baseline("pc-3", table, "MMLU", split).point.isna().all()
     assert baseline("pc-3", table, "parsinlu_qa", split).point.notna().all()
     for method in ("compute", "family-logistic"):
@@ -127,7 +146,7 @@ def test_a_model_without_benchmarks_gets_no_component_forecast() -> None:
     scores = table.scores
     bare = scores[(scores["model"] != model) | ~scores["benchmark"].isin(table.benchmark_names)]
     stripped = ScoreTable(table.models, table.benchmarks, bare)
-    split = split_by_flops(stripped, 8.4e22)
+    split = Split.by_flops(stripped, 8.4e22)
     point = baseline("pc-3", stripped, "word_unscrambling", split).point
     assert np.isnan(point[model])
     assert point.notna().sum() == len(point) - 1
@@ -140,7 +159,7 @@ def test_family_logistic_recovers_a_simulated_truth() -> None:
     rows = []
     for seed in range(5):
         table, truth = simulated(seed=seed)
-        split = split_by_flops(table, 10**22.5)
+        split = Split.by_flops(table, 10**22.5)
         forecast = baseline("family-logistic", table, "quiz", split, draws=200)
         assert forecast.draws is not None
         held_out = forecast.point.index
@@ -158,8 +177,8 @@ def test_family_logistic_recovers_a_simulated_truth() -> None:
 def test_an_unseen_family_is_less_certain_than_a_known_one() -> None:
     table, _ = simulated()
     target = "f3/0"
-    unseen = baseline("family-logistic", table, "quiz", split_by_family(table, "f3"), draws=400).draws
-    known = baseline("family-logistic", table, "quiz", split_models(table, [target]), draws=400).draws
+    unseen = baseline("family-logistic", table, "quiz", Split.by_family(table, "f3"), draws=400).draws
+    known = baseline("family-logistic", table, "quiz", Split.of_models(table, [target]), draws=400).draws
     assert unseen is not None
     assert known is not None
     assert unseen[target].std() > 3 * known[target].std()
@@ -170,7 +189,7 @@ def test_an_unseen_family_is_less_certain_than_a_known_one() -> None:
 @pytest.mark.parametrize("method", BASELINES)
 def test_draws_are_scores_and_reproducible(method: str) -> None:
     table = load_base_llms("paper")
-    split = split_by_flops(table, 2.2e22)
+    split = Split.by_flops(table, 2.2e22)
     first, again, other = (baseline(method, table, "arithmetic_3da", split, draws=20, seed=s) for s in (3, 3, 4))
     assert first.draws is not None
     assert first.draws.shape == (20, len(split.held_out))
@@ -186,7 +205,7 @@ def test_draws_are_scores_and_reproducible(method: str) -> None:
 
 def test_input_that_cannot_be_used() -> None:
     table = load_base_llms("paper")
-    split = split_by_flops(table, 8.4e22)
+    split = Split.by_flops(table, 8.4e22)
     with pytest.raises(InputError, match=r"no baseline 'pc-9'.*pc-3"):
         baseline("pc-9", table, "parsinlu_qa", split)
     with pytest.raises(InputError, match="no benchmark or task 'quiz'"):

@@ -5,7 +5,7 @@ import pytest
 
 from bayes_obscaling.data import load_olmo_ladder
 from bayes_obscaling.evaluation.ladder_baseline import fit_point_estimate
-from bayes_obscaling.results.ladder_forecast import OLMO_TARGETS
+from bayes_obscaling.results.ladder_forecast import OLMO_MODELS
 
 # Bhagia et al. (2024) and their repository: fitted parameters, and predictions for 7B-4T and 13B-5T in per cent.
 PARAMETERS = {
@@ -15,9 +15,15 @@ PARAMETERS = {
     "piqa": (6.01, 2.32, 0.398, 0.153, 0.722),
 }
 PREDICTIONS = {
-    "mmlu": (48.4, 51.3), "hellaswag": (82.5, 85.3), "arc_challenge": (51.5, 52.7), "arc_easy": (76.6, 77.2),
-    "piqa": (81.2, 82.1), "csqa": (75.7, 77.6), "socialiqa": (58.7, 59.9), "openbookqa": (44.2, 44.9),
-}  # fmt: skip
+    "mmlu": (48.4, 51.3),
+    "hellaswag": (82.5, 85.3),
+    "arc_challenge": (51.5, 52.7),
+    "arc_easy": (76.6, 77.2),
+    "piqa": (81.2, 82.1),
+    "csqa": (75.7, 77.6),
+    "socialiqa": (58.7, 59.9),
+    "openbookqa": (44.2, 44.9),
+}
 
 
 @pytest.fixture(scope="module")
@@ -33,18 +39,18 @@ def test_published_parameters(point):
 
 
 def test_published_predictions(point):
-    predicted = point.predict(OLMO_TARGETS[:2]).set_index(["task", "target"])["accuracy"]
+    predicted = point.predict(OLMO_MODELS[:2]).set_index(["task", "model"])["accuracy"]
     for task, printed in PREDICTIONS.items():
-        assert [round(100 * predicted[task, target], 1) for target in ("7B", "13B")] == list(printed)
+        assert [round(100 * predicted[task, model], 1) for model in ("7B", "13B")] == list(printed)
 
 
 def test_draws_spread_around_the_points(point):
-    draws = point.draws(OLMO_TARGETS[:1], count=20_000)
-    predicted = point.predict(OLMO_TARGETS[:1])
+    draws = point.draws(OLMO_MODELS[:1], count=20_000)
+    predicted = point.predict(OLMO_MODELS[:1])
     assert np.allclose(np.median(draws["loss"][:, 0], axis=0), predicted["loss"], rtol=1e-3)
     spread = np.log(draws["loss"][:, 0]).std(axis=0)
     assert np.allclose(spread, point.loss_sd, rtol=0.03)
-    given = point.draws(OLMO_TARGETS[:1], predicted["loss"].to_numpy()[None], count=20_000)["accuracy_given_loss"]
+    given = point.draws(OLMO_MODELS[:1], predicted["loss"].to_numpy()[None], count=20_000)["accuracy_given_loss"]
     assert np.allclose(given[:, 0].std(axis=0), point.accuracy_sd, rtol=0.03)
     assert (draws["accuracy"][:, 0].std(axis=0) > 0.97 * given[:, 0].std(axis=0)).all()
 
@@ -52,5 +58,5 @@ def test_draws_spread_around_the_points(point):
 def test_final_values_serve_where_there_are_no_checkpoints(point):
     ladder = load_olmo_ladder()
     bare = type(ladder)(ladder.runs, ladder.tasks, ladder.values)
-    without = fit_point_estimate(bare).predict(OLMO_TARGETS[:1])["accuracy"]
-    assert 0.02 < np.abs(without - point.predict(OLMO_TARGETS[:1])["accuracy"]).max() < 0.06
+    without = fit_point_estimate(bare).predict(OLMO_MODELS[:1])["accuracy"]
+    assert 0.02 < np.abs(without - point.predict(OLMO_MODELS[:1])["accuracy"]).max() < 0.06

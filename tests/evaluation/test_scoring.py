@@ -7,11 +7,12 @@ import pandas as pd
 import pytest
 from scipy.stats import norm
 
+from bayes_obscaling.errors import InputError
+from bayes_obscaling.evaluation.cells import pit
 from bayes_obscaling.evaluation.scoring import (
     LEVELS,
     bounds,
     paired_differences,
-    pit_histogram,
     score_draws,
     score_points,
     score_table,
@@ -101,9 +102,11 @@ def test_pit_is_uniform_when_calibrated_and_skewed_when_biased():
         "too low": score_draws(draws - SD, observed),
         "too wide": score_draws(centre[:, None] + 3 * (draws - centre[:, None]), observed),
     }
-    together = pd.concat([frame.assign(method=name) for name, frame in frames.items()])
-    shares = pit_histogram(together)
-    assert list(shares.index) == ["right", "too low", "too wide"]
+    together = pd.concat([frame.assign(method=name, converged=True) for name, frame in frames.items()])
+    tables = {name: pit(together, name).set_index("left")["n"] / 2000 for name in frames}
+    shares = pd.DataFrame.from_dict(
+        {name: table.rename(index=lambda at: round(at, 6)) for name, table in tables.items()}, orient="index"
+    )
     assert list(shares.columns) == [0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]
     np.testing.assert_allclose(shares.sum(axis=1), 1.0)
     np.testing.assert_allclose(shares.loc["right"], 0.1, atol=0.025)
@@ -113,12 +116,13 @@ def test_pit_is_uniform_when_calibrated_and_skewed_when_biased():
     assert shares.loc["too wide", [0.4, 0.5]].sum() == pytest.approx(2 * norm.cdf(3 * norm.ppf(0.6)) - 1, abs=0.03)
 
 
-def test_pit_histogram_counts_judged_cells_alone_and_keeps_both_ends():
+def test_a_pit_counts_judged_cells_alone_and_keeps_both_ends():
     frame = pd.DataFrame({"method": ["a"] * 5 + ["point"] + ["b"], "pit": [0.0, 1.0, 0.25, 0.5, np.nan, np.nan, 0.99]})
-    shares = pit_histogram(frame, bins=4)
-    assert shares.loc["a"].tolist() == [0.25, 0.25, 0.25, 0.25]
-    assert shares.loc["b"].tolist() == [0, 0, 0, 1]
-    assert "point" not in shares.index
+    frame["converged"] = True
+    assert pit(frame, "a", bins=4)["n"].tolist() == [1, 1, 1, 1]
+    assert pit(frame, "b", bins=4)["n"].tolist() == [0, 0, 0, 1]
+    with pytest.raises(InputError, match="point forecasts points"):
+        pit(frame, "point")
 
 
 # Points

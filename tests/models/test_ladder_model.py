@@ -1,15 +1,21 @@
-"""The ladder model as a density, without sampling."""
+"""The ladder model as a density, and its equations, without sampling."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from numpyro.infer.util import log_density, potential_energy, unconstrain_fn
+from synthetic import trace_of
 
 from bayes_obscaling.data import load_olmo_ladder
-from bayes_obscaling.inference.ladder import ladder_start, lay_out
-from bayes_obscaling.models.ladder import CENTRE_PARAMS, CENTRE_TOKENS, LadderSpec, ladder, link, power_law
+from bayes_obscaling.inference.starts import of_ladder
+from bayes_obscaling.models import ladder_equations as equations
+from bayes_obscaling.models.ladder import LadderPriors, LadderSpec, ladder
+from bayes_obscaling.models.ladder_equations import CENTRE_PARAMS, CENTRE_TOKENS, link, power_law
+from bayes_obscaling.models.ladder_layout import lay_out_ladder
+from bayes_obscaling.models.trace import sites_of
 
+densities = jax.jit(equations.densities)
 SPECS = {
     "default": LadderSpec(),
     "no discrepancy": LadderSpec(discrepancy=False),
@@ -19,38 +25,127 @@ SPECS = {
 }
 
 
-@pytest.mark.parametrize("name", SPECS)
-def test_every_spec_has_a_finite_density(name):
+def arguments(spec):
+    layout = lay_out_ladder(load_olmo_ladder(), spec)
+    return layout.data, jax.tree.map(jnp.asarray, spec.priors), layout.structure
+
+
+def start(spec):
+    return of_ladder(sites_of(ladder, *arguments(spec)), spec.priors, np.random.default_rng(0))
+
+
+def traced(spec, values):
+    """Values of all sites at a draw, and the distributions of those that were observed."""
+    sites = trace_of(ladder, 0, *arguments(spec), **values)
+    return {name: site["value"] for name, site in sites.items()}, {
+        name: sites[name]["fn"] for name in ("log_loss", "accuracy")
+    }
+
+
+@pytest.mark.parametrize(
+    # the default one is sampled in tests/results/test_ladder_fit.py
+    "name",
+    [pytest.param(n, marks=() if n == "one step" else pytest.mark.slow) for n in SPECS],
+)
+def test_every_spec_has_a_finite_density_and_slope(name):
     spec = SPECS[name]
-    data, _ = lay_out(load_olmo_ladder(), spec)
-    start = ladder_start(data, spec, np.random.default_rng(0))
-    unconstrained = unconstrain_fn(ladder, (data, spec), {}, start)
-    assert set(unconstrained) == set(start)  # every site has a start, and every start a site
-    value, slope = jax.jit(jax.value_and_grad(lambda z: potential_energy(ladder, (data, spec), {}, z)))(unconstrained)
+    given, values = arguments(spec), start(spec)
+    assert set(values) == {site.name for site in sites_of(ladder, *given).values() if site.kind == "latent"}
+
+    @jax.jit
+    def potential(at):
+        at = unconstrain_fn(ladder, given, {}, at)
+        return jax.value_and_grad(lambda z: potential_energy(ladder, given, {}, z))(at)
+
+    value, slope = potential(values)
     assert np.isfinite(value) and all(np.isfinite(part).all() for part in jax.tree.leaves(slope))
 
 
 def test_a_masked_value_changes_nothing():
     spec = LadderSpec()
-    data, _ = lay_out(load_olmo_ladder(), spec)
-    start = ladder_start(data, spec, np.random.default_rng(0))
+    data, *others = arguments(spec)
+    values = start(spec)
     hidden = data._replace(
         loss_seen=data.loss_seen.at[3, 2].set(False), accuracy_seen=data.accuracy_seen.at[3, 2].set(False)
     )
     other = hidden._replace(loss=hidden.loss.at[3, 2].set(9.0), accuracy=hidden.accuracy.at[3, 2].set(0.01))
-    density = jax.jit(lambda d: log_density(ladder, (d, spec), {}, start)[0])
+    density = jax.jit(lambda d: log_density(ladder, (d, *others), {}, values)[0])
     seen, one, two = (float(density(d)) for d in (data, hidden, other))
     assert one == pytest.approx(two, rel=1e-12)
     assert abs(seen - one) > 0.1
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_the_equations_are_those_of_the_traced_sites(name):
+    spec = SPECS[name]
+    data, _, _ = arguments(spec)
+    p, observed = traced(spec, start(spec))
+    for noise, site in zip(densities(p, data), ("log_loss", "accuracy"), strict=True):
+        density = observed[site].base_dist
+        np.testing.assert_allclose(noise.loc, density.loc, rtol=1e-12)
+        np.testing.assert_allclose(noise.scale, density.scale, rtol=1e-12)
+    draws = {name: np.stack([value, value]) for name, value in p.items()}  # a leading axis changes nothing
+    for many, one in zip(densities(draws, data), densities(p, data), strict=True):
+        np.testing.assert_allclose(many.loc[1], one.loc, rtol=1e-12)
+        np.testing.assert_allclose(many.scale[1], one.scale, rtol=1e-12)
+
+
+def test_a_parameter_in_other_coordinates_has_the_density_of_its_prior():
+    """Rise and height in place of steepness and midpoint: the Jacobian is that of the map between them."""
+    spec = LadderSpec()
+    values = start(spec)
+    sites = trace_of(ladder, 0, *arguments(spec), **values)
+    p = {name: site["value"] for name, site in sites.items()}
+    at = {name: np.asarray(p[name]) for name in ("steepness", "midpoint", "size_exponent")}
+    of_rise = spec.priors.steepness.scipy().logpdf(at["steepness"]) + np.log(at["steepness"])  # d log k / d rise = 1
+    np.testing.assert_allclose(sites["log_rise"]["fn"].log_prob(p["log_rise"]), of_rise, rtol=1e-10)
+    of_height = spec.priors.midpoint.scipy().logpdf(at["midpoint"]) - np.log(at["steepness"])
+    np.testing.assert_allclose(sites["height"]["fn"].log_prob(p["height"]), of_height, rtol=1e-10)
+    median, spread = np.asarray(p["size_exponent_median"]), np.asarray(p["size_exponent_spread"])
+    z = (np.log(at["size_exponent"]) - np.log(median)) / spread
+    learned = -0.5 * z**2 - np.log(spread) - 0.5 * np.log(2 * np.pi)
+    np.testing.assert_allclose(sites["size_log_elasticity"]["fn"].log_prob(p["size_log_elasticity"]), learned)
+
+
+def test_every_prior_is_found_in_the_trace():
+    sites = sites_of(ladder, *arguments(LadderSpec()))
+    assert {site.prior for site in sites.values() if site.prior} == set(LadderPriors.model_fields)
+    assert {site.of for site in sites.values() if site.prior} <= {s.name for s in sites.values() if s.is_variable}
+    assert sites["slope_change"].dims == ("task", "rung_end") and sites["size_bend"].dims == ("loss_of", "size_bend_at")
+    assert sites["log_loss"].dims == ("run", "loss_of") and sites["luck"].dims == ("run",)
+    without = sites_of(ladder, *arguments(LadderSpec(discrepancy=False, law="compute")))
+    assert not {"bend", "slope_change", "size_share"} & {site.prior for site in without.values()}
+
+
+def test_bends_beyond_the_ladder_change_nothing_inside_it():
+    spec = LadderSpec()
+    layout = lay_out_ladder(load_olmo_ladder(), spec)
+    data, (p, _) = layout.data, traced(spec, start(spec))
+    rng = np.random.default_rng(0)
+    ratio = np.asarray(data.runs.log_data - data.runs.log_size)
+    places = equations.places_beyond(data.bends, layout.rungs, ratio)
+    longer = p | equations.bends_beyond(p, lambda _, shape: rng.standard_normal(shape))
+    assert longer["size_bend"].shape == (8, 2 + 12) and longer["data_bend"].shape == (8, 2 + 2 * 12)
+    law = equations.log_law(p, data.runs, data.bends)
+    # sizes and ratios of one rung differ a little
+    np.testing.assert_allclose(equations.log_law(longer, data.runs, places), law, atol=2e-3)
+    inside = jnp.asarray(data.loss)
+    np.testing.assert_allclose(
+        equations.expected_accuracy(longer, inside, places), equations.expected_accuracy(p, inside, data.bends)
+    )
+    assert (places.rung_end[:, 3] == 1.0).all() and (np.diff(places.rung_end, axis=1) < 0).all()
 
 
 def test_the_law_is_the_published_one():
     ln_a, ln_b, alpha, beta, e = 2.42, 4.10, 0.196, 0.256, 0.502
     n, d = 6887575552.0, 3945065873408.0
     p = {
-        "irreducible": e, "size_exponent": alpha, "data_exponent": beta,
-        "size_scale": np.exp(ln_a) / CENTRE_PARAMS**alpha, "data_scale": np.exp(ln_b) / CENTRE_TOKENS**beta,
-    }  # fmt: skip
+        "irreducible": e,
+        "size_exponent": alpha,
+        "data_exponent": beta,
+        "size_scale": np.exp(ln_a) / CENTRE_PARAMS**alpha,
+        "data_scale": np.exp(ln_b) / CENTRE_TOKENS**beta,
+    }
     ours = power_law(np.log(n / CENTRE_PARAMS), np.log(d / CENTRE_TOKENS), p)
     assert float(ours) == pytest.approx(np.exp(ln_a) / n**alpha + np.exp(ln_b) / d**beta + e, rel=1e-12)
 
@@ -62,8 +157,8 @@ def test_link_runs_from_floor_to_ceiling():
 
 
 def test_knots_are_the_ends_of_the_rungs():
-    data, unit = lay_out(load_olmo_ladder(), LadderSpec())
-    losses = load_olmo_ladder().matrix("task_loss")
-    assert data.knots.shape == (8, 3) and len(data.size_bends) == 2 and len(data.ratio_bends) == 2
-    assert np.allclose(data.knots[:, 0] * unit, losses[:4].min(axis=0))  # 190M: the first four runs
-    assert (np.diff(np.asarray(data.knots), axis=1) < 0).all() and (np.asarray(data.knots) > 1).all()
+    layout = lay_out_ladder(load_olmo_ladder(), LadderSpec())
+    bends, losses = layout.data.bends, load_olmo_ladder().matrix("task_loss")
+    assert bends.rung_end.shape == (8, 3) and len(bends.size_bend_at) == 2 and len(bends.data_bend_at) == 2
+    assert np.allclose(bends.rung_end[:, 0] * layout.unit, losses[:4].min(axis=0))  # 190M: the first four runs
+    assert (np.diff(np.asarray(bends.rung_end), axis=1) < 0).all() and (np.asarray(bends.rung_end) > 1).all()

@@ -11,33 +11,38 @@ import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
 from matplotlib.container import BarContainer
+from scored_cells import caption, flat
 
 from bayes_obscaling.errors import InputError
-from bayes_obscaling.inference.convergence import Convergence
-from bayes_obscaling.plots import style
-from bayes_obscaling.plots.curves import plot_capability_curve, plot_compute_curve
-from bayes_obscaling.plots.intervals import plot_forecast
-from bayes_obscaling.results.forecast import Scenario, capability_grid, forecast, task_capability
+from bayes_obscaling.plots import plot_capability_curve, plot_compute_curve, plot_forecast, style
+from bayes_obscaling.results.convergence import Convergence
+from bayes_obscaling.results.curves import capability_curve, capability_grid, compute_curve, task_capability
+from bayes_obscaling.results.forecast import forecast
+from bayes_obscaling.results.scenario import Scenario
 
 CUTOFF, HIDDEN = 10**22.6, "family-2-3"
 SEEN, HELD_OUT = style.SEEN["label"], style.HELD_OUT["label"]
 
 
-@pytest.fixture(autouse=True)
-def close_figures():
-    yield
-    plt.close("all")
+class AsIf:
+    """A forecast that says other things of itself: a plot draws what it is given."""
+
+    def __init__(self, forecast, **said):
+        self.forecast, self.said = forecast, said
+
+    def __getattr__(self, name):
+        return self.said[name] if name in self.said else getattr(self.forecast, name)
 
 
 @pytest.fixture(scope="module")
 def made(made_fit):
     """Held-out models, one seen model and one that does not exist yet."""
-    assert (made_fit.cutoff, made_fit.from_compute) == (CUTOFF, (HIDDEN,))
+    assert (made_fit.split.cutoff, made_fit.split.hidden) == (CUTOFF, (HIDDEN,))
     held_out = [m for m, flops in made_fit.table.models["flops"].items() if flops > CUTOFF]
     scenarios = [*held_out, "family-0-0", Scenario(family="new", flops=1e23)]
     found = forecast(made_fit, scenarios)
     # so short a chain does not converge: a test says when it should have
-    return dataclasses.replace(found, problems=(), convergence=Convergence(rhat=1.002, ess_bulk=700, ess_tail=650))
+    return AsIf(found, problems=(), convergence=Convergence(rhat=1.002, ess_bulk=700, ess_tail=650))
 
 
 def bars(ax, level):
@@ -51,8 +56,8 @@ def points(ax, label):
     return {(round(x, 9), round(y, 9)) for line in lines for x, y in zip(*line.get_data(), strict=True)}
 
 
-def caption(ax):
-    (text,) = (t for t in ax.texts if t.get_gid() == "caption")
+def verdict(ax):
+    (text,) = (t for t in ax.texts if t.get_gid() == "verdict")
     return text
 
 
@@ -65,7 +70,7 @@ def rounded(x, y):
 
 def test_one_row_a_model_with_the_ends_of_its_intervals(made):
     ax = plot_forecast(made, task="task-1")
-    summary = made.summary()
+    summary = made.to_dataframe()
     summary = summary[summary["task"] == "task-1"].sort_values("median", ascending=False, kind="stable")
     labels = [t.get_text().removesuffix(" *") for t in ax.get_yticklabels()]
     assert labels == summary["model"].tolist()
@@ -101,7 +106,7 @@ def test_sorted_by_flops_and_cut_to_the_first_rows(made):
     ax = plot_forecast(made, task="task-0", sort="flops", max_models=4)
     flops = made.about.drop_duplicates("model").set_index("model")["flops"].sort_values(ascending=False, kind="stable")
     assert [t.get_text().removesuffix(" *") for t in ax.get_yticklabels()] == flops.index[:4].tolist()
-    assert f"4 of {len(flops)} models shown" in caption(ax).get_text()
+    assert f"4 of {len(flops)} models shown" in flat(ax)
     assert len(bars(ax, 50)) == 4
 
 
@@ -111,37 +116,37 @@ def test_short_names_unless_they_collide():
 
 
 def test_the_caption_says_basis_and_verdict(made):
-    text = caption(plot_forecast(made, task="task-0"))
+    ax = plot_forecast(made, task="task-0")
     # one from compute because it does not exist yet, one because all its scores are hidden
-    assert "(2)" in text.get_text() and "compute alone" in text.get_text()
-    flat = text.get_text().replace("\n", " ")
-    assert "Sampler converged: R-hat 1.002, ESS 700 (bulk) and 650 (tail), 0 divergences." in flat
-    assert to_hex(text.get_color()).upper() == style.GREY
+    assert "(2)" in flat(ax) and "compute alone" in flat(ax)
+    assert "Sampler converged: R-hat 1.002, bulk ESS 700, tail ESS 650, divergences 0." in flat(ax)
+    assert to_hex(verdict(ax).get_color()).upper() == style.GREY
 
 
 def test_problems_stand_in_the_caption_in_red(made):
     problems = ("task heads: 12 divergent transitions", "forecast: bulk ESS 80 (limit 400)")
-    bad = dataclasses.replace(made, problems=problems)
-    text = caption(plot_forecast(bad, task="task-0"))
-    flat = text.get_text().replace("\n", " ")
+    bad = AsIf(made, problems=problems)
+    ax = plot_forecast(bad, task="task-0")
     for problem in bad.problems:
-        assert problem in flat
-    assert "NOT CONVERGED" in flat and "Sampler converged" not in flat
-    assert to_hex(text.get_color()).upper() == style.ALARM
+        assert problem in flat(ax)
+    assert "NOT CONVERGED" in flat(ax) and "Sampler converged" not in flat(ax)
+    colours = {t.get_gid(): to_hex(t.get_color()).upper() for t in ax.texts if t.get_gid()}
+    assert colours == {"caption": style.GREY, "verdict": style.ALARM}
 
 
 def test_a_warning_of_a_drawn_model_stands_in_the_caption(made):
     model = made.about["model"].iloc[0]
-    far = dataclasses.replace(made, warnings=(f"{model} lies 1.3 decades out", "somebody-else lies 2.0 decades out"))
-    flat = caption(plot_forecast(far, task="task-0")).get_text().replace("\n", " ")
-    assert f"Warning: {model} lies 1.3 decades out" in flat
-    assert "somebody-else" not in flat
+    far = AsIf(made, warnings=(f"{model} lies 1.3 decades out", "somebody-else lies 2.0 decades out"))
+    ax = plot_forecast(far, task="task-0")
+    assert f"† Warning: {model} lies 1.3 decades out" in flat(ax)
+    assert "somebody-else" not in flat(ax)
+    assert [t.get_text() for t in ax.get_yticklabels() if t.get_text().endswith("†")] == [f"{model} †"]
 
 
 def test_from_one_basis_no_row_is_marked(made_fit):
     ax = plot_forecast(forecast(made_fit, [HIDDEN], tasks="task-0"))
     assert [t.get_text() for t in ax.get_yticklabels()] == [HIDDEN]
-    assert "family and compute alone" in caption(ax).get_text()
+    assert "family and compute alone" in flat(ax)
 
 
 def test_the_chance_line(made):
@@ -176,7 +181,7 @@ def test_the_only_task_needs_no_name(made_fit):
 
 
 def test_no_text_is_cut_off_or_overlaps(made):
-    bad = dataclasses.replace(made, problems=("capabilities: R-hat 1.034 of ceiling_gap (limit 1.01)",) * 3)
+    bad = AsIf(made, problems=("capabilities: R-hat 1.034 of ceiling_gap (limit 1.01)",) * 3)
     figure = plot_forecast(bad, task="task-0").figure
     figure.canvas.draw()
     ax, page = figure.axes[0], figure.bbox
@@ -201,7 +206,7 @@ def band(ax, label):
 
 
 def test_the_capability_curve_and_its_points(made_fit):
-    ax = plot_capability_curve(made_fit, "task-0")
+    ax = plot_capability_curve(capability_curve(made_fit, "task-0"))
     grid, curves = capability_grid(made_fit, "task-0")
     for label, low, high in (("90 % band", 5, 95), ("50 % band", 25, 75)):
         x, bottom, top = band(ax, label)
@@ -213,11 +218,11 @@ def test_the_capability_curve_and_its_points(made_fit):
     seen = (flops <= CUTOFF) & (flops.index != HIDDEN)
     assert points(ax, SEEN) == rounded(places[seen], score[seen])
     assert points(ax, HELD_OUT) == rounded(places[~seen], score[~seen])
-    assert "R-hat 1.001" in caption(ax).get_text()
+    assert "R-hat 1.001" in flat(ax)
 
 
 def test_the_compute_curve_is_the_forecast_of_a_new_model(made_fit):
-    ax = plot_compute_curve(made_fit, "task-0", "Family-1")
+    ax = plot_compute_curve(compute_curve(made_fit, "task-0", "Family-1"))
     x, low, high = band(ax, "90 % band")
     asked = [Scenario("new model", "family-1", 10.0**at) for at in x]
     expected = forecast(made_fit, asked, tasks="task-0", kind="mean").quantiles((0.05, 0.95))
@@ -227,7 +232,7 @@ def test_the_compute_curve_is_the_forecast_of_a_new_model(made_fit):
 
 
 def test_the_family_stands_at_its_own_compute(made_fit):
-    ax = plot_compute_curve(made_fit, "task-0", "family-2")
+    ax = plot_compute_curve(compute_curve(made_fit, "task-0", "family-2"))
     models, score = made_fit.table.models, made_fit.table.matrix(["task-0"])["task-0"]
     mine = models.index[models["family"] == "family-2"]
     log_flops = np.log10(models["flops"])
@@ -241,13 +246,13 @@ def test_the_family_stands_at_its_own_compute(made_fit):
 
 
 def test_other_families_stand_where_this_family_is_as_capable(made_fit):
-    ax = plot_compute_curve(made_fit, "task-0", "family-0")
+    ax = plot_compute_curve(compute_curve(made_fit, "task-0", "family-0"))
     drawn = points(ax, "_other families")
     # By hand: the median over draws of the compute at which a + b x, standardised and projected like the models, meets
     # a model's place; a line that does not rise is above it everywhere or nowhere.
     draws = made_fit.draws.isel(predictors=0)
     theta = draws["theta"].to_numpy()
-    seen = made_fit.posterior["observed_data"]["reference"].to_numpy() == 1
+    seen = made_fit.tree["observed_data"]["reference"].to_numpy() == 1
     sd = np.sqrt(theta[:, :, seen].var(axis=2) + 0.1**2)
     weight = draws["weight"].sel(task="task-0").to_numpy() / sd
     a, b = ((draws[site].sel(family="family-0").to_numpy() * weight).sum(axis=-1) for site in ("intercept", "slope"))
@@ -262,33 +267,39 @@ def test_other_families_stand_where_this_family_is_as_capable(made_fit):
     found = np.array(sorted(drawn))
     wanted = np.array(sorted(zip(equivalent[expected], score[expected], strict=True)))
     np.testing.assert_allclose(found, wanted, atol=1e-4)  # a median of FLOPs, between two draws
-    assert not points(plot_compute_curve(made_fit, "task-0", "family-0", others=False), "_other families")
+    assert not points(
+        plot_compute_curve(compute_curve(made_fit, "task-0", "family-0", others=False)), "_other families"
+    )
 
 
 def test_a_benchmark_that_was_not_asked_for_has_no_cutoff(made_fit):
-    ax = plot_compute_curve(made_fit, "bench-0", "family-1")
+    ax = plot_compute_curve(compute_curve(made_fit, "bench-0", "family-1"))
     assert "cutoff" not in [line.get_label() for line in ax.lines]
     assert "all scores seen but those of 1 model" in ax.get_title(loc="left")
     assert len(points(ax, SEEN)) == 4 and not points(ax, HELD_OUT)
 
 
 def test_a_new_family_has_a_curve_and_no_points(made_fit):
-    ax = plot_compute_curve(made_fit, "task-1", "new")
+    ax = plot_compute_curve(compute_curve(made_fit, "task-1", "new"))
     assert not points(ax, SEEN) | points(ax, HELD_OUT) | points(ax, "_other families")
     assert "never seen" in ax.get_title(loc="left")
 
 
 def test_a_fit_that_has_not_converged_says_so_under_both_curves(made_fit):
     bad = Convergence(rhat=1.2, ess_bulk=50, ess_tail=60, divergences=7, worst="theta")
-    sick = dataclasses.replace(made_fit, convergence={"task heads": bad})
-    for ax in (plot_capability_curve(sick, "task-0"), plot_compute_curve(sick, "task-0", "family-1")):
-        assert "7 divergent transitions" in caption(ax).get_text().replace("\n", " ")
-        assert to_hex(caption(ax).get_color()).upper() == style.ALARM
+    *stages, heads = made_fit.stages
+    sick = dataclasses.replace(made_fit, stages=(*stages, heads.model_copy(update={"convergence": bad})))
+    for ax in (
+        plot_capability_curve(capability_curve(sick, "task-0")),
+        plot_compute_curve(compute_curve(sick, "task-0", "family-1")),
+    ):
+        assert "7 divergent transitions" in flat(ax)
+        assert to_hex(verdict(ax).get_color()).upper() == style.ALARM
 
 
 def test_a_benchmark_has_no_capability_curve(made_fit):
     with pytest.raises(InputError, match=r"bench-0 is a standard benchmark.*such as task-0"):
-        plot_capability_curve(made_fit, "bench-0")
+        plot_capability_curve(capability_curve(made_fit, "bench-0"))
 
 
 # --- all ------------------------------------------------------------------------------------------------------------
@@ -298,8 +309,8 @@ def test_everything_is_drawn_on_the_axes_given_and_nowhere_else(made, made_fit):
     before = dict(plt.rcParams)
     figure, axes = plt.subplots(1, 4, figsize=(20, 5))
     assert plot_forecast(made, ax=axes[0], task="task-0") is axes[0]
-    assert plot_capability_curve(made_fit, "task-0", ax=axes[1]) is axes[1]
-    assert plot_compute_curve(made_fit, "task-0", "family-1", ax=axes[2]) is axes[2]
+    assert plot_capability_curve(capability_curve(made_fit, "task-0"), ax=axes[1]) is axes[1]
+    assert plot_compute_curve(compute_curve(made_fit, "task-0", "family-1"), ax=axes[2]) is axes[2]
     assert plt.get_fignums() == [figure.number]
     assert not axes[3].has_data()
     assert dict(plt.rcParams) == before

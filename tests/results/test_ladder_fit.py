@@ -6,21 +6,48 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 
 import bayes_obscaling as bo
 from bayes_obscaling import InputError
 from bayes_obscaling.data import Ladder, load_olmo_ladder
 from bayes_obscaling.design.ladder import next_runs
 from bayes_obscaling.evaluation.ladder_backtest import accuracy_loo, score_runs
-from bayes_obscaling.inference import ladder as inference
-from bayes_obscaling.inference.ladder import fit_ladder
-from bayes_obscaling.models.ladder import LadderPriors
-from bayes_obscaling.results.diagnostics import ladder as ladder_checks
-from bayes_obscaling.results.ladder import load_ladder_fit
-from bayes_obscaling.results.ladder_forecast import OLMO_TARGETS, Target, forecast_ladder
+from bayes_obscaling.inference.fit_ladder import fit_ladder
+from bayes_obscaling.inference.sampler import Nuts
+from bayes_obscaling.models import ladder_equations
+from bayes_obscaling.models.capability import CapabilitySpec
+from bayes_obscaling.models.ladder import LadderPriors, LadderSpec
+from bayes_obscaling.results.fit import LadderFit
+from bayes_obscaling.results.ladder_forecast import OLMO_MODELS, forecast_ladder
+from bayes_obscaling.results.scenario import Scenario
+from bayes_obscaling.results.stages import Settings
+from bayes_obscaling.results.storage import open_fit
 
-COLUMNS = ["target", "N", "D", "task", "quantity", "mean", "median", "sd", "q2.5", "q5", "q10", "q25", "q75", "q90",
-           "q95", "q97.5", "converged", "rhat", "ess_bulk", "ess_tail", "divergences", "verdict"]  # fmt: skip
+COLUMNS = [
+    "model",
+    "N",
+    "D",
+    "task",
+    "quantity",
+    "mean",
+    "median",
+    "sd",
+    "q2.5",
+    "q5",
+    "q10",
+    "q25",
+    "q75",
+    "q90",
+    "q95",
+    "q97.5",
+    "converged",
+    "rhat",
+    "ess_bulk",
+    "ess_tail",
+    "divergences",
+    "verdict",
+]
 
 
 @pytest.fixture(scope="module")
@@ -33,9 +60,8 @@ def short():
 
 @pytest.fixture(scope="module")
 def fit(short, cache_folder):
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(inference, "LADDER_SETTINGS", {**inference.LADDER_SETTINGS, "warmup": 300, "max_depth": 6})
-        return fit_ladder(short, chains=2, draws=100, seed=3, cache=cache_folder)
+    sampler = Nuts({"ladder": Settings(warmup=300, target_accept=0.8, max_depth=6, dense=True)})
+    return fit_ladder(short, chains=2, draws=200, seed=3, cache=cache_folder, sampler=sampler)
 
 
 @pytest.fixture(scope="module")
@@ -44,11 +70,11 @@ def forecast(fit):
 
 
 def test_forecast_table(forecast):
-    table = forecast.summary()
+    table = forecast.to_dataframe()
     assert list(table.columns) == COLUMNS
     assert forecast.verdict == "FAIL" and set(table["verdict"]) == {"FAIL"} and not table["converged"].any()
-    assert table.groupby(["target", "quantity"]).size().to_dict() == {
-        (target, quantity): 2 for target in ("7B", "13B", "32B") for quantity in ("loss", "accuracy")
+    assert table.groupby(["model", "quantity"]).size().to_dict() == {
+        (model, quantity): 2 for model in ("7B", "13B", "32B") for quantity in ("loss", "accuracy")
     }
     accuracy = table[table["quantity"] == "accuracy"]
     assert accuracy[["q2.5", "q97.5"]].stack().between(0, 1).all()
@@ -56,8 +82,8 @@ def test_forecast_table(forecast):
 
 
 def test_farther_is_wider(fit):
-    near, far = Target("near", 1e9, 1e11), Target("far", 3e10, 3e12)
-    sd = forecast_ladder(fit, [near, far]).summary().set_index(["target", "quantity", "task"])["sd"]
+    near, far = Scenario("near", params=1e9, tokens=1e11), Scenario("far", params=3e10, tokens=3e12)
+    sd = forecast_ladder(fit, [near, far]).to_dataframe().set_index(["model", "quantity", "task"])["sd"]
     assert (sd["far"] > 1.5 * sd["near"]).all()
 
 
@@ -75,67 +101,149 @@ def test_the_next_rung_is_inside_the_intervals(fit):
 
 
 def test_save_and_load_give_the_same_forecast(fit, forecast, tmp_path):
-    again = load_ladder_fit(fit.save(tmp_path / "ladder.nc"))
-    pd.testing.assert_frame_equal(forecast_ladder(again).summary(), forecast.summary())
+    again = open_fit(fit.save(tmp_path / "ladder.nc"))
+    pd.testing.assert_frame_equal(forecast_ladder(again).to_dataframe(), forecast.to_dataframe())
+    assert isinstance(again, LadderFit) and again.stages == fit.stages and again.provenance == fit.provenance
     assert again.spec == fit.spec and again.ladder.data_hash == fit.ladder.data_hash
-    with pytest.raises(InputError, match="not a saved fit: give it to the ladder command"):
-        bo.load_fit(tmp_path / "ladder.nc")
+    assert set(again.tree.children) == set(fit.tree.children)
+    for group in fit.tree.children:
+        xr.testing.assert_equal(again.tree[group].to_dataset(), fit.tree[group].to_dataset())
+    with pytest.raises(InputError, match=r"another spec \(different: discrepancy\)"):
+        open_fit(tmp_path / "ladder.nc", LadderSpec(discrepancy=False))
+    with pytest.raises(InputError, match="another spec"):
+        open_fit(tmp_path / "ladder.nc", CapabilitySpec())
 
 
 def test_a_forecast_does_not_depend_on_what_else_is_asked(fit, forecast):
-    alone = forecast_ladder(fit, OLMO_TARGETS[1]).summary()
-    together = forecast.summary().query("target == '13B'").reset_index(drop=True)
+    alone = forecast_ladder(fit, OLMO_MODELS[1]).to_dataframe()
+    together = forecast.to_dataframe().query("model == '13B'").reset_index(drop=True)
     pd.testing.assert_frame_equal(alone, together)
 
 
 def test_true_loss_sharpens(fit):
-    target = Target("1.3B", 1.28e9, 2.56e11)
-    losses = forecast_ladder(fit, target).draws["loss"].median(("chain", "draw")).to_numpy()
-    sd = forecast_ladder(fit, target, losses).summary().groupby("quantity")["sd"].mean()
+    larger = Scenario("1.3B", params=1.28e9, tokens=2.56e11)
+    losses = forecast_ladder(fit, larger).draws["loss"].median(("chain", "draw")).to_numpy()
+    sd = forecast_ladder(fit, larger, losses).to_dataframe().groupby("quantity")["sd"].mean()
     assert sd["accuracy_given_loss"] < sd["accuracy"]
 
 
-def test_warnings_say_where_a_target_lies(fit):
-    warnings = forecast_ladder(fit, [Target("inside", 4e8, 1e10), Target("thin", 2e9, 2e9)]).warnings
-    assert "inside lies inside the ladder" in warnings[0]
-    assert "thin has 1 tokens a parameter, the ladder 20 to 200" in warnings[1]
+def test_warnings_say_where_a_model_lies(fit):
+    inside, thin = Scenario("inside", params=4e8, tokens=1e10), Scenario("thin", params=2e9, tokens=2e9)
+    warnings = forecast_ladder(fit, [inside, thin]).warnings
+    assert "inside lies inside the ladder" in warnings[-2]
+    assert "thin has 1 tokens per parameter, the ladder 20 to 200" in warnings[-1]
 
 
 def test_short_chains_are_not_called_converged(fit):
     assert any("ESS" in problem for problem in fit.problems)
 
 
-def test_bad_targets_are_refused(fit):
+def test_bad_scenarios_are_refused(fit):
     with pytest.raises(InputError, match="N is -1"):
-        Target("negative", -1, 1e9)
-    with pytest.raises(InputError, match="Two targets are called a"):
-        forecast_ladder(fit, [Target("a", 1e9, 1e9), Target("a", 2e9, 1e9)])
+        Scenario("negative", params=-1, tokens=1e9)
+    with pytest.raises(InputError, match="D is nan"):
+        forecast_ladder(fit, Scenario("no tokens", params=1e9))
+    with pytest.raises(InputError, match=r"0\.0 FLOPs"):
+        forecast_ladder(fit, Scenario("no compute", params=1e9, tokens=1e9, flops=0))
+    with pytest.raises(InputError, match="No model was named"):
+        forecast_ladder(fit, [])
+    with pytest.raises(InputError, match="Two scenarios are called a"):
+        forecast_ladder(fit, [Scenario("a", params=1e9, tokens=1e9), Scenario("a", params=2e9, tokens=1e9)])
 
 
-def test_a_run_at_the_target_teaches_most(fit):
-    """An extra run of the target's own size and tokens leaves little of its variance; a run inside the ladder much."""
-    target = Target("next", 1.28e9, 1.28e9 * 200)
-    table = next_runs(fit, [target], sizes=[1.9e8, 1.28e9], multiples=[10.0])
+def test_a_scenario_knows_its_compute_and_has_a_name():
+    assert Scenario("7B", params=7 * 10**9, tokens=4 * 10**12).as_run().flops == 6 * 7e9 * 4e12
+    assert Scenario("7B", params=7e9, tokens=4e12, flops=2e23).as_run().flops == 2e23
+    assert Scenario(params=7e9, tokens=4e12).name == "N=7e+09, D=4e+12"
+
+
+def test_forecasts_inside_the_ladder_are_the_model_s_expectation(fit):
+    """Without their luck, the ladder's own runs lie on the curves of the density that was sampled."""
+    runs = fit.ladder.runs
+    own = [Scenario(str(n), params=r["params"], tokens=r["tokens"], flops=r["flops"]) for n, r in runs.iterrows()]
+    posterior, data = fit.posterior, fit.layout.data
+    p = posterior.inside | {"luck": np.zeros((posterior.size, len(runs)))}
+    of_loss, _ = ladder_equations.densities(p, data)
+    law = np.asarray(of_loss.loc)
+    # the last rung's own runs lie past the place where the next bend begins by as much as sizes of a rung differ
+    inside = runs["params"].to_numpy() <= fit.ladder.sizes[-2] * 1.02
+    curves = forecast_ladder(fit, own).draws
+    forecast = curves["loss_curve"].to_numpy().reshape(posterior.size, len(runs), -1)
+    np.testing.assert_allclose(forecast[:, inside], (np.exp(law) * fit.layout.unit)[:, inside], rtol=1e-10)
+    accuracy = ladder_equations.expected_accuracy(p, np.maximum(np.exp(law), 1.0), data.bends)
+    np.testing.assert_allclose(
+        posterior.expected_accuracy(np.maximum(np.exp(law), 1.0) * fit.layout.unit), accuracy, rtol=1e-10
+    )
+
+
+def test_what_is_saved_of_every_value_is_its_density(fit):
+    """Log likelihoods and residuals follow from the saved draws."""
+    of_loss, of_accuracy = ladder_equations.densities(fit.posterior.inside, fit.layout.data)
+    loss = np.log(fit.ladder.matrix("task_loss") / fit.layout.unit)
+    seen = fit.posterior.by_chain(of_loss.log_prob(loss))
+    np.testing.assert_allclose(fit.tree["log_likelihood"]["loss"], seen, rtol=1e-9, atol=1e-9)
+    residual = (fit.ladder.matrix("accuracy") - of_accuracy.loc) / of_accuracy.scale
+    np.testing.assert_allclose(fit.tree["residuals"]["accuracy"], fit.posterior.by_chain(residual), atol=1e-9)
+    assert set(fit.stages[0].variables) == {str(name) for name in fit.draws}
+    assert dict(fit.draws["slope_change"].sizes) == {"chain": 2, "draw": 200, "task": 2, "rung_end": 2}
+    assert set(fit.stages[0].stats(fit.tree)) == {"diverging", "energy", "n_steps"}
+
+
+def test_a_forecast_answers_as_that_of_scores_does(forecast):
+    summary, levels = forecast.to_dataframe(), forecast.quantiles([0.5])
+    assert np.allclose(levels["value"], summary["median"]) and list(levels["model"]) == list(summary["model"])
+    chance = forecast.probability(0.5)
+    assert set(chance["quantity"]) == {"accuracy"} and chance["probability"].between(0, 1).all()
+    hub = forecast.to_hub()
+    assert list(hub.columns) == ["target", "model", "output_type", "output_type_id", "value"]
+    assert len(hub) == 23 * 3 * 2 and hub["value"].between(0, 1).all()
+    with pytest.raises(InputError, match=r"outside 0\.\.1"):
+        forecast.quantiles([1.5])
+    with pytest.raises(InputError, match=r"outside 0\.\.1"):
+        forecast.probability(7)
+
+
+def test_a_run_of_the_model_s_size_teaches_most(fit):
+    """An extra run of the model's own size and tokens leaves little of its variance; a run inside the ladder much."""
+    larger = Scenario("next", params=1.28e9, tokens=1.28e9 * 200)
+    table = next_runs(fit, [larger], sizes=[1.9e8, 1.28e9], multiples=[10.0])
     assert np.isnan(table.loc[0, "N"]) and table.loc[0, "reduction"] == 0
     by_size = table.dropna().set_index("N")["reduction"]
     assert by_size[1.28e9] > 0.3 > by_size[1.9e8] > -0.01
 
 
+def test_curves_are_those_of_the_forecast(fit):
+    from bayes_obscaling.results.ladder_curves import link_curve, loss_curves
+
+    curves = loss_curves(fit, "piqa", along="tokens")
+    assert curves.runs["curve"].nunique() == curves.table["curve"].nunique() == 3
+    row = curves.table.iloc[-1]
+    drawn = forecast_ladder(fit, Scenario("end", params=row["fixed"], tokens=row["tokens"])).draws
+    np.testing.assert_allclose(row["q95"], np.percentile(drawn["loss_curve"].sel(loss_of="piqa"), 95))
+    link = link_curve(fit, "piqa").table
+    assert (link["q5"] <= link["median"]).all() and (link["median"] <= link["q95"]).all()
+    assert link["median"].is_monotonic_decreasing and link["loss"].is_monotonic_increasing
+
+
 def test_plots(fit, forecast):
-    from bayes_obscaling.plots.ladder import plot_ladder_forecast, plot_link, plot_loss
+    from bayes_obscaling.plots import plot_ladder_forecast, plot_link, plot_loss
+    from bayes_obscaling.results.ladder_curves import link_curve, loss_curves
 
     everything = load_olmo_ladder("all")
     also = everything.select(["1B-10xC", "1B-5xC"])
     also = Ladder(also.runs, fit.ladder.tasks, also.values[also.values["task"].isin(fit.ladder.tasks.index)])
-    assert "NOT CONVERGED" in forecast.plot().get_title("left")
-    assert len(plot_link(fit, "piqa", also).get_legend().get_texts()) == 4
-    labels = [text.get_text() for text in plot_loss(fit, "hellaswag", also=also).get_legend().get_texts()]
-    assert labels == ["20 tokens a parameter", "40 tokens a parameter", "100 tokens a parameter",
-                      "200 tokens a parameter", "left out"]  # fmt: skip
+    ax = forecast.plot()
+    assert "NOT CONVERGED" in next(text.get_text() for text in ax.texts if text.get_gid() == "verdict")
+    medians = [line for line in ax.lines if not line.get_label().startswith("_")]
+    assert len(medians) == len({line.get_color() for line in medians}) == 3
+    assert len(plot_link(link_curve(fit, "piqa", also)).get_legend().get_texts()) == 4
+    labels = [text.get_text() for text in plot_loss(loss_curves(fit, "hellaswag", also=also)).get_legend().get_texts()]
+    # matplotlib lists them column by column; they are read row by row
+    assert labels[::2] + labels[1::2] == [*(f"{n} tokens per parameter" for n in (20, 40, 100, 200)), "left out"]
     with pytest.raises(InputError, match="no task gsm8k"):
-        plot_link(fit, "gsm8k")
+        link_curve(fit, "gsm8k")
     with pytest.raises(InputError, match="no accuracy_given_loss"):
-        plot_ladder_forecast(forecast, "accuracy_given_loss")
+        plot_ladder_forecast(forecast, quantity="accuracy_given_loss")
 
 
 def test_command_from_a_saved_fit(fit, forecast, tmp_path, run):
@@ -145,10 +253,10 @@ def test_command_from_a_saved_fit(fit, forecast, tmp_path, run):
     table = pd.read_csv(csv)
     assert list(table.columns) == COLUMNS
     assert forecast.verdict == "FAIL" and set(table["verdict"]) == {"FAIL"} and not table["converged"].any()
-    assert np.allclose(table["median"], forecast.summary()["median"])
+    assert np.allclose(table["median"], forecast.to_dataframe()["median"])
     assert (tmp_path / "ladder.png").stat().st_size > 10_000
     code, out, _ = run("ladder", "--fit", saved, "--target", "name=A,N=2e9,D=1e12", "--json")
-    assert code == 0 and {row["target"] for row in json.loads(out)["forecast"]} == {"A"}
+    assert code == 0 and {row["model"] for row in json.loads(out)["table"]} == {"A"}
     code, out, _ = run("ladder", "--fit", saved, "--next-run", "--output", csv)
     assert code == 0 and "reduction" in pd.read_csv(csv)
 
@@ -165,7 +273,7 @@ def test_command_from_a_saved_fit(fit, forecast, tmp_path, run):
         (["--backtest", "--plot", "x.png"], "makes several fits"),
         (["--backtest", "--hold-out", "5e9"], "no runs of 5e+09 parameters"),
         (["--backtest", "--hold-out", "7.6e8"], "2 sizes"),
-        (["--fit", "x.nc", "--paper-runs"], "--fit holds its own runs"),
+        (["--fit", "x.nc", "--paper-runs"], "leave out --paper-runs"),
         (["--plot", "x.gif"], "cannot be written as x.gif"),
     ],
 )
@@ -180,7 +288,7 @@ def test_diagnosis_of_a_ladder(fit, tmp_path, run):
     checks = diagnosis.table["check"].tolist()
     assert checks[:6] == ["R-hat", "bulk ESS", "tail ESS", "divergences", "E-BFMI", "tree depth"]
     assert {"Pareto k: losses", "calibration: accuracies", "prior conflict", "influential runs"} <= set(checks)
-    assert diagnosis.level("bulk ESS") == "FAIL"  # 200 draws
+    assert diagnosis.level("bulk ESS") == "FAIL"  # 400 draws
     scores = diagnosis.parts["scores"].set_index("stage")
     assert len(scores) == 2 * 2 * len(fit.ladder.runs)
     assert scores["pit"].between(0, 1).all() and 0.75 < scores["pit"].between(0.05, 0.95).mean() < 1.0
@@ -194,18 +302,22 @@ def test_diagnosis_of_a_ladder(fit, tmp_path, run):
 
 
 def test_leaving_nothing_out_moves_nothing_and_weights_add_up(fit):
+    from bayes_obscaling.results.diagnostics import ladder as ladder_checks
+
     left_out = ladder_checks.leave_one_out(fit)
     for stage in left_out:
         assert np.exp(stage.log_weights).sum("draw").to_numpy() == pytest.approx(1.0)
     # an accuracy that no draw explains any better than another carries no weight
-    flat = fit.posterior.copy()
+    flat = fit.tree.copy()
     flat["log_likelihood"] = flat["log_likelihood"].to_dataset() * 0.0
-    same = dataclasses.replace(fit, posterior=flat)
+    same = dataclasses.replace(fit, tree=flat)
     table = ladder_checks.influence_table(same, ladder_checks.leave_one_out(same), ladder_checks.next_rung(same))
     assert table["shift"].abs().max() < 1e-9
 
 
 def test_top_level_priors_are_those_of_the_density(fit):
+    from bayes_obscaling.results.diagnostics import ladder as ladder_checks
+
     table = ladder_checks.prior_table(fit)
     assert set(table["prior"]) == set(LadderPriors.model_fields)
     run_sd = table.set_index("parameter").loc["run_sd"]

@@ -2,50 +2,50 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from bayes_obscaling.analyses.finding import Finding
+from bayes_obscaling.checks import Check, Level, worst
 from bayes_obscaling.results.diagnostics import ladder
-from bayes_obscaling.results.diagnostics.check import Check, Level, worst
-from bayes_obscaling.results.diagnostics.influence import asked_forecasts, check_influence, influence_table
-from bayes_obscaling.results.diagnostics.priors import check_priors, prior_table, sensitivity_table
-from bayes_obscaling.results.diagnostics.sampler import check_sampler, energy_fractions, parameter_table
+from bayes_obscaling.results.diagnostics.influence import SHIFT_LIMIT, asked_forecasts, check_influence, influence_table
+from bayes_obscaling.results.diagnostics.priors import SENSITIVITY_LIMIT, check_priors, prior_table, sensitivity_table
+from bayes_obscaling.results.diagnostics.sampler import check_sampler, parameter_table
 from bayes_obscaling.results.diagnostics.scores import calibration_table, check_scores
-from bayes_obscaling.results.ladder import LadderFit
-from bayes_obscaling.results.leave_one_out import leave_one_out
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-    from bayes_obscaling.results.fit import Fit
+from bayes_obscaling.results.diagnostics.trace import trace_table
+from bayes_obscaling.results.finding import Finding
+from bayes_obscaling.results.fit import BFMI_LIMITS, CapabilityFit, LadderFit
+from bayes_obscaling.results.leave_one_out import leave_one_out, pareto_limit
 
 __all__ = ["Check", "Diagnosis", "diagnose"]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Diagnosis(Finding):
     """What the checks of a fit have found.
 
     Attributes
     ----------
     table : DataFrame
-        One row a check: ``check, level`` (PASS, REVIEW or FAIL), ``what`` (the number, and where), ``reason`` (the
+        One row per check: ``check, level`` (PASS, REVIEW or FAIL), ``what`` (the number, and where), ``reason`` (the
         limit and its source), ``remedy``.
     parts : mapping of str to DataFrame
         ``parameters`` (R-hat and effective sample sizes), ``energy``, ``scores`` (leave-one-out of every score),
         ``calibration`` (by benchmark and task), ``priors``, ``sensitivity``, ``influence``.
-    fit : Fit or LadderFit
+    fit : CapabilityFit or LadderFit
         The fit.
-    reweighted : int
-        Draws behind every leave-one-out weight: they set the limit of Pareto k.
+    limits : mapping of str to float
+        What the checks compare with: ``e_bfmi`` (REVIEW below it) and ``e_bfmi_fail``, ``pareto_k``, ``sensitivity``,
+        ``shift``.
     """
 
-    fit: Fit | LadderFit = field(kw_only=True, repr=False)
-    reweighted: int = field(kw_only=True)
+    drawn_by = "plot_checks"
+    front = ("check", "level", "what")
+
+    fit: CapabilityFit | LadderFit = field(kw_only=True, repr=False)
+    limits: Mapping[str, float] = field(kw_only=True)
 
     @property
     def verdict(self) -> Level:
@@ -56,35 +56,25 @@ class Diagnosis(Finding):
         """Level of the check of that name, or the worst of those whose name starts with it."""
         return worst(self.table.loc[self.table["check"].str.startswith(check), "level"])
 
-    def plot(self, ax: Axes | None = None) -> Axes:
-        """Draw all checks, one row each; see `bayes_obscaling.plots.diagnostics` for a plot of each."""
-        from bayes_obscaling.plots.diagnostics import plot_checks
-
-        return plot_checks(self, ax=ax)
+    def trace(self, parameter: str | None = None) -> pd.DataFrame:
+        """Draws of one parameter, default that with the largest R-hat; see `trace_table`."""
+        return trace_table(self.fit, self.parts["parameters"], parameter)
 
     def plots(self) -> np.ndarray:
-        """Draw every plot of the checks in one figure, and return its axes."""
-        from bayes_obscaling.plots.diagnostics import plot_diagnosis
+        """Draw every plot of the checks, in five figures, and return their axes."""
+        from bayes_obscaling.plots import plot_diagnosis
 
         return plot_diagnosis(self)
 
-    def as_dict(self) -> dict[str, Any]:
-        """Everything as JSON-able values; see `Finding.as_dict`."""
-        return {"verdict": self.verdict, **super().as_dict()}
 
-
-def diagnose(fit: Fit | LadderFit) -> Diagnosis:
+def diagnose(fit: CapabilityFit | LadderFit) -> Diagnosis:
     """Check a fit: the sampler, the scores, the priors, and how much hangs on single models. Nothing is refitted.
 
     Parameters
     ----------
-    fit : Fit or LadderFit
+    fit : CapabilityFit or LadderFit
         From `bayes_obscaling.fit`, `bayes_obscaling.fit_ladder`, or a file. A ladder is judged by forecasts of a model
         one rung beyond it.
-
-    Returns
-    -------
-    Diagnosis
 
     Notes
     -----
@@ -113,7 +103,7 @@ def diagnose(fit: Fit | LadderFit) -> Diagnosis:
         problems=fit.problems,
         parts={
             "parameters": parameter_table(fit),
-            "energy": energy_fractions(fit),
+            "energy": fit.energies,
             "scores": pd.concat([stage.scores.assign(stage=stage.stage) for stage in left_out], ignore_index=True),
             "calibration": pd.concat([calibration_table(stage) for stage in left_out], ignore_index=True),
             "priors": priors,
@@ -121,7 +111,13 @@ def diagnose(fit: Fit | LadderFit) -> Diagnosis:
             "influence": influence,
         },
         fit=fit,
-        reweighted=reweighted,
+        limits={
+            "e_bfmi": BFMI_LIMITS[1],
+            "e_bfmi_fail": BFMI_LIMITS[0],
+            "pareto_k": float(pareto_limit(reweighted)),
+            "sensitivity": SENSITIVITY_LIMIT,
+            "shift": SHIFT_LIMIT,
+        },
     )
 
 

@@ -2,35 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bayes_obscaling.results.diagnostics.check import Check, listed
+from bayes_obscaling.checks import Check, listed
+from bayes_obscaling.results.fit import CapabilityFit
+from bayes_obscaling.results.forecast import forecast
 from bayes_obscaling.results.leave_one_out import HEADS, LeaveOneOut, pareto_limit
-
-if TYPE_CHECKING:
-    from bayes_obscaling.results.fit import Fit
 
 # Shift of a forecast's mean, in its own sd, at which one model makes a difference that a reader would see.
 SHIFT_LIMIT = 1.0
 
 
-def asked_forecasts(fit: Fit) -> xr.DataArray:
+def asked_forecasts(fit: CapabilityFit) -> xr.DataArray:
     """Expected scores that the fit is about (chain, draw, quantity), with ``model`` and ``task`` of each.
 
     Its tasks, for the models whose scores it has not seen; for all models if it has seen all.
     """
-    from bayes_obscaling.results.forecast import forecast  # which reads this package's verdict on the sampler
-
-    observed, names = fit.posterior["observed_data"].to_dataset(), fit.draws["model"].to_numpy()
-    hidden = set()
-    for task in fit.tasks:
-        group, dim = ("task_score", "task") if task in fit.draws.get("task", []) else ("benchmark_score", "benchmark")
-        hidden |= set(names[observed[group].sel({dim: task}).isnull().to_numpy()])
-    asked = [str(name) for name in names if name in hidden] or [str(name) for name in names]
+    seen = fit.posterior.seen[list(fit.tasks)].all(axis=1)
+    asked = list(seen.index[~seen]) or list(seen.index)
     draws = forecast(fit, asked, kind="mean").draws
     flat = draws.transpose("chain", "draw", "task", "scenario").to_numpy()
     pairs = [(task, model) for task in draws["task"].to_numpy() for model in asked]
@@ -45,59 +38,56 @@ def asked_forecasts(fit: Fit) -> xr.DataArray:
     )
 
 
-def influence_table(fit: Fit, left_out: tuple[LeaveOneOut, ...], forecasts: xr.DataArray) -> pd.DataFrame:
-    """What leaving out each model would do to the forecasts of the others.
+def influence_table(fit: CapabilityFit, left_out: tuple[LeaveOneOut, ...], forecasts: xr.DataArray) -> pd.DataFrame:
+    """What leaving out each model would do to the `forecasts` of the others, from `asked_forecasts`.
 
-    Parameters
-    ----------
-    fit : Fit
-        The fit.
-    left_out : tuple of LeaveOneOut
-        Its stages, in order of the predictor sets, the task heads last.
-    forecasts : DataArray (chain, draw, quantity)
-        As from `asked_forecasts`.
-
-    Returns
-    -------
-    DataFrame
-        One row for all benchmark scores of a model, and one for each of its scores on the tasks that are forecast:
-        ``model``, ``left_out`` ("benchmark scores" or the task), ``shift`` (of the forecast mean that moves most, in
-        its sd, with its sign), ``score_shift`` (the same in score units), ``forecast`` (which one) and ``pareto_k``.
-        The model's own forecast is not counted. Above the limit of k a shift is rough, and as a rule larger than
-        shown. The most influential first.
+    One row for all benchmark scores of a model, and one for each of its scores on the tasks that are forecast:
+    ``model``, ``left_out`` ("benchmark scores" or the task), ``shift`` (of the forecast mean that moves most, in its
+    sd, with its sign), ``score_shift`` (the same in score units), ``forecast`` (which one) and ``pareto_k``. The
+    model's own forecast is not counted. Above the limit of k a shift is rough, and as a rule larger than shown. The
+    most influential first.
     """
     flat = forecasts.transpose("chain", "draw", "quantity").to_numpy().reshape(-1, forecasts.sizes["quantity"])
     flat = flat[left_out[0].kept]
-    mean, sd = flat.mean(axis=0), np.maximum(flat.std(axis=0), 1e-9)
-    observed, labels = fit.posterior["observed_data"], list(fit.draws["predictors"].to_numpy())
-    tasks, models = forecasts["task"].to_numpy(), forecasts["model"].to_numpy()
+    tasks, models, quantities = (forecasts[name].to_numpy() for name in ("task", "model", "quantity"))
     parts = []
     for task in dict.fromkeys(tasks):
         columns = np.flatnonzero(tasks == task)
-        has_head = left_out[-1].stage == HEADS and task in fit.draws["task"].to_numpy()
-        own = labels.index(str(observed["task_predictors"].sel(task=task).item())) if has_head else 0
-        for stage in (left_out[own], left_out[-1]) if has_head else (left_out[own],):
+        measured = left_out[fit.posterior.predictors_of(task)]
+        for stage in (measured, left_out[-1]) if fit.posterior.has_head(task) else (measured,):
             chosen = np.flatnonzero(stage.units["benchmark"].isin(["all", task]))
             units = stage.units.iloc[chosen]
-            moved = np.exp(stage.log_weights.to_numpy()[:, chosen]).T @ flat[:, columns] - mean[columns]
-            relative = moved / sd[columns]
-            relative[units["model"].to_numpy()[:, None] == models[columns]] = 0.0
-            most = np.abs(relative).argmax(axis=1)
-            rows = np.arange(len(units))
-            parts.append(
-                pd.DataFrame(
-                    {
-                        "model": units["model"].to_numpy(),
-                        "left_out": task if stage.stage == HEADS else "benchmark scores",
-                        "shift": relative[rows, most],
-                        "score_shift": moved[rows, most],
-                        "forecast": forecasts["quantity"].to_numpy()[columns][most],
-                        "pareto_k": units["pareto_k"].to_numpy(),
-                    }
-                )
-            )
-    table = pd.concat(parts).sort_values("shift", key=np.abs, ascending=False)
-    return table.drop_duplicates(["model", "left_out"]).reset_index(drop=True)
+            own = units["model"].to_numpy()[:, None] == models[columns]
+            left = task if stage.stage == HEADS else "benchmark scores"
+            weights = stage.log_weights.to_numpy()[:, chosen]
+            parts.append(shifts(units, left, weights, flat[:, columns], quantities[columns], own))
+    return strongest_first(parts).drop_duplicates(["model", "left_out"]).reset_index(drop=True)
+
+
+def shifts(
+    units: pd.DataFrame, left_out: Any, log_weights: np.ndarray, flat: np.ndarray, quantities: np.ndarray, own: Any
+) -> pd.DataFrame:
+    """Rows of `influence_table` for units ``model, pareto_k``, from log weights (draw, unit) without them.
+
+    `flat` are draws (draw, quantity) of the forecasts; `own` masks those (unit, quantity) that do not count.
+    """
+    moved = np.exp(log_weights).T @ flat - flat.mean(axis=0)
+    relative = np.where(own, 0.0, moved / np.maximum(flat.std(axis=0), 1e-9))
+    most, rows = np.abs(relative).argmax(axis=1), np.arange(len(units))
+    facts = {
+        "model": units["model"].to_numpy(),
+        "left_out": left_out,
+        "shift": relative[rows, most],
+        "score_shift": moved[rows, most],
+        "forecast": quantities[most],
+        "pareto_k": units["pareto_k"].to_numpy(),
+    }
+    return pd.DataFrame(facts)
+
+
+def strongest_first(parts: list[pd.DataFrame]) -> pd.DataFrame:
+    """One table of the rows of `shifts`."""
+    return pd.concat(parts).sort_values("shift", key=np.abs, ascending=False).reset_index(drop=True)
 
 
 def check_influence(table: pd.DataFrame, kept: int, what_of: str = "models") -> Check:

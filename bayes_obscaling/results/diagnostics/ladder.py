@@ -10,51 +10,29 @@ import xarray as xr
 from scipy import stats
 from scipy.special import logsumexp
 
-from bayes_obscaling.models.ladder import NOISE_DF
-from bayes_obscaling.results.diagnostics.priors import as_scipy, power_scaled, prior_rows
+from bayes_obscaling.models.ladder import ladder as ladder_model
+from bayes_obscaling.models.ladder_equations import NOISE_DF
+from bayes_obscaling.models.trace import sites_of
+from bayes_obscaling.results.diagnostics.influence import shifts, strongest_first
+from bayes_obscaling.results.diagnostics.priors import power_scaled, prior_rows
 from bayes_obscaling.results.diagnostics.sampler import columns_of
-from bayes_obscaling.results.ladder import LadderFit
+from bayes_obscaling.results.fit import LadderFit
 from bayes_obscaling.results.leave_one_out import LeaveOneOut
 from bayes_obscaling.results.leave_one_out.weights import smoothed
+from bayes_obscaling.results.scenario import Scenario
 
 LOSSES, ACCURACIES = "losses", "accuracies"
 _DIMS = {"loss": "loss_of", "accuracy": "task"}
-# Top-level parameters by the name of their prior; what lies below (a task's exponents) has a learned one.
-_PRIORS = {
-    "exponent": ("size_exponent_median", "data_exponent_median"),
-    "exponent_sd": ("size_exponent_spread", "data_exponent_spread"),
-    "bend": ("size_bend_sd", "data_bend_sd"),
-    "loss_sd": ("loss_sd_median",),
-    "slope_change": ("slope_change_median",),
-    "accuracy_sd": ("accuracy_sd_median",),
-    **{
-        name: (name,)
-        for name in (
-            "level", "irreducible_share", "size_share", "bend_shared", "run_sd", "loss_sd_spread", "size_decay",
-            "floor_shift", "ceiling_gap", "steepness", "midpoint", "slope_change_spread", "accuracy_sd_spread",
-            "coupling",
-        )
-    },
-}  # fmt: skip
 
 
 def leave_one_out(fit: LadderFit) -> tuple[LeaveOneOut, ...]:
-    """Leave every loss, and every accuracy, out by Pareto-smoothed importance weights.
+    """Every loss, where the model reads any, and every accuracy left out by Pareto-smoothed importance weights.
 
-    Parameters
-    ----------
-    fit : LadderFit
-        From `bayes_obscaling.fit_ladder` or a file.
-
-    Returns
-    -------
-    tuple of LeaveOneOut
-        Of losses, where the model reads any, and of accuracies. ``model`` is the run, ``benchmark`` the task. The run's
-        luck is kept: its other losses say what it is.
+    ``model`` is the run, ``benchmark`` the task. The run's luck is kept: its other losses say what it is.
     """
     found = []
     for stage, quantity in ((LOSSES, "loss"), (ACCURACIES, "accuracy")):
-        observed = fit.posterior["observed_data"][quantity].transpose("run", _DIMS[quantity])
+        observed = fit.tree["observed_data"][quantity].transpose("run", _DIMS[quantity])
         rows, columns = np.nonzero(np.isfinite(observed.to_numpy()))
         if not len(rows):
             continue
@@ -85,22 +63,19 @@ def next_rung(fit: LadderFit) -> xr.DataArray:
 
     Size and tokens of the largest run grow by the ratio of the last two sizes. ``task`` and ``model`` name each.
     """
-    from bayes_obscaling.results.ladder_forecast import Target, World  # which reads this package's verdict
-
-    ladder, runs = fit.ladder, fit.ladder.runs
+    ladder, runs, posterior = fit.ladder, fit.ladder.runs, fit.posterior
     growth = ladder.sizes[-1] / ladder.sizes[-2]
     largest = runs["tokens"][runs["params"] > ladder.sizes[-1] / 1.02].max()
-    drawn = World(fit).ask(Target("next rung", growth * ladder.sizes[-1], growth * largest))
+    larger = Scenario("next rung", params=growth * ladder.sizes[-1], tokens=growth * largest)
+    drawn = posterior.scores([larger.as_run()])
     parts, names, tasks = [], [], []
-    facts = fit.posterior["constant_data"].to_dataset()
-    labels = {"loss": facts["loss_of"].to_numpy(), "accuracy": ladder.tasks.index.to_numpy()}
-    for quantity in (name for name in labels if f"{name}_curve" in drawn):
-        parts.append(drawn[f"{quantity}_curve"])
-        names += [f"{quantity} on {task}, next rung" for task in labels[quantity]]
-        tasks += list(labels[quantity])
-    sizes = fit.draws.sizes
+    for quantity in (name for name in _DIMS if f"{name}_curve" in drawn):
+        labels = posterior.layout.labels[_DIMS[quantity]]
+        parts.append(drawn[f"{quantity}_curve"][:, 0])
+        names += [f"{quantity} on {task}, next rung" for task in labels]
+        tasks += labels
     return xr.DataArray(
-        np.concatenate(parts, axis=1).reshape(sizes["chain"], sizes["draw"], -1),
+        posterior.by_chain(np.concatenate(parts, axis=1)),
         dims=("chain", "draw", "quantity"),
         coords={"quantity": names, "task": ("quantity", tasks)},
     )
@@ -110,7 +85,7 @@ def prior_table(fit: LadderFit) -> pd.DataFrame:
     """Where the posterior of every top-level parameter lies in its prior; columns as for a capability model."""
     return pd.concat(
         [
-            prior_rows("ladder", columns_of(draws.to_dataset(name=name)), prior, field)
+            prior_rows(fit.stages[0].label, columns_of(draws.to_dataset(name=name)), prior, field)
             for field, prior, name, draws in _top_level(fit)
         ],
         ignore_index=True,
@@ -126,70 +101,49 @@ def sensitivity_table(fit: LadderFit, forecasts: xr.DataArray) -> pd.DataFrame:
         log_prior[field] = log_prior.get(field, 0.0) + summed
     likelihood = {}
     for name, dim in _DIMS.items():
-        seen = np.isfinite(fit.posterior["observed_data"][name])
+        seen = np.isfinite(fit.tree["observed_data"][name])
         if seen.any():
-            likelihood[f"{name} likelihood"] = fit.posterior["log_likelihood"][name].where(seen, 0.0).sum(["run", dim])
+            likelihood[f"{name} likelihood"] = fit.tree["log_likelihood"][name].where(seen, 0.0).sum(["run", dim])
     rows = power_scaled(forecasts, xr.Dataset(log_prior), xr.Dataset(likelihood))
     return pd.DataFrame(rows).sort_values("sensitivity", ascending=False).reset_index(drop=True)
 
 
 def influence_table(fit: LadderFit, left_out: tuple[LeaveOneOut, ...], forecasts: xr.DataArray) -> pd.DataFrame:
-    """What leaving out each run, each loss and each accuracy would do to forecasts of the next rung.
+    """What leaving out each run, each loss and each accuracy would do to `forecasts`, from `next_rung`.
 
-    Parameters
-    ----------
-    fit : LadderFit
-        The fit.
-    left_out : tuple of LeaveOneOut
-        From `leave_one_out`.
-    forecasts : DataArray (chain, draw, quantity)
-        From `next_rung`.
-
-    Returns
-    -------
-    DataFrame
-        ``model`` (the run), ``left_out`` ("everything", or the loss or accuracy on a task), ``shift, score_shift,
-        forecast, pareto_k`` as for a capability model.
+    Columns as for a capability model: ``model`` is the run, ``left_out`` "everything", or what on which task.
     """
     flat = forecasts.to_numpy().reshape(-1, forecasts.sizes["quantity"])
-    mean, sd = flat.mean(axis=0), np.maximum(flat.std(axis=0), 1e-9)
     whole = 0.0
     for name, dim in _DIMS.items():
-        seen = np.isfinite(fit.posterior["observed_data"][name].transpose("run", dim).to_numpy())
+        seen = np.isfinite(fit.tree["observed_data"][name].transpose("run", dim).to_numpy())
         whole = whole + np.where(seen, _flat(fit, "log_likelihood", name), 0.0).sum(axis=2)
     smooth, pareto_k = smoothed(-np.asarray(whole))
-    parts = [(fit.ladder.runs.index.to_numpy(), "everything", smooth, pareto_k)]
+    quantities = forecasts["quantity"].to_numpy()
+    units = pd.DataFrame({"model": fit.ladder.runs.index, "pareto_k": pareto_k})
+    parts = [shifts(units, "everything", smooth, flat, quantities, False)]
     for stage in left_out:
         kind = {LOSSES: "loss on ", ACCURACIES: "accuracy on "}[stage.stage]
-        units = stage.units
-        named = (kind + units["benchmark"]).to_numpy()
-        parts.append((units["model"].to_numpy(), named, stage.log_weights.to_numpy(), units["pareto_k"].to_numpy()))
-    rows = []
-    for runs, what, log_weights, k in parts:
-        moved = np.exp(log_weights).T @ flat - mean
-        most = np.abs(moved / sd).argmax(axis=1)
-        at = np.arange(len(runs))
-        facts = {
-            "model": runs, "left_out": what, "shift": (moved / sd)[at, most], "score_shift": moved[at, most],
-            "forecast": forecasts["quantity"].to_numpy()[most], "pareto_k": k,
-        }  # fmt: skip
-        rows.append(pd.DataFrame(facts))
-    return pd.concat(rows).sort_values("shift", key=np.abs, ascending=False).reset_index(drop=True)
+        named = (kind + stage.units["benchmark"]).to_numpy()
+        parts.append(shifts(stage.units, named, stage.log_weights.to_numpy(), flat, quantities, False))
+    return strongest_first(parts)
 
 
 def _top_level(fit: LadderFit) -> list[tuple[str, Any, str, xr.DataArray]]:
-    """Name of the prior, the prior, name and draws of every top-level parameter that the spec has."""
-    chance = xr.DataArray(fit.ladder.tasks["chance"].to_numpy(float), dims="task")
-    draws = fit.draws.assign(floor_shift=fit.draws["floor"] - chance)
+    """Name of the prior, the prior, name and draws of every top-level parameter that the spec has.
+
+    What lies below (a task's exponents) has a learned prior.
+    """
+    priors, layout = fit.spec.priors, fit.layout
+    sites = sites_of(ladder_model, layout.data, priors, layout.structure).values()
     return [
-        (field, as_scipy(getattr(fit.spec.priors, field)), name, draws[name])
-        for field, names in _PRIORS.items()
-        for name in names
-        if name in draws
+        (site.prior, getattr(priors, site.prior).scipy(), site.name, fit.draws[site.name])
+        for site in sites
+        if site.prior
     ]
 
 
 def _flat(fit: LadderFit, group: str, quantity: str) -> np.ndarray:
     """Draws of all chains, (draws, runs, tasks)."""
-    values = fit.posterior[group][quantity].transpose("chain", "draw", "run", _DIMS[quantity]).to_numpy()
+    values = fit.tree[group][quantity].transpose("chain", "draw", "run", _DIMS[quantity]).to_numpy()
     return np.asarray(values.reshape(-1, *values.shape[2:]))

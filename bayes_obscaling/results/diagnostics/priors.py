@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import arviz_stats as azs
 import numpy as np
 import pandas as pd
 import xarray as xr
-from scipy import stats
 
-from bayes_obscaling.models.capability import MeasurementLayout
-from bayes_obscaling.models.priors import Beta, HalfNormal, LogNormal, Normal, Priors
-from bayes_obscaling.results.diagnostics.check import Check, listed
-from bayes_obscaling.results.diagnostics.sampler import columns_of, stages_of
-from bayes_obscaling.results.likelihood import log_likelihood, log_prior, problem_of
-
-if TYPE_CHECKING:
-    from bayes_obscaling.results.fit import Fit
+from bayes_obscaling.checks import Check, listed
+from bayes_obscaling.results.diagnostics.sampler import columns_of
+from bayes_obscaling.results.fit import CapabilityFit
+from bayes_obscaling.results.likelihood import log_likelihood, log_prior, prior_sites
 
 # Kallioinen et al. (2024, section 3): sensitivity from which a quantity changes noticeably.
 SENSITIVITY_LIMIT = 0.05
@@ -25,50 +20,24 @@ SENSITIVITY_LIMIT = 0.05
 CONFLICT_LIMIT = 0.002
 # Forecasts whose sensitivity is computed: the widest, where a prior has most room.
 _MOST_FORECASTS = 40
-# Posterior variable -> name of its prior, where they differ.
-_NAMES = {"compute": "unknown_compute", "log_steepness_mean": "steepness"}
 
 
-def prior_of(priors: Priors, name: str) -> Any:
-    """Prior of a posterior variable, as a frozen SciPy distribution."""
-    if name == "log_steepness_mean":  # sampled as a logarithm
-        return stats.norm(np.log(priors.steepness.median), priors.steepness.log_sd)
-    return as_scipy(getattr(priors, _NAMES.get(name, name)))
-
-
-def as_scipy(prior: Normal | LogNormal | HalfNormal | Beta) -> Any:
-    """Return a prior as a frozen SciPy distribution."""
-    if isinstance(prior, Normal):
-        return stats.norm(prior.loc, prior.scale)
-    if isinstance(prior, LogNormal):
-        return stats.lognorm(prior.log_sd, scale=prior.median)
-    if isinstance(prior, HalfNormal):
-        return stats.halfnorm(scale=prior.scale)
-    return stats.beta(prior.a, prior.b)
-
-
-def prior_table(fit: Fit) -> pd.DataFrame:
+def prior_table(fit: CapabilityFit) -> pd.DataFrame:
     """Where the posterior of every top-level parameter lies in its prior.
 
-    Parameters
-    ----------
-    fit : Fit
-        The fit.
-
-    Returns
-    -------
-    DataFrame
-        ``stage, parameter, prior`` (name of its field in `Priors`), ``median, q5, q95`` of the posterior,
-        ``prior_median, prior_q5, prior_q95``, ``tail`` (share of the prior at least as far out as the posterior median)
-        and ``shrinkage`` (1 - posterior variance / prior variance; Betancourt 2018: near 0 the data say nothing).
+    Columns: ``stage, parameter, prior`` (name of its field in `Priors`), ``median, q5, q95`` of the posterior,
+    ``prior_median, prior_q5, prior_q95``, ``tail`` (share of the prior at least as far out as the posterior median) and
+    ``shrinkage`` (1 - posterior variance / prior variance; Betancourt 2018: near 0 the data say nothing).
     """
-    layout, names, rows = problem_of(fit).layout, [str(name) for name in log_prior(fit)], []
-    for stage in stages_of(fit):
-        for draws, field in (
-            part for name in names if name in stage.draws for part in _parts(stage.draws, name, layout)
-        ):
-            prior = prior_of(fit.spec.priors, field)
-            rows.append(prior_rows(stage.label, columns_of(draws), prior, _NAMES.get(field, field)))
+    rows, sites = [], prior_sites(fit)
+    for stage in fit.stages:
+        for site in sites:
+            if site.of not in stage.variables:
+                continue
+            group = fit.tree["scaffold" if site.is_part else "posterior"].to_dataset()
+            draws = stage.at_predictors(group[[site.name]]).rename({site.name: site.of})
+            prior = getattr(fit.spec.priors, site.prior).scipy()
+            rows.append(prior_rows(stage.label, columns_of(draws), prior, site.prior))
     return pd.concat(rows, ignore_index=True)
 
 
@@ -80,68 +49,48 @@ def prior_rows(stage: str, columns: xr.DataArray, prior: Any, field: str) -> pd.
     # A density that is highest at zero is not contradicted by a small value.
     falls = prior.pdf(0.0) >= prior.pdf(prior.median()) and prior.cdf(0.0) == 0.0
     facts = {
-        "stage": stage, "parameter": columns["entry"].to_numpy(), "prior": field,
-        "median": median, "q5": q5, "q95": q95,
-        "prior_median": prior.median(), "prior_q5": prior.ppf(0.05), "prior_q95": prior.ppf(0.95),
+        "stage": stage,
+        "parameter": columns["entry"].to_numpy(),
+        "prior": field,
+        "median": median,
+        "q5": q5,
+        "q95": q95,
+        "prior_median": prior.median(),
+        "prior_q5": prior.ppf(0.05),
+        "prior_q95": prior.ppf(0.95),
         "tail": above if falls else 2.0 * np.minimum(prior.cdf(median), above),
         "shrinkage": 1.0 - values.var(axis=0) / prior.var(),
-    }  # fmt: skip
+    }
     return pd.DataFrame(facts)
 
 
-def _parts(everything: xr.Dataset, name: str, layout: MeasurementLayout) -> list[tuple[xr.Dataset, str]]:
-    """Entries of a variable that have a prior of their own, by the name of the prior."""
-    draws = everything[[name]]
-    if name == "compute":
-        return [(draws.isel(model=list(layout.unknown_compute)), name)]
-    if name == "loading" and layout.signed:
-        free = [i for i in range(layout.n_benchmarks) if i not in layout.signed]
-        return [
-            (draws.isel(benchmark=free), name),
-            (draws.isel(benchmark=list(layout.signed)), "signed_loading"),
-        ]
-    return [(draws, name)]
-
-
-def sensitivity_table(fit: Fit, forecasts: xr.DataArray) -> pd.DataFrame:
+def sensitivity_table(fit: CapabilityFit, forecasts: xr.DataArray) -> pd.DataFrame:
     """Power-scaling sensitivity of forecasts to each top-level prior, to all of a stage, and to the likelihoods.
 
-    Parameters
-    ----------
-    fit : Fit
-        The fit.
-    forecasts : DataArray (chain, draw, quantity)
-        Expected scores, with coordinate ``task`` along ``quantity``.
+    Columns: ``component`` ("prior" or "likelihood"), ``name``, ``sensitivity`` (cumulative Jensen-Shannon distance a
+    unit of log2 power) of the forecast that is moved most, and which one that is (``forecast``).
 
-    Returns
-    -------
-    DataFrame
-        ``component`` ("prior" or "likelihood"), ``name``, ``sensitivity`` (cumulative Jensen-Shannon distance a unit
-        of log2 power) of the forecast that is moved most, and which one that is (``forecast``).
-
-    Notes
-    -----
     Kallioinen et al. (2024): a prior or likelihood is raised to the powers 0.99 and 1.01 by Pareto-smoothed importance
     weights, computed by ArviZ. In a cut posterior the priors and likelihood of the task heads are scaled as if the
     normalising constant of the heads did not depend on the capabilities.
     """
     widest = forecasts.std(("chain", "draw")).to_numpy().argsort()[::-1][:_MOST_FORECASTS]
     forecasts = forecasts.isel(quantity=np.sort(widest))
-    observed, priors = fit.posterior["observed_data"], log_prior(fit)
-    labels = list(fit.draws["predictors"].to_numpy())
-    likelihoods = log_likelihood(fit)
+    named: dict[str, str] = {}
+    for site in prior_sites(fit):
+        named.setdefault(site.of, site.prior)  # a variable of several priors goes by the first
+    priors, likelihoods = log_prior(fit).rename(named), log_likelihood(fit)
     summed = xr.Dataset(
-        {str(name): value.sum([d for d in value.dims if d not in ("chain", "draw", "predictors")])
-         for name, value in likelihoods.items()}
-    )  # fmt: skip
-    read = []  # the predictor set that each forecast reads
-    for task in forecasts["task"].to_numpy():
-        has_head = "task" in fit.draws.coords and task in fit.draws["task"].to_numpy()
-        read.append(str(observed["task_predictors"].sel(task=task).item()) if has_head else labels[0])
+        {
+            str(name): value.sum([d for d in value.dims if d not in ("chain", "draw", "predictors")])
+            for name, value in likelihoods.items()
+        }
+    )
+    read = [fit.posterior.predictors_of(str(task)) for task in forecasts["task"].to_numpy()]
     rows = []
-    for label in dict.fromkeys(read):
-        mine = forecasts.isel(quantity=[i for i, r in enumerate(read) if r == label])
-        rows += power_scaled(mine, _reads(priors, label), _reads(summed, label))
+    for index in dict.fromkeys(read):
+        reading = forecasts.isel(quantity=[i for i, r in enumerate(read) if r == index])
+        rows += power_scaled(reading, _of_set(priors, index), _of_set(summed, index))
     table = pd.DataFrame(rows).sort_values("sensitivity", ascending=False)
     return table.drop_duplicates(["component", "name"]).reset_index(drop=True)
 
@@ -158,12 +107,12 @@ def power_scaled(forecasts: xr.DataArray, log_prior: xr.Dataset, log_likelihood:
     )
     for component, group in (("prior", "log_prior"), ("likelihood", "log_likelihood")):
         variables = [str(name) for name in tree[group].data_vars]
-        blocks = {_NAMES.get(name, name): [name] for name in variables}
+        blocks = {name: [name] for name in variables}
         if component == "prior":
             blocks = {"all priors": variables, **blocks}
         for name, block in blocks.items():
-            found = azs.psense(tree, group=component, group_var_names=block, sample_dims=["chain", "draw"])
-            values = np.atleast_1d(found["forecast"].to_numpy())
+            sensitivity = azs.psense(tree, group=component, group_var_names=block, sample_dims=["chain", "draw"])
+            values = np.atleast_1d(sensitivity["forecast"].to_numpy())
             rows.append(
                 {
                     "component": component,
@@ -175,8 +124,8 @@ def power_scaled(forecasts: xr.DataArray, log_prior: xr.Dataset, log_likelihood:
     return rows
 
 
-def _reads(values: xr.Dataset, label: str) -> xr.Dataset:
-    return values.sel(predictors=label).drop_vars("predictors", errors="ignore")
+def _of_set(values: xr.Dataset, index: int) -> xr.Dataset:
+    return values.isel(predictors=index).drop_vars("predictors")
 
 
 def check_priors(priors: pd.DataFrame, sensitivity: pd.DataFrame) -> list[Check]:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from bayes_obscaling.results.diagnostics.check import Check, listed
+from bayes_obscaling.checks import Check, listed
 from bayes_obscaling.results.leave_one_out import LeaveOneOut, pareto_limit
 
 # Of a Kolmogorov-Smirnov test of uniform LOO-PIT values, all benchmarks and tasks of a stage together.
@@ -25,20 +25,12 @@ def check_scores(left_out: tuple[LeaveOneOut, ...], richer: str = "one more fact
 
 
 def calibration_table(stage: LeaveOneOut) -> pd.DataFrame:
-    """How the LOO-PIT values of each benchmark or task spread.
+    """How the LOO-PIT values of each benchmark or task of a stage spread.
 
-    Parameters
-    ----------
-    stage : LeaveOneOut
-        One stage.
-
-    Returns
-    -------
-    DataFrame
-        ``stage, benchmark, n, pareto_k_high`` (scores above the limit), ``elpd, coverage_50, coverage_90`` (shares of
-        scores inside the central leave-one-out intervals), ``mean_pit`` (0.5 if unbiased), ``p`` (of a
-        Kolmogorov-Smirnov test of uniformity, NaN below 8 scores) and ``p_holm`` (adjusted over the stage's
-        benchmarks; Holm 1979).
+    Columns: ``stage, benchmark, n, pareto_k_high`` (scores above the limit), ``elpd, coverage_50, coverage_90`` (shares
+    of scores inside the central leave-one-out intervals), ``mean_pit`` (0.5 if unbiased), ``p`` (of a
+    Kolmogorov-Smirnov test of uniformity, NaN below 8 scores) and ``p_holm`` (adjusted over the stage's benchmarks;
+    Holm 1979).
     """
     limit, rows = pareto_limit(len(stage.kept)), []
     for name, group in stage.scores.groupby("benchmark", sort=False):

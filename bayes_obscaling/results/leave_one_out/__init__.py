@@ -16,20 +16,19 @@ reweighted (Merkle, Furr and Rabe-Hesketh 2019; Vehtari et al. 2016):
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 from scipy.special import ndtri
 
-from bayes_obscaling.inference.arrays import Problem
-from bayes_obscaling.results.fit import Fit
+from bayes_obscaling.models.layout import Layout
+from bayes_obscaling.results.fit import CapabilityFit
 from bayes_obscaling.results.leave_one_out.benchmarks import predict_left_out
-from bayes_obscaling.results.leave_one_out.models import log_densities, measured
+from bayes_obscaling.results.leave_one_out.models import log_densities
 from bayes_obscaling.results.leave_one_out.tasks import head_densities
-from bayes_obscaling.results.leave_one_out.weights import PARETO_LIMIT, pareto_limit, smoothed, stride
-from bayes_obscaling.results.likelihood import problem_of
+from bayes_obscaling.results.leave_one_out.weights import PARETO_LIMIT, kept_draws, pareto_limit, smoothed
+from bayes_obscaling.results.remember import remembered
 
 __all__ = ["HEADS", "PARETO_LIMIT", "LeaveOneOut", "leave_one_out", "pareto_limit", "predict_left_out"]
 
@@ -45,13 +44,13 @@ class LeaveOneOut:
     Attributes
     ----------
     stage : str
-        As in ``fit.convergence``: "capabilities" (and what its predictors leave out) or "task heads"; "joint" and
+        Label of the stage in the fit: "capabilities" (and what its predictors leave out) or "task heads"; "joint" and
         "task heads" for a joint posterior.
     scores : DataFrame
-        One row a seen score: ``model, benchmark, observed, elpd`` (log predictive density when left out), ``pareto_k``,
-        ``pit`` (share of the predictive distribution of a new evaluation, when the score is left out, at or below it)
-        and ``z`` (its distance from the mean of that distribution, in sd; for benchmarks the normal quantile of
-        ``pit``, at most 7.9).
+        One row per seen score: ``model, benchmark, observed, elpd`` (log predictive density when left out),
+        ``pareto_k``, ``pit`` (share of the predictive distribution of a new evaluation, when the score is left out, at
+        or below it) and ``z`` (its distance from the mean of that distribution, in sd; for benchmarks the normal
+        quantile of ``pit``, at most 7.9).
     units : DataFrame
         What `log_weights` leave out, one row each: ``model, benchmark, pareto_k``. For capabilities all benchmark
         scores of a model (``benchmark`` is "all"), for task heads one task score.
@@ -68,66 +67,71 @@ class LeaveOneOut:
     kept: np.ndarray
 
 
-@lru_cache(maxsize=2)
-def leave_one_out(fit: Fit) -> tuple[LeaveOneOut, ...]:
+@remembered
+def leave_one_out(fit: CapabilityFit) -> tuple[LeaveOneOut, ...]:
     """Leave every seen score, and every model, out of each stage of a fit.
 
     Parameters
     ----------
-    fit : Fit
-        From `bayes_obscaling.fit` or `load_fit`.
+    fit : CapabilityFit
+        From `bayes_obscaling.fit` or a file.
 
     Returns
     -------
     tuple of LeaveOneOut
         One entry a stage: a predictor set of the measurement, and the task heads.
     """
-    problem = problem_of(fit)
-    every = np.arange(fit.draws.sizes["chain"] * fit.draws.sizes["draw"]).reshape(fit.draws.sizes["chain"], -1)
-    kept = every[:, :: stride(fit)].ravel()
-    flat = {str(n): value.to_numpy().reshape(every.size, *value.shape[2:])[kept] for n, value in fit.draws.items()}
-    stages = list(fit.convergence)
-    found = []
-    for index, label in enumerate(fit.draws["predictors"].to_numpy()):
-        data = problem.measurements[index]
-        left_out = predict_left_out(fit, str(label))
-        rows, columns = np.nonzero(np.asarray(data.seen))
-        pairs = {name: left_out[name].to_numpy()[rows, columns] for name in _KEPT}
-        observed = np.asarray(data.score)[rows, columns]
-        # Not from quantiles, which a single draw decides where the score is far out.
-        z = ndtri(np.clip(pairs["pit"], _SMALLEST_TAIL, 1.0 - _SMALLEST_TAIL))
-        some = np.flatnonzero(np.asarray(data.seen).any(axis=1))
-        smooth, pareto_k = smoothed(-log_densities(data, measured(flat, index, problem.layout.n_factors))[:, some])
-        found.append(
-            LeaveOneOut(
-                stage=stages[index],
-                scores=_named(problem, problem.benchmarks, rows, columns).assign(observed=observed, **pairs, z=z),
-                units=pd.DataFrame({"model": np.array(problem.models)[some], "benchmark": "all", "pareto_k": pareto_k}),
-                log_weights=xr.DataArray(smooth, dims=("draw", "unit")),
-                kept=kept,
-            )
-        )
-    if problem.task_scores is not None:
-        columns, rows = np.nonzero(np.asarray(problem.task_scores.seen))
-        observed = np.asarray(problem.task_scores.score)[columns, rows]
-        density, log_weight, replicate = (part[:, rows, columns] for part in head_densities(fit, flat))
-        smooth, pareto_k = smoothed(log_weight)
-        weights = np.exp(smooth)
-        mean = (weights * replicate).sum(axis=0)
-        named = _named(problem, problem.tasks, rows, columns)
-        scores = named.assign(
-            observed=observed,
-            elpd=np.logaddexp.reduce(smooth + density, axis=0),
-            pareto_k=pareto_k,
-            pit=np.clip((weights * (replicate <= observed)).sum(axis=0), 0.0, 1.0),
-            # Where a few draws have all the weight, they are closer together than predictions are.
-            z=(observed - mean)
-            / np.maximum(np.sqrt((weights * (replicate - mean) ** 2).sum(axis=0)), replicate.std(0)),
-        )
-        log_weights = xr.DataArray(smooth, dims=("draw", "unit"))
-        found.append(LeaveOneOut(HEADS, scores, named.assign(pareto_k=pareto_k), log_weights, kept))
-    return tuple(found)
+    kept = kept_draws(fit.posterior)
+    stages = [_of_capabilities(fit, index, kept) for index in range(len(fit.layout.predictor_sets))]
+    if fit.layout.task_scores is not None:
+        stages.append(_of_heads(fit, kept))
+    return tuple(stages)
 
 
-def _named(problem: Problem, names: tuple[str, ...], rows: np.ndarray, columns: np.ndarray) -> pd.DataFrame:
-    return pd.DataFrame({"model": np.array(problem.models)[rows], "benchmark": np.array(names)[columns]})
+def _of_capabilities(fit: CapabilityFit, index: int, kept: np.ndarray) -> LeaveOneOut:
+    layout, data = fit.layout, fit.layout.measurements[index]
+    left_out = predict_left_out(fit, layout.predictor_labels[index])
+    seen = np.asarray(data.seen)
+    rows, columns = np.nonzero(seen)
+    pairs = {name: left_out[name].to_numpy()[rows, columns] for name in _KEPT}
+    # Not from quantiles, which a single draw decides where the score is far out.
+    z = ndtri(np.clip(pairs["pit"], _SMALLEST_TAIL, 1.0 - _SMALLEST_TAIL))
+    some = np.flatnonzero(seen.any(axis=1))
+    draws = {name: values[kept] for name, values in fit.posterior.measurement(index).items()}
+    smooth, pareto_k = smoothed(-log_densities(data, draws)[:, some])
+    return LeaveOneOut(
+        stage=fit.stages[index].label,
+        scores=_named(layout, layout.benchmarks, rows, columns).assign(
+            observed=np.asarray(data.score)[rows, columns], **pairs, z=z
+        ),
+        units=pd.DataFrame({"model": np.array(layout.models)[some], "benchmark": "all", "pareto_k": pareto_k}),
+        log_weights=xr.DataArray(smooth, dims=("draw", "unit")),
+        kept=kept,
+    )
+
+
+def _of_heads(fit: CapabilityFit, kept: np.ndarray) -> LeaveOneOut:
+    layout, data = fit.layout, fit.layout.task_scores
+    assert data is not None
+    columns, rows = np.nonzero(np.asarray(data.seen).T)  # task by task
+    observed = np.asarray(data.score)[rows, columns]
+    density, log_weight, replicate = (part[:, rows, columns] for part in head_densities(fit, kept))
+    smooth, pareto_k = smoothed(log_weight)
+    weights = np.exp(smooth)
+    mean = (weights * replicate).sum(axis=0)
+    sd = np.sqrt((weights * (replicate - mean) ** 2).sum(axis=0))
+    named = _named(layout, layout.tasks, rows, columns)
+    scores = named.assign(
+        observed=observed,
+        elpd=np.logaddexp.reduce(smooth + density, axis=0),
+        pareto_k=pareto_k,
+        pit=np.clip((weights * (replicate <= observed)).sum(axis=0), 0.0, 1.0),
+        # Where a few draws have all the weight, they are closer together than predictions are.
+        z=(observed - mean) / np.maximum(sd, replicate.std(0)),
+    )
+    log_weights = xr.DataArray(smooth, dims=("draw", "unit"))
+    return LeaveOneOut(HEADS, scores, named.assign(pareto_k=pareto_k), log_weights, kept)
+
+
+def _named(layout: Layout, names: tuple[str, ...], rows: np.ndarray, columns: np.ndarray) -> pd.DataFrame:
+    return pd.DataFrame({"model": np.array(layout.models)[rows], "benchmark": np.array(names)[columns]})

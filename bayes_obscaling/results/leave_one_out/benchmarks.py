@@ -10,50 +10,46 @@ one to compare by).
 
 from __future__ import annotations
 
-from functools import lru_cache
-from typing import NamedTuple
+from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import xarray as xr
-from scipy.special import expit, log_ndtr, logsumexp
+from scipy.special import logsumexp
 
-from bayes_obscaling.models.capability import BENCHMARK_FLOOR_SD, capability_curve
-from bayes_obscaling.models.links import response, score_variance
-from bayes_obscaling.results.fit import Fit
-from bayes_obscaling.results.leave_one_out.weights import smoothed, stride
-from bayes_obscaling.results.likelihood import problem_of
+from bayes_obscaling.models.capability_equations import (
+    BENCHMARK_CURVE,
+    BENCHMARK_SHAPE,
+    Covariates,
+    Measurements,
+    Parameters,
+    benchmark_noise,
+    benchmark_predictor,
+    benchmark_response,
+    line,
+)
+from bayes_obscaling.results.fit import CapabilityFit
+from bayes_obscaling.results.leave_one_out.slopes import benchmark_slopes
+from bayes_obscaling.results.leave_one_out.weights import kept_draws, smoothed
+from bayes_obscaling.results.remember import remembered
 from bayes_obscaling.results.summaries import LEVELS
 
+Draws = dict[str, np.ndarray]
 # Standard-normal grid on which a score's linear predictor is integrated.
 _NODES = np.linspace(-5.0, 5.0, 101)
+_LOG_SHARES = -0.5 * _NODES**2 - logsumexp(-0.5 * _NODES**2)
 _SMALLEST_SLOPE = 1e-3
-_LOG_ROOT_2PI = 0.5 * np.log(2 * np.pi)
+_line = jax.jit(line)
 
 
-class _Draws(NamedTuple):
-    """Draws of one predictor set (S draws, M models, F families, I benchmarks, K factors)."""
-
-    theta: np.ndarray  # (S, M, K)
-    loading: np.ndarray  # (S, I, K)
-    difficulty: np.ndarray  # (S, I)
-    ceiling_gap: np.ndarray  # (S, I)
-    overdispersion: np.ndarray  # (S, I)
-    offset: np.ndarray  # (S, F, I)
-    offset_sd: np.ndarray  # (S, I)
-    basis: np.ndarray  # (S, M, K) what multiplies the slope: compute, bent or not
-    prior_mean: np.ndarray  # (S, K, 2) of intercept and slope
-    prior_sd: np.ndarray  # (S, K, 2)
-    residual_sd: np.ndarray  # (S, K)
-
-
-@lru_cache(maxsize=4)
-def predict_left_out(fit: Fit, predictors: str = "all") -> xr.Dataset:
+def predict_left_out(fit: CapabilityFit, predictors: str = "all") -> xr.Dataset:
     """Predict every seen benchmark score from all the other ones.
 
     Parameters
     ----------
-    fit : Fit
-        From `bayes_obscaling.fit` or `load_fit`.
+    fit : CapabilityFit
+        From `bayes_obscaling.fit` or a file.
     predictors : str
         Which of the fit's sets of predictors; the first one where there is none of this name.
 
@@ -71,128 +67,153 @@ def predict_left_out(fit: Fit, predictors: str = "all") -> xr.Dataset:
     score's density is integrated numerically over its linear predictor. Near floors and ceilings the response curve
     is not linear, and the approximation rough; there scores say little.
     """
-    labels = [str(name) for name in fit.draws["predictors"].to_numpy()]
-    index = labels.index(predictors) if predictors in labels else 0
-    draws = fit.draws.isel(predictors=index)
-    data = problem_of(fit).measurements[index]
-    seen, family = np.asarray(data.seen), np.asarray(data.family)
-    score, chance, inv_items = (np.asarray(a, float) for a in (data.score, data.chance, data.inv_items))
+    labels = fit.layout.predictor_labels
+    return _predict(fit, labels.index(predictors) if predictors in labels else 0)
 
-    kept = draws.isel(draw=slice(None, None, stride(fit)))
-    d = _as_arrays(kept.stack(sample=("chain", "draw")).transpose("sample", ...))
-    centre, spread = (a[:, seen] for a in _linear_predictor(d, score, seen, chance, inv_items, family))
+
+@remembered
+def _predict(fit: CapabilityFit, index: int) -> xr.Dataset:
+    posterior, data = fit.posterior, fit.layout.measurements[index]
+    kept = kept_draws(posterior)
+    p = {name: values[kept] for name, values in posterior.measurement(index).items()}
+    seen = np.asarray(data.seen)
+    centre, spread = (a[:, seen] for a in _linear_predictor(p, data))
     column = np.nonzero(seen)[1]
-    y, n_inv, floor = score[seen], inv_items[seen], chance[column]
-    gap, phi = d.ceiling_gap[:, column], d.overdispersion[:, column]
-
-    def curve(eta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        p = floor + (1 - floor) * (1 - gap) * expit(eta)
-        return p, np.sqrt(p * (1 - p) * (n_inv + phi**2) + BENCHMARK_FLOOR_SD**2)
-
-    # On the log scale: the density of a score that is plainly wrong is below the smallest number there is.
-    log_density, log_below = np.full((2, *centre.shape), -np.inf)
-    log_share = -0.5 * _NODES**2
-    for node, share in zip(_NODES, log_share - logsumexp(log_share), strict=True):
-        p, noise = curve(centre + node * spread)
-        z = (y - p) / noise
-        np.logaddexp(log_density, share - 0.5 * z**2 - np.log(noise) - _LOG_ROOT_2PI, out=log_density)
-        np.logaddexp(log_below, share + log_ndtr(z), out=log_below)
+    curve = {name: p[name][:, column] for name in BENCHMARK_SHAPE if name in p}
+    facts = (np.asarray(data.chance)[column], np.asarray(data.inv_items)[seen])
+    log_density, log_below = map(np.asarray, _integrate(curve, centre, spread, np.asarray(data.score)[seen], *facts))
 
     log_weight, pareto_k = smoothed(-log_density)
     elpd = logsumexp(log_weight + log_density, axis=0)
 
     rng = np.random.default_rng([fit.provenance["seed"], 7])
-    p, noise = curve(centre + spread * rng.standard_normal(centre.shape))
-    made = np.clip(p + noise * rng.standard_normal(p.shape), 0.0, 1.0)
-    found = {
+    expected, sd = map(np.asarray, _moments(curve, centre + spread * rng.standard_normal(centre.shape), *facts))
+    replicates = np.clip(expected + sd * rng.standard_normal(sd.shape), 0.0, 1.0)
+    columns = {
         "elpd": elpd,
         "pit": np.clip(np.exp(logsumexp(log_weight + log_below, axis=0)), 0.0, 1.0),
         "pareto_k": pareto_k,
-        **_weighted_quantiles(made, np.exp(log_weight)),
+        **_weighted_quantiles(replicates, np.exp(log_weight)),
     }
-    result = xr.Dataset(coords={name: draws[name].to_numpy() for name in ("model", "benchmark")})
-    for name, values in found.items():
-        full = np.full(score.shape, np.nan)
-        full[seen] = values
-        result[name] = (("model", "benchmark"), full)
+    tables = {}
+    for name, values in columns.items():
+        tables[name] = (("model", "benchmark"), np.full(seen.shape, np.nan))
+        tables[name][1][seen] = values
     full_density = logsumexp(log_density, axis=0) - np.log(len(log_density))
-    return result.assign_attrs(p_loo=float((full_density - elpd).sum()))
+    return fit.layout.labelled(tables).assign_attrs(p_loo=float((full_density - elpd).sum()))
 
 
-def _as_arrays(stacked: xr.Dataset) -> _Draws:
-    def array(name: str) -> np.ndarray:
-        return np.asarray(stacked[name].to_numpy(), float)
-
-    def pair(a: str, b: str) -> np.ndarray:
-        return np.stack([array(a), array(b)], axis=-1)
-
-    theta = array("theta")
-    curvature = array("curvature")[:, None, :] if "curvature" in stacked else np.zeros((1, 1, 1))
-    basis = np.asarray(capability_curve(0.0, 1.0, curvature, array("compute")[..., None]))
-    return _Draws(
-        theta, array("loading"), array("difficulty"), array("ceiling_gap"), array("overdispersion"),
-        array("family_offset"), array("family_offset_sd"), np.broadcast_to(basis, theta.shape),
-        pair("intercept_mean", "slope_mean"), pair("intercept_sd", "slope_sd"), array("residual_sd"),
-    )  # fmt: skip
+@jax.jit
+def _moments(p: Parameters, eta: jax.Array, chance: jax.Array, inv_items: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Expectation and noise (S, n) of n scores; `eta` and the parameters `p` are (S, n), the facts (n,)."""
+    noise = benchmark_noise(p, benchmark_response(p, eta[:, None], chance), inv_items)
+    return noise.loc[:, 0], noise.scale[:, 0]
 
 
-def _linear_predictor(
-    d: _Draws, score: np.ndarray, seen: np.ndarray, chance: np.ndarray, inv_items: np.ndarray, family: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+@jax.jit
+def _integrate(
+    p: Parameters,
+    centre: jax.Array,
+    spread: jax.Array,
+    score: jax.Array,
+    chance: jax.Array,
+    inv_items: jax.Array,
+) -> tuple[jax.Array, jax.Array]:
+    """Log density of n scores and log probability of lower ones, (S, n), over their linear predictors.
+
+    On the log scale: the density of a score that is plainly wrong is below the smallest number there is.
+    """
+
+    def add(sums: Any, node: Any) -> tuple[Any, None]:
+        eta, log_share = (centre + node[0] * spread)[:, None], node[1]
+        noise = benchmark_noise(p, benchmark_response(p, eta, chance), inv_items)
+        density = jnp.logaddexp(sums[0], log_share + noise.log_prob(score)[:, 0])
+        return (density, jnp.logaddexp(sums[1], log_share + noise.log_cdf(score)[:, 0])), None
+
+    start = jnp.full(centre.shape, -jnp.inf)
+    return jax.lax.scan(add, (start, start), (jnp.asarray(_NODES), jnp.asarray(_LOG_SHARES)))[0]
+
+
+@jax.jit
+def _linearised(
+    p: Parameters,
+    theta: jax.Array,
+    offset: jax.Array,
+    score: jax.Array,
+    chance: jax.Array,
+    inv_items: jax.Array,
+    seen: jax.Array,
+) -> tuple[jax.Array, jax.Array]:
+    """Precision of linear predictors (S, ..., M, I) as their scores see them, 0 where unseen, and scores' residuals.
+
+    At capabilities `theta` (S, ..., M, K) and offsets of families (S, ..., M, I); residuals in logits.
+    """
+    eta = benchmark_predictor(p, theta, offset)
+    at = benchmark_slopes(p, eta, chance, inv_items)
+    slope = jnp.maximum(at.slope, _SMALLEST_SLOPE)
+    return jnp.where(seen, slope**2 / at.variance, 0.0), (score - at.expected) / slope
+
+
+def _linear_predictor(p: Draws, data: Measurements) -> tuple[np.ndarray, np.ndarray]:
     """Mean and sd (S, M, I) of each score's linear predictor given all the other scores, draw by draw."""
-    offset = d.offset[:, family]  # (S, M, I)
-    others = d.difficulty[:, None] + offset
-
-    def linearised(eta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Precision of eta (S, M, ..., I) as its score sees it, 0 where unseen, and the score's residual in eta."""
-        gap, phi = (a.reshape(len(a), *[1] * (eta.ndim - 2), -1) for a in (d.ceiling_gap, d.overdispersion))
-        target, inverse, mask = (a if eta.ndim == 3 else a[:, None] for a in (score, inv_items, seen))
-        p, share = np.asarray(response(eta, chance, gap)), expit(eta)
-        slope = np.maximum((1 - chance) * (1 - gap) * share * (1 - share), _SMALLEST_SLOPE)
-        variance = np.asarray(score_variance(p, inverse, phi, BENCHMARK_FLOOR_SD))
-        return np.where(mask, slope**2 / variance, 0.0), (target - p) / slope
+    family = np.asarray(data.family)
+    loading, difficulty = p["loading"], p["difficulty"][:, None]
+    offset = p["family_offset"][:, family]  # (S, M, I)
+    member = (family[:, None] == np.arange(p["family_offset"].shape[1])).astype(float)
+    curve = {name: p[name] for name in BENCHMARK_CURVE if name in p}
 
     # The family's offset on the benchmark, from the scores of the model's siblings.
-    at_draw = np.einsum("smk,sik->smi", d.theta, d.loading) + others
-    precision, residual = linearised(at_draw)
-    member = (family[:, None] == np.arange(d.offset.shape[1])).astype(float)
+    facts = (data.score, data.chance, data.inv_items, data.seen)
+    precision, residual = map(np.asarray, _linearised(curve, p["theta"], offset, *facts))
     precision, moment = (
         np.einsum("smi,mf->sfi", a, member)[:, family] - a for a in (precision, precision * (residual + offset))
     )
-    precision = precision + d.offset_sd[:, None] ** -2
+    precision = precision + p["family_offset_sd"][:, None] ** -2
     offset_mean, offset_variance = moment / precision, 1 / precision
 
     # Capabilities from the model's other scores: one Gauss-Newton step from the draw, one from where that leads.
-    prior_mean, prior_variance = _family_line(d, member, family)
-    n_benchmarks, n_factors = d.loading.shape[1:]
+    # The axis of models is now that of the score that is left out, and models come before it.
+    curve = {name: value[:, None] for name, value in curve.items()}
+    score, inv_items, seen = (np.asarray(fact)[:, None] for fact in (data.score, data.inv_items, data.seen))
+    prior_mean, prior_variance = _family_line(p, data.covariates, member, family)
+    n_benchmarks, n_factors = loading.shape[1:]
     prior_information = (np.eye(n_factors) / prior_variance[..., None])[:, :, None]
     left_in = 1.0 - np.eye(n_benchmarks)
-    theta = np.broadcast_to(d.theta[:, :, None], (*at_draw.shape, n_factors))
+    theta = np.broadcast_to(p["theta"][:, :, None], (*offset.shape, n_factors))
     for _ in range(2):
-        place = np.einsum("smik,sjk->smij", theta, d.loading)
-        weight, residual = linearised(place + others[:, :, None])
+        linearised = _linearised(curve, theta, offset[:, :, None], score, data.chance, inv_items, seen)
+        weight, residual = map(np.asarray, linearised)
         weight = weight * left_in
-        information = np.einsum("smij,sjk,sjl->smikl", weight, d.loading, d.loading, optimize=True) + prior_information
-        pull = np.einsum("smij,sjk->smik", weight * (residual + place), d.loading)
+        information = np.einsum("smij,sjk,sjl->smikl", weight, loading, loading, optimize=True) + prior_information
+        place = np.einsum("smik,sjk->smij", theta, loading)
+        pull = np.einsum("smij,sjk->smik", weight * (residual + place), loading)
         covariance = np.linalg.inv(information)
         theta = np.einsum("smikl,smil->smik", covariance, pull + (prior_mean / prior_variance)[:, :, None])
-    mean = np.einsum("smik,sik->smi", theta, d.loading) + d.difficulty[:, None] + offset_mean
-    variance = np.einsum("sik,smikl,sil->smi", d.loading, covariance, d.loading, optimize=True) + offset_variance
+    mean = np.einsum("smik,sik->smi", theta, loading) + difficulty + offset_mean
+    variance = np.einsum("sik,smikl,sil->smi", loading, covariance, loading, optimize=True) + offset_variance
     return mean, np.sqrt(variance)
 
 
-def _family_line(d: _Draws, member: np.ndarray, family: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _family_line(p: Draws, x: Covariates, member: np.ndarray, family: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean and variance (S, M, K) of a model's capabilities given its siblings' and the population of families."""
-    row = np.stack([np.ones_like(d.basis), d.basis], axis=-1)  # (S, M, K, 2)
-    noise = d.residual_sd[:, None, :, None] ** -2
-    squares, moments = row[..., :, None] * row[..., None, :] * noise[..., None], row * d.theta[..., None] * noise
-    prior = d.prior_sd**-2
+    prior_mean, prior_sd = (
+        np.stack([p[f"intercept_{moment}"], p[f"slope_{moment}"]], axis=-1) for moment in ("mean", "sd")
+    )
+    # A line is linear in what the family has of its own: what is left without that is known.
+    at = x._replace(compute=p["compute"])
+    known, one = (np.asarray(_line({**p, "intercept": 0.0, "slope": slope}, at)) for slope in (0.0, 1.0))
+    theta, residual_sd = p["theta"] - known, p["residual_sd"][:, None]
+    basis = np.broadcast_to(one - known, theta.shape)
+    row = np.stack([np.ones_like(basis), basis], axis=-1)  # (S, M, K, 2)
+    noise = residual_sd[..., None] ** -2
+    squares, moments = row[..., :, None] * row[..., None, :] * noise[..., None], row * theta[..., None] * noise
+    prior = prior_sd**-2
     information = np.einsum("smkab,mf->sfkab", squares, member)[:, family] - squares
     information = information + (np.eye(2) * prior[..., None])[:, None]
-    right = np.einsum("smka,mf->sfka", moments, member)[:, family] - moments + (prior * d.prior_mean)[:, None]
+    right = np.einsum("smka,mf->sfka", moments, member)[:, family] - moments + (prior * prior_mean)[:, None]
     covariance = np.linalg.inv(information)
-    mean = np.einsum("smka,smkab,smkb->smk", row, covariance, right, optimize=True)
-    variance = np.einsum("smka,smkab,smkb->smk", row, covariance, row, optimize=True) + d.residual_sd[:, None] ** 2
+    mean = np.einsum("smka,smkab,smkb->smk", row, covariance, right, optimize=True) + known
+    variance = np.einsum("smka,smkab,smkb->smk", row, covariance, row, optimize=True) + residual_sd**2
     return mean, variance
 
 

@@ -8,27 +8,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bayes_obscaling.models.capability import BENCHMARK_FLOOR_SD, Measurements, capability_curve
-from bayes_obscaling.models.links import response, score_variance
+from bayes_obscaling.models.capability_equations import (
+    Measurements,
+    benchmark_noise,
+    benchmark_predictor,
+    line,
+)
+from bayes_obscaling.results.leave_one_out.slopes import BenchmarkSlopes, benchmark_slopes
 
 _NEWTON_STEPS = 8  # Fisher scoring, from a draw
 _LONGEST_STEP = 2.0
 _CHUNK = 50
 
 
-def measured(flat: dict[str, np.ndarray], index: int, n_factors: int) -> dict[str, np.ndarray]:
-    """Pick the draws of one predictor set that `log_densities` reads; a curvature of 0 where there is none."""
-    names = (
-        "intercept", "slope", "residual_sd", "compute", "theta", "loading", "difficulty", "ceiling_gap",
-        "family_offset", "overdispersion",
-    )  # fmt: skip
-    mine = {name: flat[name][:, index] for name in names}
-    some = flat["curvature"][:, index] if "curvature" in flat else np.zeros((len(mine["compute"]), n_factors))
-    return {**mine, "curvature": some}
-
-
 def log_densities(data: Measurements, draws: dict[str, np.ndarray]) -> np.ndarray:
-    """Log density (draw, model) of all scores of a model together."""
+    """Log density (draw, model) of all scores of a model together, at draws of the measurement's variables."""
     count, parts = len(draws["theta"]), []
     for start in range(0, count, _CHUNK):
         rows = np.minimum(np.arange(start, start + _CHUNK), count - 1)  # a fixed shape: one compiled program
@@ -38,20 +32,19 @@ def log_densities(data: Measurements, draws: dict[str, np.ndarray]) -> np.ndarra
 
 @jax.jit
 def _integrate(draws: dict[str, jax.Array], data: Measurements) -> jax.Array:
-    def of_draw(draw: dict[str, jax.Array]) -> jax.Array:
-        prior = capability_curve(
-            draw["intercept"][data.family], draw["slope"][data.family], draw["curvature"], draw["compute"][:, None]
-        )
-        offset = draw["difficulty"] + draw["family_offset"][data.family]
-        return jax.vmap(lambda *args: _integrate_model(draw, data.chance, *args))(
-            prior, draw["theta"], offset, data.score, data.seen.astype(float), data.inv_items
-        )
+    def of_draw(p: dict[str, jax.Array]) -> jax.Array:
+        of_family = {name: p[name][data.family] for name in ("intercept", "slope")}
+        prior = line({**p, **of_family}, data.covariates._replace(compute=p["compute"]))
+        offset = p["family_offset"][data.family]
+        # every model as a table of its own with one row
+        rows = [a[:, None] for a in (prior, p["theta"], offset, data.score, data.seen.astype(float), data.inv_items)]
+        return jax.vmap(lambda *args: _integrate_model(p, data.chance, *args))(*rows)
 
     return jax.vmap(of_draw)(draws)
 
 
 def _integrate_model(
-    draw: dict[str, jax.Array],
+    p: dict[str, jax.Array],
     chance: jax.Array,
     prior: jax.Array,
     start: jax.Array,
@@ -60,36 +53,31 @@ def _integrate_model(
     seen: jax.Array,
     inv_items: jax.Array,
 ) -> jax.Array:
-    """One model at one draw: log density of its scores, K capabilities integrated by Laplace's method."""
-    precision = 1.0 / draw["residual_sd"] ** 2
+    """One model at one draw: log density of its scores, K capabilities (1, K) integrated by Laplace's method."""
+    loading = jnp.asarray(p["loading"])
+    precision = 1.0 / p["residual_sd"] ** 2
 
-    def curve(theta: jax.Array) -> tuple[jax.Array, ...]:
-        """Expected scores, their variances, and the slopes of both in the linear predictor."""
-        eta = draw["loading"] @ theta + offset
-        p = response(eta, chance, draw["ceiling_gap"])
-        variance = score_variance(p, inv_items, draw["overdispersion"], BENCHMARK_FLOOR_SD)
-        slope = (1.0 - chance) * (1.0 - draw["ceiling_gap"]) * jax.nn.sigmoid(eta) * jax.nn.sigmoid(-eta)
-        return p, variance, slope, (1.0 - 2.0 * p) * (inv_items + draw["overdispersion"] ** 2) * slope
+    def curve(theta: jax.Array) -> BenchmarkSlopes:
+        return benchmark_slopes(p, benchmark_predictor(p, theta, offset), chance, inv_items)
 
-    def information(variance: jax.Array, slope: jax.Array, bend: jax.Array) -> list[list[jax.Array]]:
+    def information(at: BenchmarkSlopes) -> list[list[jax.Array]]:
         """Expected Hessian, as its Cholesky factor: positive definite, whatever the scores."""
-        weight = seen * (slope**2 / variance + 0.5 * (bend / variance) ** 2)
-        return _cholesky((draw["loading"].T * weight) @ draw["loading"] + jnp.diag(precision))
+        weight = seen * (at.slope**2 / at.variance + 0.5 * (at.bend / at.variance) ** 2)
+        return _cholesky((loading.T * weight) @ loading + jnp.diag(precision))
 
     def step(_: int, theta: jax.Array) -> jax.Array:
-        p, variance, slope, bend = curve(theta)
-        miss = score - p
-        pull = seen * (slope * miss / variance + 0.5 * bend * (miss**2 / variance**2 - 1.0 / variance))
-        gradient = draw["loading"].T @ pull - precision * (theta - prior)
-        move = _solve(information(variance, slope, bend), gradient)
+        at = curve(theta)
+        miss = score - at.expected
+        pull = at.slope * miss / at.variance + 0.5 * at.bend * (miss**2 / at.variance**2 - 1.0 / at.variance)
+        gradient = (seen * pull)[0] @ loading - precision * (theta - prior)[0]
+        move = _solve(information(at), gradient)
         return theta + jnp.clip(move, -_LONGEST_STEP, _LONGEST_STEP)
 
     theta = jax.lax.fori_loop(0, _NEWTON_STEPS, step, start)
-    p, variance, slope, bend = curve(theta)
-    fitted = -0.5 * seen * ((score - p) ** 2 / variance + jnp.log(2 * jnp.pi * variance))
+    at = curve(theta)
+    fitted = seen * benchmark_noise(p, at.expected, inv_items).log_prob(score)
     near = -0.5 * (precision * (theta - prior) ** 2 - jnp.log(precision))
-    root = information(variance, slope, bend)
-    return fitted.sum() + near.sum() - sum(jnp.log(row[-1]) for row in root)
+    return fitted.sum() + near.sum() - sum(jnp.log(row[-1]) for row in information(at))
 
 
 # Unrolled for a handful of factors: a call to LAPACK for each of a million 4 x 4 matrices costs ten times as much.

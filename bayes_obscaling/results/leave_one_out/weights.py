@@ -7,7 +7,7 @@ import numpy as np
 import xarray as xr
 from scipy.special import logsumexp
 
-from bayes_obscaling.results.fit import Fit
+from bayes_obscaling.results.posterior import Posterior
 
 # Vehtari, Simpson, Gelman, Yao and Gabry (2024): above this an importance sampling estimate is not to be trusted,
 # however many draws there are.
@@ -20,26 +20,18 @@ def pareto_limit(draws: int) -> float:
     return min(1.0 - 1.0 / np.log10(draws), PARETO_LIMIT)
 
 
-def stride(fit: Fit) -> int:
-    """Distance in a chain of the draws that are reweighted."""
-    return max(fit.draws.sizes["chain"] * fit.draws.sizes["draw"] // _MOST_DRAWS, 1)
+def kept_draws(posterior: Posterior) -> np.ndarray:
+    """Which draws are reweighted, counted along all chains: evenly spaced ones of each."""
+    stride = max(posterior.size // _MOST_DRAWS, 1)
+    return np.arange(posterior.size).reshape(posterior.chains, -1)[:, ::stride].ravel()
 
 
 def smoothed(log_weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Smooth and normalise importance weights, by ArviZ (Vehtari et al. 2024).
+    """Log weights (draws, n) smoothed and normalised by ArviZ (Vehtari et al. 2024), and Pareto k (n,).
 
-    Parameters
-    ----------
-    log_weight : array (draws, n)
-        Log weights, finite, up to a constant in each column.
-
-    Returns
-    -------
-    log_weight : array (draws, n)
-        Their exponentials sum to one in each column.
-    pareto_k : array (n,)
-        Infinite where weights differ too much for a tail to be fitted: a few draws have it all. 0 where the largest
-        weights are equal, so that there is no tail to fear.
+    Finite log weights are taken up to a constant in each column; they sum to one there. k is infinite where weights
+    differ too much for a tail to be fitted: a few draws have it all. It is 0 where the largest weights are equal, so
+    that there is no tail to fear.
     """
     smooth, pareto_k = log_weight - logsumexp(log_weight, axis=0), np.zeros(log_weight.shape[1])
     for column, weights in enumerate(log_weight.T):

@@ -1,0 +1,104 @@
+"""What the checks of a table look at, and where a model stands among the others by its scores."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TypeAlias
+
+import numpy as np
+import pandas as pd
+
+from bayes_obscaling.checks import Level
+from bayes_obscaling.data.names import normal_form
+from bayes_obscaling.data.parsing import Parsed
+from bayes_obscaling.data.table import ScoreTable
+
+Lines: TypeAlias = Iterator[tuple[Level, str, str]]
+"""What a check yields: level, what was found, remedy."""
+
+MOST_LISTED = 8  # names in a sentence
+_NEIGHBOURS = 8
+# Words in the names of models that were tuned further.
+_TUNED = {"chat", "instruct", "it", "sft", "dpo", "rlhf", "ft", "finetuned", "tuned", "instruction"}
+
+
+@dataclass(frozen=True)
+class Checked:
+    """The table or file as it was given, in the context of all that is known."""
+
+    models: pd.DataFrame
+    benchmarks: pd.DataFrame
+    scores: pd.DataFrame
+    context: ScoreTable
+    families: pd.Series  # family of the models, the context's where the file leaves it out
+    parsed: Parsed | None = None
+    before: ScoreTable | None = None
+
+    @cached_property
+    def matrix(self) -> pd.DataFrame:
+        """All scores of the context."""
+        return self.context.matrix(self.context.benchmarks.index)
+
+    @cached_property
+    def ranks(self) -> pd.DataFrame:
+        """Ranks of the scores of the context, from 0 to 1, on benchmarks that rise and that many models have."""
+        rising = [name for name in self.matrix if not self.context.benchmarks.at[name, "signed"]]
+        counts = self.matrix[rising].notna().sum()
+        common = counts.index[counts > 2 * _NEIGHBOURS]
+        return self.matrix[common if len(common) > 1 else rising].rank(pct=True)
+
+    @cached_property
+    def own(self) -> list[str]:
+        """Models of a user's file, none for a table."""
+        return [] if self.parsed is None else [str(model) for model in self.models.index]
+
+    @cached_property
+    def bases(self) -> dict[str, str]:
+        """Fine-tunes of a user's file, each with the base that the table has as well."""
+        by_form = {normal_form(str(model)).rpartition("/")[2]: str(model) for model in self.context.models.index}
+        found = {}
+        for model in self.own:
+            words = normal_form(model).rpartition("/")[2].split("-")
+            kept = [word for word in words if word not in _TUNED]
+            if len(kept) < len(words) and (base := by_form.get("-".join(kept))):
+                found[model] = base
+        return found
+
+    def columns(self) -> Iterator[tuple[str, pd.Series, pd.Series]]:
+        """Yield name, description and scores by model of every benchmark and task."""
+        for name, column in self.scores.groupby("benchmark", sort=False):
+            yield str(name), self.benchmarks.loc[name], column.set_index("model")["score"]
+
+    def standing(self, *without: str) -> pd.Series:
+        """Return where each model stands among all, from 0 to 1, by its scores on everything but some benchmarks."""
+        return self.ranks.drop(columns=list(without), errors="ignore").mean(axis=1)
+
+
+def neighbours(standing: pd.Series, values: pd.Series) -> tuple[pd.Index, np.ndarray]:
+    """Return the models with standing and value, and the values of those that stand nearest each of them.
+
+    The values have the shape (models, 8); there are none where fewer than 17 models are known.
+    """
+    known = values.index[(standing.reindex(values.index).notna() & values.notna()).to_numpy()]
+    if len(known) <= 2 * _NEIGHBOURS:
+        return known[:0], np.empty((0, _NEIGHBOURS))
+    place, numbers = standing[known].to_numpy(), values[known].to_numpy()
+    order = np.argsort(place, kind="stable")
+    # In order of standing, the nearest are among as many before and as many after.
+    offsets = np.concatenate([np.arange(-_NEIGHBOURS, 0), np.arange(1, _NEIGHBOURS + 1)])
+    beside = np.arange(len(known))[:, None] + offsets
+    there = (beside >= 0) & (beside < len(known))
+    who = order[beside.clip(0, len(known) - 1)]
+    distance = np.where(there, np.abs(place[who] - place[order][:, None]), np.inf)
+    nearest = np.take_along_axis(who, np.lexsort((who, distance), axis=1)[:, :_NEIGHBOURS], axis=1)
+    return known[order], numbers[nearest]
+
+
+def expected(standing: pd.Series, scores: pd.Series, quantile: float = 0.5) -> pd.Series:
+    """Return the median (or another quantile) of the scores of the models that stand nearest, NaN for too few."""
+    models, values = neighbours(standing, scores)
+    if not len(models):
+        return pd.Series(np.nan, index=scores.index)
+    return pd.Series(np.quantile(values, quantile, axis=1), index=models).reindex(scores.index)

@@ -1,0 +1,275 @@
+"""Checks of scores: scales, failed runs, metrics, copies, and scores that replace others."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from bayes_obscaling.checks import listed
+from bayes_obscaling.data.checked import MOST_LISTED, Checked, Lines, expected
+from bayes_obscaling.data.names import close_names
+from bayes_obscaling.data.reading import overrides
+
+# A score that more models than this have in common says nothing about any two of them.
+_MOST_ALIKE = 100
+_MOST_ROWS = 60  # rows to be corrected, in a sentence
+_SURE_CHANCE = 0.1  # chance levels from which on nobody scores 0
+_ENOUGH = 40  # scores of a column that say what is usual
+_FEW = 10
+_MIN_COMMON = 5  # equal scores of two columns that are no accident
+_MIN_RANKED = 8
+_ACC_SHIFT = -0.1  # acc of HellaSwag lies .1 to .2 below acc_norm in models of more than a billion parameters
+
+
+def _far_below_chance(scores: pd.Series, benchmark: pd.Series) -> pd.Series:
+    """Mark scores that no guesser gets: more than 4 binomial standard errors and .02 below chance."""
+    chance = benchmark["chance"]
+    items = benchmark["n_items"] if benchmark["n_items"] == benchmark["n_items"] else 500
+    return scores < chance - 4 * np.sqrt(chance * (1 - chance) / items) - 0.02
+
+
+def _failed(scores: pd.Series, benchmark: pd.Series) -> pd.Index:
+    """Return the models whose run has failed: 0 where a guesser gets more, and nobody else is far below chance."""
+    zero = (scores == 0) & (benchmark["chance"] >= _SURE_CHANCE)
+    is_other_scale = (_far_below_chance(scores, benchmark) & ~zero).any()  # which was cut off at 0
+    return scores.index[zero & (not is_other_scale)]
+
+
+def failed(checked: Checked) -> Lines:
+    """Find runs that were scored 0 because they failed."""
+    for name, benchmark, scores in checked.columns():
+        zero = _failed(scores, benchmark)
+        if len(zero):
+            yield (
+                "REVIEW",
+                f"{name} is 0 for {listed(list(zero), _MOST_ROWS)}, where a guesser gets {benchmark['chance']:g}: "
+                "the runs have failed, or no answer could be parsed",
+                "run them again, or leave these cells empty",
+            )
+
+
+def chance(checked: Checked) -> Lines:
+    """Find single scores far below chance."""
+    for name, benchmark, scores in checked.columns():
+        low = scores.index[_far_below_chance(scores, benchmark)].difference(_failed(scores, benchmark), sort=False)
+        if len(low) == 1:
+            yield (
+                "REVIEW",
+                f"{low[0]} scores {scores[low[0]]:.3f} on {name}, far below its chance level {benchmark['chance']:g}",
+                "see whether its answers could be parsed, or whether chance was subtracted: then "
+                "score * (1 - chance) + chance",
+            )
+
+
+def two_scales(checked: Checked) -> Lines:
+    """Find columns from some of whose scores chance was subtracted."""
+    assumed = checked.parsed.assumed if checked.parsed is not None else {}
+    unknown = [name for name, what in assumed.items() if "assumed chance" in what]
+    if unknown:
+        names = listed(unknown, MOST_LISTED)
+        yield (
+            "REVIEW",
+            f"this cannot be told of {names}: the chance level is not known",
+            "say chance in a benchmarks table",
+        )
+    for name, benchmark, scores in checked.columns():
+        zero = _failed(scores, benchmark)
+        scores = scores.drop(zero)
+        low = scores.index[_far_below_chance(scores, benchmark)]
+        if len(low) < 2:
+            continue
+        chance = benchmark["chance"]
+        conversion = f"convert those rows: score * (1 - {chance:g}) + {chance:g}"
+        likely = [model for model in _likely_rescaled(checked, name, chance, scores, low) if model not in low]
+        if len(low) + len(likely) > 0.9 * len(scores):
+            yield (
+                "FAIL",
+                f"{name}: {len(low)} of {len(scores)} scores lie far below chance ({chance:g}) and the others "
+                "agree with them: chance was subtracted from the whole column",
+                conversion,
+            )
+            continue
+        also = f"; by their other scores probably also {listed(likely, _MOST_ROWS)}" if likely else ""
+        yield (
+            "FAIL",
+            f"{name} mixes two scales: chance ({chance:g}) was subtracted from {len(low)} or more of "
+            f"{len(scores)} scores, surely {listed(list(low), _MOST_ROWS)}{also}",
+            conversion,
+        )
+
+
+def _likely_rescaled(checked: Checked, name: str, chance: float, scores: pd.Series, low: pd.Index) -> list[str]:
+    """Name the models whose score on ``name`` fits the others better once chance is added back."""
+    standing = checked.standing(name).reindex(scores.index)
+    converted = scores * (1 - chance) + chance
+    rescaled = scores.index.isin(low)
+    for _ in range(10):
+        fixed = scores.where(~rescaled, converted)
+        usual = expected(standing, fixed)
+        closer = (converted - usual).abs() < (scores - usual).abs()
+        update = scores.index.isin(low) | closer.to_numpy()
+        if (update == rescaled).all():
+            break
+        rescaled = update
+    return scores.index[rescaled].tolist()
+
+
+def collapsed(checked: Checked) -> Lines:
+    """Find scores next to nothing where models of like scores, or the base of the model, get much more."""
+    for name, benchmark, scores in checked.columns():
+        everyone = scores.combine_first(checked.matrix[name].dropna()) if name in checked.matrix else scores
+        if benchmark["signed"]:
+            continue
+        sound = scores.drop(_failed(scores, benchmark))
+        gain = sound[~_far_below_chance(sound, benchmark)] - benchmark["chance"]
+        cases = {}
+        if len(everyone) >= _ENOUGH:  # fewer do not say what is usual
+            standing = checked.standing(name).reindex(everyone.index)
+            usual, low = (expected(standing, everyone, q)[gain.index] - benchmark["chance"] for q in (0.5, 0.25))
+            found = gain.index[(usual > 0.15) & (gain < 0.1 * usual) & (gain < 0.5 * low)]
+            cases = {str(model): float(usual[model] + benchmark["chance"]) for model in found}
+        for model, base in checked.bases.items():
+            if model in gain and base in everyone:
+                of_base = everyone[base] - benchmark["chance"]
+                if of_base > 0.2 and gain[model] < 0.35 * of_base:
+                    cases[model] = float(everyone[base])
+        if cases:
+            each = [f"{model} {scores[model]:.3f} against {usual:.3f}" for model, usual in cases.items()]
+            yield (
+                "REVIEW",
+                f"{name}: next to nothing where models of like scores, or the base, get much more ({listed(each, 5)})",
+                "see whether its answers could be parsed and whether the scale is that of the column",
+            )
+
+
+def metric(checked: Checked) -> Lines:
+    """Find HellaSwag scored as acc by a user whose models' other scores ask for acc_norm."""
+    scores = {name: column for name, _, column in checked.columns()}
+    if not checked.own or "HellaSwag" not in scores or "HellaSwag" not in checked.matrix:
+        return
+    standing = checked.standing("HellaSwag", "ARC-C")
+    others = checked.matrix["HellaSwag"].dropna().drop(checked.own, errors="ignore")
+    others = others[standing[others.index].notna()]
+    own = scores["HellaSwag"][standing.reindex(scores["HellaSwag"].index).notna()]
+    if len(others) < _MIN_RANKED or not len(own):
+        return
+    distance = np.abs(np.subtract.outer(standing[own.index].to_numpy(), standing[others.index].to_numpy()))
+    found = own - np.median(others.to_numpy()[np.argsort(distance, axis=1)[:, :_MIN_RANKED]], axis=1)
+    if (found < _ACC_SHIFT / 2).all() and found.mean() < _ACC_SHIFT:
+        yield (
+            "REVIEW",
+            f"HellaSwag is {-found.mean():.2f} below what the other scores of {listed(list(found.index), MOST_LISTED)} "
+            "ask for, as acc is below acc_norm" + (" (then ARC-C is acc as well)" if "ARC-C" in scores else ""),
+            "take acc_norm for HellaSwag and ARC-C, as published scores do",
+        )
+
+
+def few(checked: Checked) -> Lines:
+    """Find new benchmarks and tasks with few scores."""
+    if checked.parsed is None:
+        return
+    for name, _, scores in checked.columns():
+        if name in checked.parsed.benchmarks.index and len(scores) < _FEW:
+            count = "1 score" if len(scores) == 1 else f"{len(scores)} scores"
+            yield "REVIEW", f"{name} has {count}", "expect wide intervals; add scores of models far apart"
+
+
+def copies(checked: Checked) -> Lines:
+    """Find columns that hold the scores of another."""
+    for name, _, scores in checked.columns():
+        apart = checked.matrix.drop(columns=name, errors="ignore").sub(scores, axis=0).abs().dropna(how="all")
+        count = apart.notna().sum()
+        if scores.nunique() > 1:
+            for other in apart.columns[(count >= _MIN_COMMON) & ((apart < 1e-9) | apart.isna()).all()]:
+                yield (
+                    "REVIEW",
+                    f"{name} has the scores of {other} ({count[other]} models)",
+                    "leave one of them out: a copy says nothing new, and is forecast from itself",
+                )
+
+
+def falling(checked: Checked) -> Lines:
+    """Find scores that fall as the other scores of the models rise."""
+    for name, benchmark, scores in checked.columns():
+        standing = checked.standing(name).reindex(scores.index)
+        if benchmark["signed"] or standing.notna().sum() < _MIN_RANKED or scores.nunique() < 3:
+            continue
+        rank = scores.corr(standing, method="spearman")
+        if rank < -0.5:
+            yield (
+                "REVIEW",
+                f"{name} falls as the other scores rise (rank correlation {rank:.2f}), as losses and refusal rates do",
+                "give 1 - score, or leave the column out: a task is taken to rise with capability",
+            )
+
+
+def scale(checked: Checked) -> Lines:
+    """Find columns that do not fill the range they are read in."""
+    for name, benchmark, scores in checked.columns():
+        top = scores.max() * (benchmark["upper"] - benchmark["lower"]) + benchmark["lower"]
+        if benchmark["upper"] >= 10 and len(scores) >= 3 and top <= 1:
+            yield (
+                "REVIEW",
+                f"{name} is read as {benchmark['lower']:g}..{benchmark['upper']:g}, but its largest value is {top:g}",
+                f"if these are fractions, multiply by {benchmark['upper']:g}",
+            )
+        if benchmark["upper"] == 1 and len(scores) >= 3 and scores.max() <= 0.01 and benchmark["chance"] > 0:
+            yield (
+                "FAIL",
+                f"{name} has no score above .01, its chance level is {benchmark['chance']:g}",
+                "check whether the scores were divided by 100 twice",
+            )
+
+
+def replaced(checked: Checked) -> Lines:
+    """Find scores that replace different ones."""
+    if checked.parsed is None or checked.before is None:
+        return
+    changed = overrides(checked.before, checked.parsed)
+    if len(changed):
+        each = [f"{x.model} on {x.benchmark}: {x.score:.3f} for {x.score_table:.3f}" for x in changed.itertuples()]
+        yield (
+            "REVIEW",
+            f"{len(changed)} scores replace others that differ by more than .02 ({listed(each, 4)})",
+            "make sure that they were measured in the same way (prompt, shots, metric)",
+        )
+
+
+def twins(checked: Checked) -> Lines:
+    """Find two models with the same scores."""
+    checked_models = set(checked.models.index)
+    # scores at 0 and 1 agree by themselves
+    kept = checked.matrix.where((checked.matrix > 0) & (checked.matrix < 1))
+    seen: dict[tuple[str, float], list[str]] = {}
+    for model, row in kept.iterrows():
+        for name, score in row.dropna().items():
+            seen.setdefault((str(name), float(score)), []).append(str(model))
+    pairs: dict[tuple[str, str], int] = {}
+    for models in seen.values():
+        for i, one in enumerate(models if len(models) <= _MOST_ALIKE else ()):
+            for other in models[i + 1 :]:
+                pairs[one, other] = pairs.get((one, other), 0) + 1
+    for (one, other), same in pairs.items():
+        if same < 3 or not {one, other} & checked_models:
+            continue
+        common = int(kept.loc[[one, other]].notna().all().sum())
+        if same > common / 2:
+            yield (
+                "REVIEW",
+                f"{one} and {other} have {same} of {common} scores in common to the last digit",
+                "if they are one model, keep one of the rows",
+            )
+
+
+def new_benchmarks(checked: Checked) -> Lines:
+    """Tell what is assumed of new benchmarks."""
+    if checked.parsed is None or checked.before is None:
+        return
+    for name, assumed in checked.parsed.assumed.items():
+        near = close_names(name, list(checked.before.benchmarks.index), cutoff=0.8)
+        hint = f"if it is {near[0]}, name it so; else " if near else ""
+        yield (
+            "REVIEW",
+            assumed,
+            f"{hint}say chance, n_items and role in a benchmarks table",
+        )

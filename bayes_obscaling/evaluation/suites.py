@@ -1,0 +1,142 @@
+"""Suites: the published questions, and three of our own, as lists of backtests to run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from bayes_obscaling.data import Split, load_base_llms, load_instruct_llms
+from bayes_obscaling.data.names import unknown
+from bayes_obscaling.evaluation.backtest import Backtest, backtest, judged_models
+from bayes_obscaling.evaluation.baselines import BASELINES
+from bayes_obscaling.evaluation.questions import Question
+
+# The ten published tasks that count items, by their published cutoff.
+EARLY_TASKS = ("word_unscrambling", "parsinlu_qa", "ipa_transliterate", "gsm8k_direct", "gsm8k_cot", "gsm8k_cot_sc")
+ARITHMETIC_TASKS = ("arithmetic_3ds", "arithmetic_2dm", "arithmetic_3da", "arithmetic_2da")
+# When the out-of-time suite looks ahead: at 40, 54, 74 and 80 of 97 models.
+DATES = ("2023-07-01", "2023-11-01", "2024-03-01", "2024-05-01")
+FROM_COMPUTE_METHODS = ("mean", "compute", "family-logistic")
+
+
+def suite(name: str) -> list[Question]:
+    """Questions of a named suite.
+
+    Parameters
+    ----------
+    name : {"published", "from-compute", "below-cutoff", "out-of-time"}
+        "published": the setups of Ruan, Maddison and Hashimoto (2024): emergent tasks, post-training, agents.
+        "from-compute": standard benchmarks forecast from family and FLOPs alone: D1, the largest model of each
+        family; D2, all but the smallest of families of three or more; D3, whole families, a third of them at a time.
+        "below-cutoff": inside the training data of the ten published count tasks, where settings may be chosen:
+        earlier cutoffs (leave-future-out), and whole families, a quarter of them at a time. No score above the
+        published cutoffs is seen or judged.
+        "out-of-time": of the published models and those released later, what was released before each of `DATES` is
+        learned from, and what came after is forecast: tasks from benchmarks, and benchmarks from family, FLOPs and
+        date (which a fit reads when its efficiency drifts).
+
+    Raises
+    ------
+    InputError
+        For another name.
+    """
+    suites = {
+        "published": _published,
+        "from-compute": _from_compute,
+        "below-cutoff": _below_cutoff,
+        "out-of-time": _out_of_time,
+    }
+    if name not in suites:
+        raise unknown("suite", name, suites)
+    return suites[name]()
+
+
+def _published() -> list[Question]:
+    base, agents = load_base_llms("paper"), load_instruct_llms()
+    facts = base.benchmarks
+    post = [task for task in base.task_names if task.startswith(("gsm8k", "bbh"))]
+    emergent = [task for task in base.task_names if task not in post]
+    questions = []
+    for setup, tasks, latent in (("emergent", emergent, False), ("post-training", post, True)):
+        # A score that counts no items is fitted apart: asked for, it would join the pool of all others.
+        groups = facts.loc[tasks].groupby(["cutoff_flops", facts.loc[tasks, "n_items"].notna()], sort=False)
+        for (cutoff, _), group in groups:
+            split = Split.by_flops(base, float(cutoff))
+            questions.append(Question(base, tuple(group.index), split, setup, tuple(BASELINES), latent))
+    for share in (0.1, 0.2):
+        for task in agents.task_names:
+            split = Split.by_score(agents, share, task)
+            questions.append(Question(agents, (task,), split, f"agents, top {share:.0%}", tuple(BASELINES)))
+    return questions
+
+
+def _from_compute() -> list[Question]:
+    table = load_base_llms("paper")
+    names = tuple(table.benchmark_names)
+    known = table.models[table.models["flops"].notna()]
+    families = list(dict.fromkeys(known["family"]))
+    designs = [
+        ("D1 largest of each family", Split.largest_of_family(table)),
+        ("D2 all but the smallest", Split.largest_of_family(table, 3, all_but_smallest=True)),
+        *(("D3 whole families", Split.by_family(table, families[i::3])) for i in range(3)),
+    ]
+    return [Question(table, names, split, setup, FROM_COMPUTE_METHODS, False) for setup, split in designs]
+
+
+def _below_cutoff() -> list[Question]:
+    table, methods = load_base_llms("paper"), (*FROM_COMPUTE_METHODS, "pc-3")
+    families = table.models["family"]
+    questions = []
+    for tasks, published, earlier in (
+        (EARLY_TASKS, 8.4e22, (0.8e22, 1.6e22, 4e22)),
+        (ARITHMETIC_TASKS, 2.2e22, (0.26e22, 0.52e22, 1.25e22)),
+    ):
+        above = Split.by_flops(table, published).held_out
+        below = [model for model in table.models.index if model not in above]
+        for cutoff in earlier:
+            split = Split.by_flops(table, cutoff)
+            questions.append(Question(table, tasks, split, "leave-future-out", methods, False, published))
+        names = list(dict.fromkeys(families[below]))
+        for fold in range(4):
+            out = tuple(model for model in below if families[model] in names[fold::4])
+            split = Split(f"families {fold + 1} of 4", (*above, *out), cutoff=published)
+            questions.append(Question(table, tasks, split, "families left out", methods, False, published))
+    return questions
+
+
+def _out_of_time() -> list[Question]:
+    table, from_benchmarks = load_base_llms("later"), (*FROM_COMPUTE_METHODS, "size", "pc-1", "pc-2", "pc-3")
+    counts_items = table.benchmarks.loc[table.task_names, "n_items"].notna()
+    # A score that counts no items is fitted apart: asked for, it would join the pool of all others.
+    groups = [list(counts_items.index[counts_items == wanted]) for wanted in (True, False)]
+    questions = []
+    for date in DATES:
+        split = Split.by_date(table, date)
+        for judged in (judged_models(table, tasks, split) for tasks in groups):
+            able = tuple(task for task, models in judged.items() if models)
+            questions.append(Question(table, able, split, "tasks from benchmarks", from_benchmarks))
+        names, hidden = tuple(table.benchmark_names), Split.by_date(table, date, "all")
+        questions.append(Question(table, names, hidden, "benchmarks from compute", FROM_COMPUTE_METHODS, False))
+    return questions
+
+
+def run_suite(
+    questions: Sequence[Question],
+    *,
+    tell: Callable[[str], object] = str,
+    **options: Any,
+) -> Backtest:
+    """Backtest every question of a suite; `options` go to `backtest`.
+
+    Returns
+    -------
+    Backtest
+        All cells.
+    """
+    parts = []
+    for number, q in enumerate(questions, 1):
+        tell(f"{number} of {len(questions)}: {q.label}, {', '.join(q.tasks)} ({q.split.name})")
+        part = backtest(q.table, q.tasks, q.split, **q.options, **options)
+        parts.append(replace(part, cells=q.judged(part.cells)))
+    return Backtest.join(parts)

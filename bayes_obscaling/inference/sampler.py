@@ -1,0 +1,331 @@
+"""Samplers: what `run` asks of one, and NUTS on fixed shapes, compiled once for any number of masked data sets.
+
+numpyro's `MCMC` traces and compiles at every fit, which costs more than sampling here. `Kernel` compiles numpyro's
+NUTS kernel ahead of time with data, masks and priors as arguments; a chain advances in chunks, so that progress can be
+shown, Ctrl-C is heard between chunks, and chains can be extended until they have converged. `Nuts` keeps the kernels
+that it has compiled.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from functools import lru_cache
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.flatten_util import ravel_pytree
+from numpyro.infer.hmc import hmc
+from numpyro.infer.util import ParamInfo, constrain_fn, potential_energy, unconstrain_fn
+
+from bayes_obscaling.results.stages import Settings
+
+# Kept draws per chunk, and fewer for arrays of data with more entries than this (thousands of models): heard of sooner.
+CHUNK = 50
+_LARGE, _SMALL_CHUNK = 50_000, 5
+
+Arrays = Any  # a pytree of arrays
+Progress = Callable[[int], None]  # told how many kept draws (warm-up included) have just been made
+
+
+class Model(NamedTuple):
+    """A numpyro model bound to what is fixed when it is compiled; two with the same parts share a compiled kernel."""
+
+    function: Callable[..., Any]  # function(fixed, moving, *static)
+    static: tuple[Any, ...] = ()  # hashable
+
+    def __call__(self, fixed: Arrays, moving: Arrays) -> Any:
+        """Run the model on arrays."""
+        return self.function(fixed, moving, *self.static)
+
+
+class Target(NamedTuple):
+    """A posterior to sample.
+
+    Attributes
+    ----------
+    model : Model
+        The numpyro model.
+    fixed : pytree of arrays
+        Data, masks, priors.
+    moving : array (chains, draws, ...) or None
+        What the density depends on at each kept draw (a cut).
+    start : callable
+        Constrained starting values of a chain, by its number.
+    """
+
+    model: Model
+    fixed: Arrays
+    moving: np.ndarray | None
+    start: Callable[[int], dict[str, np.ndarray]]
+
+
+class Draws(NamedTuple):
+    """One chunk of one chain."""
+
+    position: jax.Array  # (draws, dimensions), unconstrained
+    diverging: jax.Array  # (draws,) divergent transitions since the last kept draw
+    steps: jax.Array  # (draws,) leapfrog steps of the last transition
+    energy: jax.Array  # (draws,) Hamiltonian of the last transition
+    accept: jax.Array  # (draws,) acceptance statistic of the last transition
+
+
+class Kernel:
+    """A numpyro model with its compiled NUTS kernel.
+
+    Parameters
+    ----------
+    model : callable
+        ``model(fixed, moving)``, a pure numpyro model. `fixed` are the arrays of the data; `moving` is None, or arrays
+        that change from draw to draw (a cut: the head's chain walks along draws of the capabilities, and makes
+        `thin` transitions at each).
+    fixed, moving : pytree of arrays
+        An example of the arguments (`moving` for one draw): shapes and types to compile for.
+    init : dict
+        Constrained starting values, for shapes and the parameter transforms.
+    settings : Settings
+        Of NUTS.
+    chunk : int
+        Kept draws per call to `advance`.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        fixed: Arrays,
+        moving: Arrays,
+        init: dict[str, Any],
+        settings: Settings,
+        chunk: int = CHUNK,
+    ) -> None:
+        self.model, self.chunk = model, chunk
+        self.warmup, self.thin = settings.warmup, settings.thin
+        walks = moving is not None
+
+        # One flat vector: a dozen small arrays would cost NUTS a dozen small operations wherever it now does one.
+        # Only shapes are needed: run for real, a model compiles a small program for each of its operations.
+        shapes = jax.eval_shape(lambda *a: unconstrain_fn(model, (a[1], a[2]), {}, a[0]), init, fixed, moving)
+        _, unravel = ravel_pytree(jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes))
+
+        def potential(fixed: Arrays, moving: Arrays) -> Callable[[jax.Array], jax.Array]:
+            return lambda flat: potential_energy(model, (fixed, moving), {}, unravel(flat))
+
+        init_kernel, transition = hmc(potential_fn_gen=potential, algo="NUTS")
+
+        def start(key: jax.Array, init: dict, fixed: Arrays, moving: Arrays) -> Any:
+            position, _ = ravel_pytree(unconstrain_fn(model, (fixed, moving), {}, init))
+            # `advance` finds potential and gradient itself, so that they are compiled once.
+            return init_kernel(
+                ParamInfo(position, jnp.zeros(()), jnp.zeros_like(position)),
+                settings.warmup,
+                step_size=0.1,
+                target_accept_prob=settings.target_accept,
+                max_tree_depth=settings.max_depth,
+                dense_mass=settings.dense,
+                model_args=(fixed, moving),
+                rng_key=key,
+            )
+
+        def advance(state: Any, fixed: Arrays, moving: Arrays) -> tuple[Any, Draws]:
+            def keep(state: Any, here: Arrays) -> tuple[Any, Draws]:
+                # What moves has moved, or the chain has just started: potential and gradient are those of here.
+                value, slope = jax.value_and_grad(potential(fixed, here))(state.z)
+                state = state._replace(potential_energy=value, z_grad=slope)
+
+                def one(_: int, carry: tuple[Any, jax.Array]) -> tuple[Any, jax.Array]:
+                    state, diverged = carry
+                    state = transition(state, (fixed, here))
+                    return state, diverged + state.diverging
+
+                state, diverged = jax.lax.fori_loop(0, settings.thin, one, (state, jnp.zeros((), jnp.int32)))
+                return state, Draws(state.z, diverged, state.num_steps, state.energy, state.accept_prob)
+
+            return jax.lax.scan(keep, state, moving, length=chunk)
+
+        def constrain(position: jax.Array, fixed: Arrays, moving: Arrays) -> dict[str, jax.Array]:
+            def one(flat: jax.Array, here: Arrays) -> dict[str, jax.Array]:
+                return constrain_fn(model, (fixed, here), {}, unravel(flat), return_deterministic=True)
+
+            return jax.vmap(one, in_axes=(0, 0 if walks else None))(position, moving)
+
+        key = jax.random.key(0)
+        many = jax.tree.map(lambda a: jnp.broadcast_to(a, (chunk, *a.shape)), moving)
+        self.start = jax.jit(start).lower(key, init, fixed, moving).compile()
+        state = jax.eval_shape(start, key, init, fixed, moving)
+        self.advance = jax.jit(advance).lower(state, fixed, many).compile()
+        self.constrain = jax.jit(constrain)
+
+
+class Chain:
+    """One chain: warmed up once, then advanced as far as asked.
+
+    Parameters
+    ----------
+    kernel : Kernel
+        Compiled.
+    key : jax key
+        Random key of this chain.
+    init : dict
+        Constrained starting values.
+    fixed : pytree of arrays
+        Data.
+    """
+
+    def __init__(self, kernel: Kernel, key: jax.Array, init: dict[str, Any], fixed: Arrays) -> None:
+        self.kernel, self.key, self.init, self.fixed = kernel, key, init, fixed
+        self.state: Any = None
+
+    def run(self, moving: Arrays, draws: int, stop: threading.Event, progress: Progress) -> Draws | None:
+        """Make `draws` kept draws (a multiple of the chunk), warming up first if need be; None when told to stop."""
+        kernel, chunk = self.kernel, self.kernel.chunk
+        warmup_chunks = 0
+        if self.state is None:
+            # Warm-up walks to and fro and ends at the first draw, so that sampling starts where it ended.
+            warmup_chunks = -(-kernel.warmup // (chunk * kernel.thin))
+            first = jax.tree.map(lambda a: a[_to_and_fro(warmup_chunks * chunk - 1, draws)], moving)
+            self.state = kernel.start(self.key, self.init, self.fixed, first)
+        kept = []
+        for i in range(-warmup_chunks, draws // chunk):
+            if stop.is_set():
+                return None
+            steps = np.arange(i * chunk, (i + 1) * chunk)
+            rows = steps if i >= 0 else _to_and_fro(-1 - steps, draws)
+            here = jax.tree.map(lambda a, rows=rows: a[rows], moving)
+            self.state, chunk_draws = kernel.advance(self.state, self.fixed, here)
+            if i >= 0:
+                kept.append(jax.tree.map(np.asarray, chunk_draws))
+            jax.block_until_ready(self.state.z)
+            progress(chunk)
+        return jax.tree.map(lambda *parts: np.concatenate(parts), *kept)
+
+
+def _to_and_fro(step: Any, draws: int) -> Any:
+    """Row at a step of a walk 0, 1, ..., draws - 1, draws - 1, ..., 1, 0, 0, 1, ..."""
+    step = step % (2 * draws)
+    return np.minimum(step, 2 * draws - 1 - step)
+
+
+def run_chains(
+    chains: list[Chain], movings: list[Arrays], draws: int, progress: Progress, workers: int | None = None
+) -> Draws:
+    """Advance all chains by so many kept draws, one thread per core (compiled code releases the interpreter lock).
+
+    `movings` are what moves, for each chain: arrays with a leading axis of `draws`, or None. `progress` is told the
+    number of kept draws just made. When interrupted, it raises at once; the chains stop within a chunk.
+    """
+    stop, lock = threading.Event(), threading.Lock()
+
+    def tell(count: int) -> None:
+        with lock:
+            if not stop.is_set():
+                progress(count)
+
+    cores = int(os.environ.get("NPROC") or os.cpu_count() or 1)  # a worker process is told its share
+    # cli.main looks for threads with this name
+    pool = ThreadPoolExecutor(workers or min(len(chains), cores), thread_name_prefix="bayes_obscaling chains")
+    try:
+        jobs = [pool.submit(c.run, m, draws, stop, tell) for c, m in zip(chains, movings, strict=True)]
+        pending = set(jobs)
+        while pending:  # short waits: an interrupt is heard wherever it comes from
+            done, pending = wait(pending, timeout=0.2, return_when=FIRST_EXCEPTION)
+            for job in done:
+                job.result()
+        results = [job.result() for job in jobs]
+    finally:  # an interrupt or a failed chain stops the others, within a chunk; nobody waits for that
+        stop.set()
+        pool.shutdown(wait=False, cancel_futures=True)
+    return jax.tree.map(lambda *parts: np.stack(parts), *results)
+
+
+class Running(Protocol):
+    """Chains that can be advanced as often as asked."""
+
+    def advance(self, draws: int, progress: Progress) -> Draws:
+        """Make more draws (a multiple of `CHUNK`) of every chain; leading axes (chains, draws)."""
+
+    def constrain(self, position: np.ndarray) -> dict[str, np.ndarray]:
+        """Sites of the model (chains, draws, ...) at positions (chains, draws, dimensions)."""
+
+
+class Sampler(Protocol):
+    """What draws from posteriors."""
+
+    @property
+    def settings(self) -> Mapping[str, Settings]:
+        """Settings by kind of stage: "measurement", "heads", "joint", "ladder"."""
+
+    def start(self, target: Target, settings: Settings, chains: int, key: jax.Array) -> Running:
+        """Set chains up; they warm up when first advanced."""
+
+
+# Chosen for zero divergences and R-hat < 1.01 on the bundled tables (see docs/explanation/choices/sampling.md).
+DEFAULT_SETTINGS: Mapping[str, Settings] = {
+    "measurement": Settings(warmup=800, thin=1, target_accept=0.9, max_depth=8),
+    "heads": Settings(warmup=500, thin=5, target_accept=0.8, max_depth=6),
+    "joint": Settings(warmup=500, thin=5, target_accept=0.8, max_depth=6),
+    "ladder": Settings(warmup=1500, thin=1, target_accept=0.8, max_depth=9, dense=True),
+}
+
+
+class Nuts:
+    """NUTS, with the kernels that it has compiled.
+
+    Parameters
+    ----------
+    settings : mapping of str to Settings, optional
+        By kind of stage, in place of those in `DEFAULT_SETTINGS`.
+    """
+
+    def __init__(self, settings: Mapping[str, Settings] | None = None) -> None:
+        self.settings = {**DEFAULT_SETTINGS, **(settings or {})}
+        self._kernels: dict[Any, Kernel] = {}
+
+    @property
+    def compiled(self) -> int:
+        """How many kernels it has compiled."""
+        return len(self._kernels)
+
+    def start(self, target: Target, settings: Settings, chains: int, key: jax.Array) -> Running:
+        """Set chains up; see `Sampler`."""
+        return _Chains(self.kernel(target, settings), target, chains, key)
+
+    def kernel(self, target: Target, settings: Settings) -> Kernel:
+        """Return the kernel for a target's model and shapes, compiled if need be."""
+        here = None if target.moving is None else target.moving[0, 0]
+        entries = sum(np.size(array) for array in jax.tree.leaves(target.fixed))
+        chunk = CHUNK if entries < _LARGE else _SMALL_CHUNK
+        shapes = [(np.shape(leaf), jnp.result_type(leaf)) for leaf in jax.tree.leaves((target.fixed, here))]
+        key = (target.model, jax.tree.structure((target.fixed, here)), tuple(shapes), settings, chunk)
+        if key not in self._kernels:
+            self._kernels[key] = Kernel(target.model, target.fixed, here, target.start(0), settings, chunk)
+        return self._kernels[key]
+
+
+class _Chains:
+    """Chains of one kernel."""
+
+    def __init__(self, kernel: Kernel, target: Target, chains: int, key: jax.Array) -> None:
+        self.kernel, self.target = kernel, target
+        keys = jax.random.split(key, chains)
+        self.chains = [Chain(kernel, keys[c], target.start(c), target.fixed) for c in range(chains)]
+        self.movings = [None if target.moving is None else target.moving[c] for c in range(chains)]
+
+    def advance(self, draws: int, progress: Progress) -> Draws:
+        return run_chains(self.chains, self.movings, draws, progress)
+
+    def constrain(self, position: np.ndarray) -> dict[str, np.ndarray]:
+        done = [
+            self.kernel.constrain(jnp.asarray(position[c]), self.target.fixed, self.movings[c])
+            for c in range(len(position))
+        ]
+        return {name: np.stack([np.asarray(chain[name]) for chain in done]) for name in done[0]}
+
+
+@lru_cache
+def default_sampler() -> Nuts:
+    """Return the sampler that `bayes_obscaling.fit` uses unless it is given one; it lives as long as the process."""
+    return Nuts()

@@ -1,0 +1,138 @@
+"""From a ladder and a spec to the arrays of the ladder model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from bayes_obscaling.data.ladder import Ladder, distinct
+from bayes_obscaling.errors import InputError
+from bayes_obscaling.models.ladder import LadderSpec, LadderStructure
+from bayes_obscaling.models.ladder_equations import (
+    CENTRE_FLOPS,
+    CENTRE_PARAMS,
+    CENTRE_TOKENS,
+    Bends,
+    LadderData,
+    Runs,
+)
+
+# Mean loss, in units of the smallest, of a model without one: a typical ladder's.
+_TYPICAL_CENTRE = 1.3
+
+
+@dataclass(frozen=True)
+class LadderLayout:
+    """One ladder as arrays.
+
+    Attributes
+    ----------
+    runs, tasks, losses : tuple of str
+        Labels of the axes; `losses` are the tasks, or "all tasks" where these share one loss.
+    structure : LadderStructure
+        Switches of the model.
+    data : LadderData
+        What was seen.
+    unit : array (F,)
+        The smallest loss seen, in whose units the model counts losses.
+    rungs : array (sizes,)
+        `log_size` of every rung, smallest first.
+    """
+
+    runs: tuple[str, ...]
+    tasks: tuple[str, ...]
+    losses: tuple[str, ...]
+    structure: LadderStructure
+    data: LadderData
+    unit: np.ndarray
+    rungs: np.ndarray
+
+    @property
+    def labels(self) -> dict[str, list[str]]:
+        """Labels of the plates that have any."""
+        return {"run": list(self.runs), "task": list(self.tasks), "loss_of": list(self.losses)}
+
+
+def runs_of(facts: Mapping[str, Any], law: str) -> Runs:
+    """What a law reads of a ladder's runs, or of scenarios: ``params, tokens, flops`` in the units of a ladder."""
+    params, tokens, flops = (np.asarray(facts[name], float) for name in ("params", "tokens", "flops"))
+    log_params = np.log(params / CENTRE_PARAMS)
+    log_size = log_params if law == "size-and-data" else np.log(flops / CENTRE_FLOPS)
+    return Runs(log_size=log_size, log_data=np.log(tokens / CENTRE_TOKENS), log_params=log_params)
+
+
+def lay_out_ladder(ladder: Ladder, spec: LadderSpec) -> LadderLayout:
+    """Lay out a ladder for fitting.
+
+    Refused are fewer than 3 sizes or token counts, and a ladder without a column that the spec needs.
+    """
+    ladder.check_rungs()
+    runs = runs_of(ladder.runs, spec.law)
+    rungs = np.array(ladder.by_rung(np.asarray(runs.log_size)))
+    if spec.feature != "none" and not np.isfinite(ladder.matrix(spec.feature)).any(axis=0).all():
+        raise InputError(f"The ladder has tasks without any {spec.feature}: choose another feature.")
+    loss = losses_of(ladder, spec)
+    unit = np.ones(loss.shape[1]) if spec.feature == "none" else np.nanmin(loss, axis=0)
+    accuracy = ladder.matrix("accuracy")
+    ratios = np.log(distinct(ladder.runs["tokens"] / ladder.runs["params"])) + np.log(CENTRE_PARAMS / CENTRE_TOKENS)
+    bends = Bends(
+        size_bend_at=rungs[1:-1],
+        data_bend_at=np.quantile(ratios, (1 / 3, 2 / 3)),
+        data_bend_below=np.zeros(0),
+        rung_end=_rung_ends(ladder, loss) / unit[:, None],
+    )
+    data = LadderData(
+        runs=jax.tree.map(jnp.asarray, runs),
+        bends=jax.tree.map(jnp.asarray, bends),
+        loss=jnp.asarray(np.where(np.isfinite(loss), loss / unit, 1.0)),
+        loss_seen=jnp.asarray(np.isfinite(loss)),
+        accuracy=jnp.asarray(np.where(np.isfinite(accuracy), accuracy, 0.5)),
+        accuracy_seen=jnp.asarray(np.isfinite(accuracy)),
+        chance=jnp.asarray(ladder.tasks["chance"].to_numpy(float)),
+        centre=jnp.asarray(_centre(loss / unit)),
+    )
+    tasks = tuple(ladder.tasks.index)
+    return LadderLayout(
+        runs=tuple(ladder.runs.index),
+        tasks=tasks,
+        losses=tasks if len(unit) == len(tasks) else ("all tasks",),
+        structure=LadderStructure(spec.law, spec.discrepancy),
+        data=data,
+        unit=unit,
+        rungs=rungs,
+    )
+
+
+def losses_of(ladder: Ladder, spec: LadderSpec) -> np.ndarray:
+    """Losses (runs, F) that the model reads: of every task, or one for all; NaN where missing, or where it reads none.
+
+    Refused is a ladder without such a column.
+    """
+    if spec.feature == "none":
+        return np.full((len(ladder.runs), len(ladder.tasks)), np.nan)
+    loss = ladder.matrix(spec.feature)
+    return np.nanmean(loss, axis=1, keepdims=True) if spec.feature == "c4_loss" else loss
+
+
+def _centre(loss: np.ndarray) -> np.ndarray:
+    """Mean loss (F,); where none is seen (one step from compute to accuracy), a typical one."""
+    seen = np.isfinite(loss)
+    total = np.where(seen, loss, 0.0).sum(axis=0)
+    return np.where(seen.any(axis=0), total / np.maximum(seen.sum(axis=0), 1), _TYPICAL_CENTRE)
+
+
+def _rung_ends(ladder: Ladder, loss: np.ndarray) -> np.ndarray:
+    """Smallest loss of all runs up to each size but the largest, (F, sizes - 1)."""
+    params = ladder.runs["params"].to_numpy()
+    ends = []
+    for size in ladder.sizes[:-1]:
+        inside = np.where((params <= size * 1.02)[:, None], loss, np.nan)
+        # a loss that no run of the rung has: the next rung starts where it does
+        ends.append(np.nanmin(np.where(np.isfinite(inside), inside, np.inf), axis=0))
+    ends_array = np.stack(ends, axis=1)
+    return np.where(np.isfinite(ends_array), ends_array, 0.0)

@@ -1,0 +1,279 @@
+"""From a table, a split and a spec to the arrays of the capability model: what is seen, and what is hidden."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from bayes_obscaling.data.splits import Split
+from bayes_obscaling.data.table import ScoreTable
+from bayes_obscaling.errors import InputError
+from bayes_obscaling.models.capability import CapabilitySpec, Structure
+from bayes_obscaling.models.capability_equations import Covariates, Measurements, TaskScores, covariates_of
+
+
+@dataclass(frozen=True)
+class Layout:
+    """One fit as arrays.
+
+    Attributes
+    ----------
+    models, families, benchmarks, tasks : tuple of str
+        Labels of the axes; `tasks` are all the tasks that are fitted together, asked for or not.
+    predictor_sets : tuple of tuple of str
+        Benchmarks left out of the predictors, one entry per measurement fit; tasks that leave out the same share it.
+    factors : tuple of str
+        Name of each factor: its anchor benchmark.
+    structure : Structure
+        Sizes and switches, the same for all predictor sets: one compiled sampler.
+    measurements : tuple of Measurements
+        One entry per predictor set.
+    task_scores : TaskScores or None
+        None when only standard benchmarks are forecast.
+    reference : array (M,)
+        1 for models with a visible task score.
+    notes : tuple of str
+        What the reader of a forecast should know.
+    """
+
+    models: tuple[str, ...]
+    families: tuple[str, ...]
+    benchmarks: tuple[str, ...]
+    tasks: tuple[str, ...]
+    predictor_sets: tuple[tuple[str, ...], ...]
+    factors: tuple[str, ...]
+    structure: Structure
+    measurements: tuple[Measurements, ...]
+    task_scores: TaskScores | None
+    reference: np.ndarray
+    notes: tuple[str, ...] = ()
+
+    @property
+    def predictor_labels(self) -> tuple[str, ...]:
+        """Names of the predictor sets: "all", or "without ..."."""
+        return tuple(f"without {', '.join(left_out)}" if left_out else "all" for left_out in self.predictor_sets)
+
+    @property
+    def labels(self) -> dict[str, list[str]]:
+        """Labels of every plate of the model, and of the predictor sets."""
+        s = self.structure
+
+        def some(positions: Iterable[int], names: Sequence[str]) -> list[str]:
+            return [names[i] for i in positions]
+
+        return {
+            "predictors": list(self.predictor_labels),
+            "model": list(self.models),
+            "family": list(self.families),
+            "benchmark": list(self.benchmarks),
+            "factor": list(self.factors),
+            "task": list(self.tasks),
+            "free_benchmark": some(s.free, self.benchmarks),
+            "signed_benchmark": some(s.signed, self.benchmarks),
+            "other_benchmark": some(s.others, self.benchmarks),
+            "capped_benchmark": some(s.capped, self.benchmarks),
+            "unknown_compute_model": some(s.unknown_compute, self.models),
+        }
+
+    def labelled(self, arrays: Mapping[str, tuple[tuple[str, ...], Any]]) -> xr.Dataset:
+        """Arrays, given with their dims by name, as a dataset with the labels of those dims."""
+        return labelled(self.labels, arrays)
+
+
+def labelled(labels: Mapping[str, list[str]], arrays: Mapping[str, tuple[tuple[str, ...], Any]]) -> xr.Dataset:
+    """Arrays, given with their dims by name, as a dataset with the labels of those dims."""
+    used = {dim for dims, _ in arrays.values() for dim in dims}
+    return xr.Dataset(dict(arrays), coords={dim: names for dim, names in labels.items() if dim in used})
+
+
+def lay_out(table: ScoreTable, tasks: Sequence[str], split: Split, spec: CapabilitySpec) -> Layout:
+    """Lay out a table for fitting.
+
+    Parameters
+    ----------
+    table : ScoreTable
+        All scores, seen and unseen.
+    tasks : sequence of str
+        Canonical names of the tasks or benchmarks to forecast.
+    split : Split
+        Models whose scores on the asked tasks, and on every task fitted along, are hidden; models of which every score
+        is hidden.
+    spec : CapabilitySpec
+        Number of factors, anchors, kind of posterior.
+
+    Raises
+    ------
+    InputError
+        When nothing is left to learn from.
+    """
+    models, facts = table.models, table.benchmarks
+    shown, hidden = split.seen(models.index), models.index.isin(list(split.hidden))
+
+    benchmarks, seen = _seen_benchmarks(table, tasks, shown, hidden)
+    pool = _pooled_tasks(table, [name for name in tasks if name not in table.benchmark_names], shown & ~hidden, spec)
+
+    excluded = [tuple(b for b in facts.loc[name, "excludes"] if b in benchmarks) for name in pool]
+    asked_benchmarks = any(name in benchmarks for name in tasks)
+    own = [()] if asked_benchmarks and not (pool and spec.posterior == "joint") else []  # joint: one set for all
+    sets = tuple(dict.fromkeys([*own, *excluded]))
+    factors = _choose_anchors(spec, benchmarks, seen, facts.loc[benchmarks, "signed"].to_numpy(bool), sets)
+    notes: tuple[str, ...] = ()
+    if len(factors) < spec.n_factors:
+        notes = (f"{len(factors)} factors instead of {spec.n_factors}: no more benchmarks can anchor one.",)
+    if spec.drift != "none" and not models["date"].any():
+        notes += ("No model has a release date: efficiency is taken to be constant in time.",)
+
+    families = tuple(dict.fromkeys(models["family"]))
+    family = jnp.asarray(models["family"].map(families.index).to_numpy())
+    structure = _structure(table, families, benchmarks, len(pool), factors, spec)
+    scores = _scores(table, benchmarks)
+    covariates = Covariates(*map(jnp.asarray, _dated(covariates_of(models), models["family"], spec)))
+    measurements = tuple(
+        Measurements(
+            **scores, seen=jnp.asarray(seen & ~np.isin(benchmarks, left_out)), family=family, covariates=covariates
+        )
+        for left_out in sets
+    )
+    task_scores, reference = None, np.zeros(len(models))
+    if pool:
+        pool_seen = table.matrix(pool).notna().to_numpy() & (shown & ~hidden)[:, None]
+        reference = pool_seen.any(axis=1).astype(float)
+        task_scores = TaskScores(
+            **_scores(table, pool),
+            seen=jnp.asarray(pool_seen),
+            family=family,
+            predictors=jnp.asarray([sets.index(left_out) for left_out in excluded]),
+        )
+    return Layout(
+        models=tuple(models.index),
+        families=families,
+        benchmarks=tuple(benchmarks),
+        tasks=tuple(pool),
+        predictor_sets=sets,
+        factors=factors,
+        structure=structure,
+        measurements=measurements,
+        task_scores=task_scores,
+        reference=reference,
+        notes=notes,
+    )
+
+
+def _structure(
+    table: ScoreTable,
+    families: tuple[str, ...],
+    benchmarks: list[str],
+    n_tasks: int,
+    factors: tuple[str, ...],
+    spec: CapabilitySpec,
+) -> Structure:
+    """Sizes and switches of a fit."""
+    models, facts = table.models, table.benchmarks
+    return Structure(
+        n_models=len(models),
+        n_families=len(families),
+        n_benchmarks=len(benchmarks),
+        n_tasks=n_tasks,
+        n_factors=len(factors),
+        anchors=tuple(benchmarks.index(name) for name in factors),
+        signed=tuple(i for i, name in enumerate(benchmarks) if facts.loc[name, "signed"]),
+        no_ceiling=tuple(i for i, name in enumerate(benchmarks) if not facts.loc[name, "has_ceiling"]),
+        unknown_compute=tuple(np.flatnonzero(models["flops"].isna()).tolist()),
+        compute_law=spec.compute_law,
+        curve=spec.curve,
+        task_curve=spec.task_curve,
+        drift=spec.drift if models["date"].any() else "none",
+    )
+
+
+def _dated(x: Covariates, family: pd.Series, spec: CapabilitySpec) -> Covariates:
+    """Covariates in which every model has a date: its own, its family's, or the table's middle one."""
+    date = pd.Series(np.asarray(x.date), index=family.index)
+    by_family = date.groupby(family).transform("mean").fillna(date.median()).fillna(0.0)
+    return x._replace(date=(by_family if spec.drift == "family" else date.fillna(by_family)).to_numpy())
+
+
+def _seen_benchmarks(
+    table: ScoreTable, tasks: Sequence[str], shown: np.ndarray, hidden: np.ndarray
+) -> tuple[list[str], np.ndarray]:
+    """Benchmarks with a score, and which of their scores (M, I) are seen; a benchmark that is asked for is cut too."""
+    wide = table.matrix(table.benchmark_names)
+    benchmarks = [name for name in wide if wide[name].notna().any()]
+    if not benchmarks:
+        raise InputError("The table has no benchmark scores: add scores on standard benchmarks such as MMLU.")
+    seen = wide[benchmarks].notna().to_numpy(bool) & ~hidden[:, None]
+    for name in (name for name in tasks if name in wide):
+        if name not in benchmarks:
+            raise InputError(f"No model in the table has a score on {name}: add some, or ask for another benchmark.")
+        seen[:, benchmarks.index(name)] &= shown
+    return benchmarks, seen
+
+
+def _pooled_tasks(table: ScoreTable, asked: list[str], visible: np.ndarray, spec: CapabilitySpec) -> list[str]:
+    """Tasks that are fitted together: those asked for, and all of the table that teach them something.
+
+    That is every task that still has a visible score and counts items: an index or a BLEU has another kind of noise
+    and teaches nothing about accuracies.
+    """
+    if not asked:
+        return []
+    facts, score = table.benchmarks, table.matrix(table.task_names)
+    any_seen = (score.notna().to_numpy(bool) & visible[:, None]).any(axis=0)
+    counted = facts.loc[score.columns, "n_items"].notna() | score.columns.isin(asked)
+    pool = [name for name, useful in zip(score, any_seen & counted, strict=True) if useful]
+    for name in asked:
+        if name not in pool:
+            raise InputError(
+                f"No model has a visible score on {name}: raise the cutoff, hold out fewer models, or add scores "
+                "with --scores."
+            )
+    if spec.posterior == "joint":  # one theta for all: only tasks that read the same predictors fit together
+        pool = [name for name in pool if facts.loc[name, "excludes"] == facts.loc[asked[0], "excludes"]]
+        if left := [name for name in asked if name not in pool]:
+            raise InputError(
+                f"A joint posterior cannot hold tasks with different predictors ({asked[0]}, {left[0]}): "
+                "forecast them one by one, or use the cut posterior."
+            )
+    return pool
+
+
+def _scores(table: ScoreTable, names: list[str]) -> dict[str, Any]:
+    """Scores (anything where there is none), inverse item counts and chance levels, as arrays."""
+    score, counts = table.matrix(names).to_numpy(), table.item_counts(names)[names].to_numpy()
+    return {
+        "score": jnp.asarray(np.where(np.isfinite(score), score, 0.5)),
+        "inv_items": jnp.asarray(inverse_items(counts)),
+        "chance": jnp.asarray(table.benchmarks.loc[names, "chance"].to_numpy(float)),
+    }
+
+
+def inverse_items(counts: np.ndarray) -> np.ndarray:
+    """Reciprocal of numbers of items; 0 where there is none."""
+    known = np.isfinite(counts)
+    return np.where(known, 1.0 / np.where(known, counts, 1.0), 0.0)
+
+
+def _choose_anchors(
+    spec: CapabilitySpec, benchmarks: list[str], seen: np.ndarray, signed: np.ndarray, sets: tuple[tuple[str, ...], ...]
+) -> tuple[str, ...]:
+    """Pick the benchmarks that identify the factors: the spec's, then those with most scores.
+
+    An anchor must be seen in every predictor set, on at least two models, and must not fall with capability.
+    """
+    counts = dict(zip(benchmarks, seen.sum(axis=0), strict=True))
+    able = [
+        name
+        for name, falls in zip(benchmarks, signed, strict=True)
+        if counts[name] >= 2 and not falls and not any(name in left_out for left_out in sets)
+    ]
+    if not able:
+        raise InputError("No benchmark has two visible scores: add scores on standard benchmarks, or raise the cutoff.")
+    first = [name for name in spec.anchors if name in able]
+    rest = sorted((name for name in able if name not in first), key=lambda name: -counts[name])
+    return tuple((first + rest)[: spec.n_factors])
