@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from bayes_obscaling.evaluation.backtest import Backtest
     from bayes_obscaling.evaluation.cutoff_study import CutoffStudy
     from bayes_obscaling.inference.cache import default_cache_dir
-    from bayes_obscaling.models.capability import CapabilitySpec
     from bayes_obscaling.models.ladder import LadderSpec
     from bayes_obscaling.models.priors import Priors
+    from bayes_obscaling.models.spec import CapabilitySpec
     from bayes_obscaling.results.diagnostics import Diagnosis
     from bayes_obscaling.results.finding import Finding
     from bayes_obscaling.results.fit import CapabilityFit, Fit, LadderFit

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from bayes_obscaling.evaluation.cutoff_study import CutoffStudy
     from bayes_obscaling.evaluation.ladder_backtest import LadderBacktest
     from bayes_obscaling.inference.sampler import Sampler
-    from bayes_obscaling.models.capability import CapabilitySpec
     from bayes_obscaling.models.ladder import LadderSpec
+    from bayes_obscaling.models.spec import CapabilitySpec
     from bayes_obscaling.results.diagnostics import Diagnosis
     from bayes_obscaling.results.fit import CapabilityFit, LadderFit
     from bayes_obscaling.results.forecast import Forecast

@@ -30,8 +30,8 @@ from synthetic import CUTOFF, HIDDEN
 from bayes_obscaling.data import ScoreTable, Split, load_base_llms
 from bayes_obscaling.inference.fit import fit_table
 from bayes_obscaling.inference.sampler import Nuts, Sampler
-from bayes_obscaling.models.capability import CapabilitySpec
 from bayes_obscaling.models.priors import Beta, HalfNormal, LogNormal, Normal, Priors
+from bayes_obscaling.models.spec import CapabilitySpec
 from bayes_obscaling.results.fit import CapabilityFit
 from bayes_obscaling.results.stages import Settings
 from bayes_obscaling.validation.simulate import Simulation

@@ -21,10 +21,10 @@ from bayes_obscaling.inference.fit import named_tree
 from bayes_obscaling.inference.run import describe_run
 from bayes_obscaling.inference.sampler import DEFAULT_SETTINGS, Draws, Progress, Target
 from bayes_obscaling.models import capability as model
-from bayes_obscaling.models.capability import CapabilitySpec
 from bayes_obscaling.models.ladder import LadderPriors
 from bayes_obscaling.models.layout import Layout, lay_out
 from bayes_obscaling.models.priors import Normal, Priors
+from bayes_obscaling.models.spec import CapabilitySpec
 from bayes_obscaling.models.trace import Site, sites_of
 from bayes_obscaling.results.convergence import Convergence
 from bayes_obscaling.results.fit import CapabilityFit

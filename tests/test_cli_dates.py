@@ -101,7 +101,7 @@ def test_what_cannot_be_asked_is_refused_in_one_sentence(
 def test_a_date_asks_for_a_drift(run: Run, monkeypatch: pytest.MonkeyPatch):
     """Where the spec has none unless it is asked for."""
     from bayes_obscaling.cli.options import FitOptions
-    from bayes_obscaling.models.capability import CapabilitySpec
+    from bayes_obscaling.models.spec import CapabilitySpec
 
     monkeypatch.setattr(FitOptions, "spec", lambda _: CapabilitySpec(drift="none"))
     for arguments in ("--flops 1e25", "--date 2026-01"):

@@ -22,9 +22,9 @@ from bayes_obscaling.data import ScoreTable, Split, check_table, read_scores
 from bayes_obscaling.errors import InputError
 from bayes_obscaling.inference.fit import bound_heads, bound_measurement, fit_table
 from bayes_obscaling.inference.starts import from_anchors, of_heads
-from bayes_obscaling.models.capability import CapabilitySpec, Structure
 from bayes_obscaling.models.capability_equations import reference_scale, standardise
 from bayes_obscaling.models.layout import Layout, lay_out
+from bayes_obscaling.models.spec import CapabilitySpec, Structure
 from bayes_obscaling.models.trace import sites_of, start_near_priors
 from bayes_obscaling.results.forecast import forecast
 from bayes_obscaling.results.scenario import Scenario

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from bayes_obscaling.data import ScoreTable
-    from bayes_obscaling.models.capability import CapabilitySpec
+    from bayes_obscaling.models.spec import CapabilitySpec
     from bayes_obscaling.results.finding import Answer
     from bayes_obscaling.results.fit import CapabilityFit, LadderFit
 
@@ -182,7 +182,7 @@ class FitOptions(Sampling):
 
     def spec(self) -> CapabilitySpec:
         """What is believed."""
-        from bayes_obscaling.models.capability import CapabilitySpec
+        from bayes_obscaling.models.spec import CapabilitySpec
 
         chosen: dict[str, Any] = {} if self.factors is None else {"n_factors": self.factors}
         if self.curvature:

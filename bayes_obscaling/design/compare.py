@@ -19,7 +19,7 @@ from bayes_obscaling.design.v_optimal import COMPONENTS, family_sets, v_optimal
 from bayes_obscaling.errors import InputError
 from bayes_obscaling.evaluation.curve import Curve, curve_starts, fit_curve
 from bayes_obscaling.inference.fit import fit_table
-from bayes_obscaling.models.capability import CapabilitySpec
+from bayes_obscaling.models.spec import CapabilitySpec
 from bayes_obscaling.progress import Progress, shows_progress
 from bayes_obscaling.results.finding import Finding
 from bayes_obscaling.results.fit import CapabilityFit

@@ -13,7 +13,7 @@ import pandas as pd
 from bayes_obscaling.data import ScoreTable, Split
 from bayes_obscaling.data.names import unknown
 from bayes_obscaling.errors import InputError
-from bayes_obscaling.evaluation.baselines import BASELINES, baseline
+from bayes_obscaling.evaluation.baselines import BASELINES, STANDARD, baseline
 from bayes_obscaling.evaluation.scoring import (
     CUTS,
     OURS,
@@ -25,7 +25,7 @@ from bayes_obscaling.evaluation.scoring import (
 )
 from bayes_obscaling.files import write_atomically
 from bayes_obscaling.inference.fit import fit_table
-from bayes_obscaling.models.capability import CapabilitySpec
+from bayes_obscaling.models.spec import CapabilitySpec
 from bayes_obscaling.progress import Progress
 from bayes_obscaling.results.finding import Answer
 from bayes_obscaling.results.forecast import Forecast, forecast
@@ -162,7 +162,8 @@ def backtest(
     setup : str
         Label of the cells; default the split's name.
     methods : sequence of str, optional
-        Baselines (keys of `bayes_obscaling.evaluation.baselines.BASELINES`); default all that apply. One that cannot
+        Baselines (keys of `bayes_obscaling.evaluation.baselines.BASELINES`); default all that apply but those that read dates
+        alone. One that cannot
         say anything of a model has no cell there.
     unknown_compute : bool
         Whether held-out models of unknown compute are judged (they never are when everything of them is hidden).
@@ -177,7 +178,7 @@ def backtest(
         As `bayes_obscaling.fit`, for an unknown baseline, and when no held-out model has a score to compare with.
     """
     names = table.resolve_all(tasks)
-    methods = list(BASELINES) if methods is None else list(methods)
+    methods = list(STANDARD) if methods is None else list(methods)
     check_methods(methods)
     judged = judged_models(table, names, split, unknown_compute)
     if empty := [name for name in names if not judged[name]]:

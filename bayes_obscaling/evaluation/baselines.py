@@ -21,6 +21,7 @@ from bayes_obscaling.data.splits import Split
 from bayes_obscaling.data.table import ScoreTable
 from bayes_obscaling.errors import InputError
 from bayes_obscaling.evaluation.curve import Curve, Penalty, bootstrap, curve_starts, fit_curve, regress
+from bayes_obscaling.evaluation.in_time import best_so_far, date_logistic, latest_median
 from bayes_obscaling.models.priors import Normal
 
 # Family logistic: weak priors in logits for the intercept at mean compute, the slope per decade of
@@ -64,6 +65,8 @@ def baseline(
         - ``pc-1`` to ``pc-4``: sigmoid in the first principal components of the benchmarks [1]_;
         - the same with ``-parametric``: the floor is not chance, but free from chance upwards, as [1]_ fits
           post-training and agent tasks;
+        - ``best-so-far``, ``latest-median``, ``date-logistic``: from release dates alone, see
+          `bayes_obscaling.evaluation.in_time`;
         - ``family-logistic``: sigmoid in log10 FLOPs with a family intercept shrunk to the population, one slope and
           a free ceiling. A family without seen scores has the population's intercept, uncertain by the spread of
           families.
@@ -105,7 +108,7 @@ def baseline(
         raise unknown("baseline", method, BASELINES, f"choose from {', '.join(BASELINES)}")
     if draws < 0:
         raise InputError(f"The number of draws is {draws}: give 0 or more.")
-    visible = _Visible(method, table, table.resolve(task), split)
+    visible = Visible(method, table, table.resolve(task), split)
     point, sample = BASELINES[method](visible, draws, np.random.default_rng(seed))
     models = visible.held_out
     return BaselineForecast(
@@ -116,11 +119,11 @@ def baseline(
 
 
 Answer: TypeAlias = tuple[np.ndarray, np.ndarray]  # point (model,), draws (draw, model)
-Method: TypeAlias = Callable[["_Visible", int, np.random.Generator], Answer]
+Method: TypeAlias = Callable[["Visible", int, np.random.Generator], Answer]
 
 
 @dataclass(frozen=True)
-class _Visible:
+class Visible:
     """What is to be forecast, and all of the table that may be looked at."""
 
     method: str
@@ -146,7 +149,8 @@ class _Visible:
     def scores(self) -> pd.Series:
         """Seen scores on the task, by model."""
         scores = self.table.matrix([self.task])[self.task]
-        return scores[~scores.index.isin(self.held_out)].dropna()
+        cells = [model for model, task in self.split.cells if task == self.task]
+        return scores[~scores.index.isin([*self.held_out, *cells])].dropna()
 
     @cached_property
     def chance(self) -> float:
@@ -171,7 +175,7 @@ class _Visible:
 # --- methods ----------------------------------------------------------------------------------------------------------
 
 
-def _mean(visible: _Visible, draws: int, rng: np.random.Generator) -> Answer:
+def _mean(visible: Visible, draws: int, rng: np.random.Generator) -> Answer:
     scores = visible.scores
     visible.require(len(scores), 2)
     shape = (draws, len(visible.held_out))
@@ -179,14 +183,14 @@ def _mean(visible: _Visible, draws: int, rng: np.random.Generator) -> Answer:
     return np.full(shape[1], scores.mean()), scores.mean() + spread * rng.standard_normal(shape)
 
 
-def _log10(visible: _Visible, column: str) -> tuple[pd.Series, np.ndarray]:
+def _log10(visible: Visible, column: str) -> tuple[pd.Series, np.ndarray]:
     """Seen scores of models with a known quantity, and its log10 for all models (seen first, then held out)."""
     amount = np.log10(visible.models[column])
     scores = visible.scores[amount[visible.scores.index].notna()]
     return scores, np.r_[amount[scores.index], amount[visible.held_out]]
 
 
-def _regress_on_quantity(visible: _Visible, draws: int, rng: np.random.Generator, *, column: str, free: bool) -> Answer:
+def _regress_on_quantity(visible: Visible, draws: int, rng: np.random.Generator, *, column: str, free: bool) -> Answer:
     """Sigmoid in log10 of params or flops."""
     scores, amount = _log10(visible, column)
     visible.require(len(scores), 3 + free, f" and known {column}")
@@ -195,7 +199,7 @@ def _regress_on_quantity(visible: _Visible, draws: int, rng: np.random.Generator
 
 
 def _regress_on_components(
-    visible: _Visible, draws: int, rng: np.random.Generator, *, count: int, free: bool
+    visible: Visible, draws: int, rng: np.random.Generator, *, count: int, free: bool
 ) -> Answer:
     """Sigmoid in the first principal components of the benchmarks (Ruan et al. 2024)."""
     if visible.benchmarks.columns.empty or set(visible.held_out) <= set(visible.split.hidden):
@@ -212,7 +216,7 @@ def _regress_on_components(
     return regress(components, scores.to_numpy(), visible.chance, free, draws, rng)
 
 
-def _family_logistic(visible: _Visible, draws: int, rng: np.random.Generator) -> Answer:
+def _family_logistic(visible: Visible, draws: int, rng: np.random.Generator) -> Answer:
     """Sigmoid in log10 FLOPs with ridge family intercepts, one slope, and a free ceiling above a known chance."""
     scores, compute = _log10(visible, "flops")
     visible.require(len(scores), 4, " and known flops")
@@ -269,7 +273,14 @@ def _methods() -> dict[str, Method]:
             found[name + suffix] = partial(_regress_on_quantity, column=column, free=free)
         for count in range(1, 5):
             found[f"pc-{count}{suffix}"] = partial(_regress_on_components, count=count, free=free)
-    return {**found, "family-logistic": _family_logistic}
+    return {**found, "family-logistic": _family_logistic, **IN_TIME}
 
 
+IN_TIME: dict[str, Method] = {
+    "best-so-far": best_so_far,
+    "latest-median": latest_median,
+    "date-logistic": date_logistic,
+}
 BASELINES: dict[str, Method] = _methods()
+# Those of the literature, and those that read compute: what is compared with unless others are named.
+STANDARD: tuple[str, ...] = tuple(name for name in BASELINES if name not in IN_TIME)

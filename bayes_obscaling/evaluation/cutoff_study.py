@@ -34,7 +34,7 @@ from bayes_obscaling.inference.fit import sample_capabilities
 from bayes_obscaling.inference.limits import check_sampling
 from bayes_obscaling.inference.run import fingerprint
 from bayes_obscaling.inference.store import Result, Store
-from bayes_obscaling.models.capability import CapabilitySpec
+from bayes_obscaling.models.spec import CapabilitySpec
 from bayes_obscaling.progress import Progress
 from bayes_obscaling.results.finding import Answer
 

@@ -17,7 +17,7 @@ from bayes_obscaling.evaluation.cutoff_study import cutoff_study
 from bayes_obscaling.evaluation.scoring import difference_in_words, paired_differences
 from bayes_obscaling.inference.fit import fit_table
 from bayes_obscaling.inference.limits import check_sampling
-from bayes_obscaling.models.capability import CapabilitySpec
+from bayes_obscaling.models.spec import CapabilitySpec
 from bayes_obscaling.progress import Progress, shows_progress
 from bayes_obscaling.results.finding import Finding
 from bayes_obscaling.results.leave_one_out import PARETO_LIMIT, predict_left_out

@@ -12,7 +12,7 @@ from bayes_obscaling.data import ScoreTable
 from bayes_obscaling.errors import InputError
 from bayes_obscaling.inference.fit import fit_table
 from bayes_obscaling.inference.limits import check_sampling
-from bayes_obscaling.models.capability import CapabilitySpec
+from bayes_obscaling.models.spec import CapabilitySpec
 from bayes_obscaling.progress import Progress, shows_progress
 from bayes_obscaling.results.fit import CapabilityFit
 

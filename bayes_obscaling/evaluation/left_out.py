@@ -15,7 +15,7 @@ from bayes_obscaling.evaluation.many import backtest_each
 from bayes_obscaling.evaluation.questions import Question
 from bayes_obscaling.evaluation.scoring import OURS, difference_in_words, paired_differences, score_table
 from bayes_obscaling.inference.limits import check_sampling
-from bayes_obscaling.models.capability import CapabilitySpec
+from bayes_obscaling.models.spec import CapabilitySpec
 from bayes_obscaling.progress import Progress, shows_progress
 from bayes_obscaling.results.finding import Finding
 

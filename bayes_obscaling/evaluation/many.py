@@ -18,7 +18,7 @@ from bayes_obscaling.inference.cache import content_hash
 from bayes_obscaling.inference.executor import Job, run_jobs
 from bayes_obscaling.inference.run import fingerprint
 from bayes_obscaling.inference.store import Result, Store
-from bayes_obscaling.models.capability import CapabilitySpec
+from bayes_obscaling.models.spec import CapabilitySpec
 from bayes_obscaling.progress import Progress
 
 

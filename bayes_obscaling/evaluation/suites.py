@@ -9,7 +9,7 @@ from typing import Any
 from bayes_obscaling.data import Split, load_base_llms, load_instruct_llms
 from bayes_obscaling.data.names import unknown
 from bayes_obscaling.evaluation.backtest import Backtest, backtest, judged_models
-from bayes_obscaling.evaluation.baselines import BASELINES
+from bayes_obscaling.evaluation.baselines import STANDARD
 from bayes_obscaling.evaluation.questions import Question
 
 # The ten published tasks that count items, by their published cutoff.
@@ -63,11 +63,11 @@ def _published() -> list[Question]:
         groups = facts.loc[tasks].groupby(["cutoff_flops", facts.loc[tasks, "n_items"].notna()], sort=False)
         for (cutoff, _), group in groups:
             split = Split.by_flops(base, float(cutoff))
-            questions.append(Question(base, tuple(group.index), split, setup, tuple(BASELINES), latent))
+            questions.append(Question(base, tuple(group.index), split, setup, STANDARD, latent))
     for share in (0.1, 0.2):
         for task in agents.task_names:
             split = Split.by_score(agents, share, task)
-            questions.append(Question(agents, (task,), split, f"agents, top {share:.0%}", tuple(BASELINES)))
+            questions.append(Question(agents, (task,), split, f"agents, top {share:.0%}", STANDARD))
     return questions
 
 

@@ -23,9 +23,9 @@ from bayes_obscaling.inference.sampler import Model, Sampler, Target, default_sa
 from bayes_obscaling.inference.starts import from_anchors, of_heads
 from bayes_obscaling.models import capability as model
 from bayes_obscaling.models import capability_equations as equations
-from bayes_obscaling.models.capability import CapabilitySpec, Structure
 from bayes_obscaling.models.capability_equations import TaskScores
 from bayes_obscaling.models.layout import Layout, lay_out
+from bayes_obscaling.models.spec import CapabilitySpec, Structure
 from bayes_obscaling.models.trace import Site, sites_of, start_near_priors
 from bayes_obscaling.progress import Progress, Tell, silent
 from bayes_obscaling.results.convergence import Convergence
@@ -340,7 +340,8 @@ def _take_models(scores: TaskScores, rows: np.ndarray) -> TaskScores:
 def _head_structure(structure: Structure) -> Structure:
     """What the compiled heads depend on, so that tables which differ in nothing else share them."""
     nothing: dict[str, Any] = {"n_models": 0, "n_benchmarks": 0, "compute_law": "", "curve": "", "drift": ""}
-    nothing |= dict.fromkeys(("anchors", "signed", "no_ceiling", "unknown_compute"), ())
+    nothing |= dict.fromkeys(("anchors", "signed", "no_ceiling", "unknown_compute", "inexact_compute"), ())
+    nothing |= {"compute_trend": False, "is_sparse": False}
     return structure._replace(**nothing)
 
 

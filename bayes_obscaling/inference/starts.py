@@ -7,11 +7,12 @@ from collections.abc import Mapping
 import jax.numpy as jnp
 import numpy as np
 
-from bayes_obscaling.models.capability import Structure, centring
+from bayes_obscaling.models.capability import SPARSE_CENTRING, centring
 from bayes_obscaling.models.capability_equations import Measurements
 from bayes_obscaling.models.ladder import LadderPriors
 from bayes_obscaling.models.links import inverse_response
 from bayes_obscaling.models.priors import Priors
+from bayes_obscaling.models.spec import Structure
 from bayes_obscaling.models.trace import Site, start_near_priors
 
 # Residual sd from which chains start, logits: wide, so that the first steps are not stiff.
@@ -26,7 +27,9 @@ def from_anchors(data: Measurements, structure: Structure, rng: np.random.Genera
     Constrained values of the sites ``theta_raw, intercept_mean, slope_mean, residual_sd``; `rng` jitters them.
     """
     n_factors, anchors = structure.n_factors, list(structure.anchors)
-    chance, x = np.asarray(data.chance), np.asarray(data.covariates.compute)
+    # Where most compute is unknown, capability is followed in time.
+    chance, along = np.asarray(data.chance), data.covariates.date if structure.is_sparse else data.covariates.compute
+    x = np.asarray(along)
     inside = np.clip(np.asarray(data.score), chance + 0.01, 0.98)
     theta = np.asarray(inverse_response(jnp.asarray(inside), data.chance, jnp.asarray(0.03)))[:, anchors].copy()
     seen = np.asarray(data.seen)[:, anchors]
@@ -39,7 +42,7 @@ def from_anchors(data: Measurements, structure: Structure, rng: np.random.Genera
             lines[k] = 1.0, theta[rows, k].mean() if rows.any() else 0.0
         theta[~rows, k] = np.polyval(lines[k], x[~rows])
     mean = lines[:, 1] + np.outer(x, lines[:, 0])
-    centred = centring(n_factors)
+    centred = np.full(n_factors, SPARSE_CENTRING) if structure.is_sparse else centring(n_factors)
 
     def jitter(*shape: int) -> np.ndarray:
         return 0.1 * rng.standard_normal(shape)

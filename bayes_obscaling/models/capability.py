@@ -13,22 +13,17 @@ cutoff, every choice of predictors and all numbers of the priors.
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple, Self
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro
 import numpyro.distributions as dist
 from numpyro import plate
-from pydantic import Field
 
 from bayes_obscaling.models.capability_equations import (
-    FAMILY_EFFECTS,
     LINE_PARAMETERS,
     Covariates,
     Measurements,
-    Parameters,
     TaskScores,
     benchmark_noise,
     by_task,
@@ -41,111 +36,18 @@ from bayes_obscaling.models.capability_equations import (
     task_weight,
 )
 from bayes_obscaling.models.links import Numbers
-from bayes_obscaling.models.priors import Frozen, LogNormal, Normal, Priors, believe
+from bayes_obscaling.models.parts import curve_shapes, family_effect, partly_centred, place, places
+from bayes_obscaling.models.priors import Priors, believe
+from bayes_obscaling.models.sparse import sparse_scores, trending_compute
+from bayes_obscaling.models.spec import Structure
 
 # How far each factor is centred: 1 samples theta itself, 0 its standardised residual. The first factors are seen by
 # many benchmarks (the data dominate: centre), the later ones by few.
 _CENTRING = (1.0, 0.6, 0.3, 0.6)
+# The same for all factors of a sparse table.
+SPARSE_CENTRING = 0.5
 # The same for a task's shares of the capabilities.
 _SHARE_CENTRING = 0.5
-
-
-class CapabilitySpec(Frozen):
-    """What is believed about scores: one immutable object, saved with every fit as JSON.
-
-    Attributes
-    ----------
-    n_factors : int
-        Number K of latent capabilities.
-    anchors : tuple of str
-        Benchmarks that identify the factors, in order: factor k is the logit scale of anchor k.
-    compute_law : {"log-linear", "box-cox"}
-        Law of capability in log10 compute inside a family; "box-cox" adds a curvature per factor, h = 0 being linear.
-    curve : {"logistic", "asymmetric"}
-        Response curve of benchmarks that have a ceiling; "asymmetric" has a free shape, see `asymmetric_share`.
-    drift : {"none", "family", "model"}
-        Whether efficiency grows with the date at which a family (the mean of its releases) or each model came out.
-    drift_walk : float
-        Decades of compute by which efficiency may wander from a steady drift in the first year after all that was seen,
-        one sd; it grows with the square root of time. Forecasts alone read it.
-    line_walk : float
-        The same of a family's line, in the first decade of compute outside the range of its measured models.
-    posterior : {"cut", "joint"}
-        "cut": tasks read the capabilities but cannot bend them (modular inference; Plummer 2015). "joint": full Bayes.
-    fit_sd : float
-        Score-scale sd for how far a task's sigmoid may be off, used in fitting.
-    predictive_sd : float
-        Score-scale floor of the noise of a new evaluation, used in forecasting.
-    priors : Priors
-        All priors.
-    """
-
-    n_factors: int = Field(default=4, ge=1, le=8)
-    anchors: tuple[str, ...] = ("HellaSwag", "MMLU", "HumanEval", "XWinograd")
-    compute_law: Literal["log-linear", "box-cox"] = "log-linear"
-    curve: Literal["logistic", "asymmetric"] = "asymmetric"
-    task_curve: Literal["logistic", "asymmetric"] = "logistic"
-    drift: Literal["none", "family", "model"] = "family"
-    drift_walk: float = Field(default=0.2, ge=0)
-    line_walk: float = Field(default=0.3, ge=0)
-    posterior: Literal["cut", "joint"] = "cut"
-    fit_sd: float = Field(default=0.02, gt=0)
-    predictive_sd: float = Field(default=0.005, gt=0)
-    priors: Priors = Priors()
-
-    @classmethod
-    def logistic(cls, **changes: Any) -> Self:
-        """Return the model of the literature: logistic curves with learned ceilings, efficiency constant in time.
-
-        It was the default until version 0.2, with the same priors. Ruan, Maddison and Hashimoto (2024) have this curve
-        and this law. Use it to compare; beyond its data it takes slow progress near the top for a ceiling.
-
-        Parameters
-        ----------
-        **changes
-            Other fields.
-        """
-        priors = Priors(
-            intercept_sd=LogNormal(median=1.0, log_sd=0.5),
-            slope_mean=Normal(loc=1.0, scale=0.7),
-            slope_sd=LogNormal(median=0.2, log_sd=0.5),
-            residual_sd=LogNormal(median=0.25, log_sd=0.5),
-            family_offset_sd=LogNormal(median=0.2, log_sd=0.4),
-        )
-        return cls(**{"curve": "logistic", "drift": "none", "line_walk": 0.0, "priors": priors, **changes})
-
-
-class Structure(NamedTuple):
-    """Sizes and switches of a fit: with the shapes of the arrays, all that a compiled sampler depends on."""
-
-    n_models: int
-    n_families: int
-    n_benchmarks: int
-    n_tasks: int
-    n_factors: int
-    anchors: tuple[int, ...]
-    signed: tuple[int, ...]
-    no_ceiling: tuple[int, ...]
-    unknown_compute: tuple[int, ...]
-    compute_law: str
-    curve: str = "logistic"
-    task_curve: str = "logistic"
-    drift: str = "none"
-
-    @property
-    def free(self) -> tuple[int, ...]:
-        """Benchmarks with free, positive loadings."""
-        return _without(self.n_benchmarks, self.anchors, self.signed)
-
-    @property
-    def others(self) -> tuple[int, ...]:
-        """Benchmarks that anchor no factor."""
-        return _without(self.n_benchmarks, self.anchors)
-
-    @property
-    def capped(self) -> tuple[int, ...]:
-        """Benchmarks that may have a ceiling."""
-        return _without(self.n_benchmarks, self.no_ceiling)
 
 
 def measurement(data: Measurements, priors: Priors, structure: Structure) -> jax.Array:
@@ -156,9 +58,26 @@ def measurement(data: Measurements, priors: Priors, structure: Structure) -> jax
     loading 1 and difficulty 0: Equations 1 to 8 of docs/explanation/model.md. The numbers of the priors may be tracers.
     """
     s = structure
-    models, families = plate("model", s.n_models, dim=-2), plate("family", s.n_families, dim=-2)
-    p: dict[str, Numbers] = {}
+    p, theta = _capabilities(data, priors, s)
+    if s.is_sparse:
+        sparse_scores(data, p, theta, priors, s)
+        return theta
+    p |= _benchmark_curves(priors, s)
+    with plate("benchmark", s.n_benchmarks, dim=-1):
+        p["family_offset_sd"] = believe(priors, "family_offset_sd")
+        p["overdispersion"] = believe(priors, "overdispersion")
+        with plate("family", s.n_families, dim=-2):
+            offset = family_effect("family_offset", p)
+        expected = expected_benchmarks(p, theta, offset[data.family], data.chance)
+        noise = benchmark_noise(p, expected, data.inv_items)
+        with plate("model", s.n_models, dim=-2):
+            numpyro.sample("benchmark_score", noise.mask(data.seen), obs=data.score)
+    return theta
 
+
+def _capabilities(data: Measurements, priors: Priors, s: Structure) -> tuple[dict[str, Numbers], jax.Array]:
+    """Population parameters of the family lines, and the capabilities (M, K) of models around them."""
+    p: dict[str, Numbers] = {}
     # Family efficiency, non-centred: most families have few models.
     with plate("factor", s.n_factors, dim=-1):
         for name in LINE_PARAMETERS:
@@ -167,34 +86,38 @@ def measurement(data: Measurements, priors: Priors, structure: Structure) -> jax
             p["curvature"] = believe(priors, "curvature")
         if s.drift != "none":
             p["drift"] = believe(priors, "drift")
-        with families:
-            of_family = {name: _family_effect(name, p) for name in ("intercept", "slope")}
-    x = _with_unknown_compute(data.covariates, priors, s)
+        if s.drift == "line":
+            p["family_drift_sd"] = believe(priors, "family_drift_sd")
+        if s.is_sparse:
+            p["reasoning_step"], p["effort_step"] = (
+                believe(priors, name) for name in ("reasoning_step", "effort_step")
+            )
+        own = ("intercept", "slope", *(("family_drift",) if s.drift == "line" else ()))
+        with plate("family", s.n_families, dim=-2):
+            of_family = {name: family_effect(name, p) for name in own}
+    x = _with_uncertain_compute(data, priors, s)
     mean = line({**p, **{name: value[data.family] for name, value in of_family.items()}}, x)
-    with models, plate("factor", s.n_factors, dim=-1):
-        raw = _partly_centred("theta_raw", mean, p["residual_sd"], centring(s.n_factors))
-        theta = jnp.asarray(numpyro.deterministic("theta", raw))
-
-    p |= _benchmark_curves(priors, s)
-    with plate("benchmark", s.n_benchmarks, dim=-1):
-        p["family_offset_sd"] = believe(priors, "family_offset_sd")
-        p["overdispersion"] = believe(priors, "overdispersion")
-        with families:
-            offset = _family_effect("family_offset", p)
-        expected = expected_benchmarks(p, theta, offset[data.family], data.chance)
-        noise = benchmark_noise(p, expected, data.inv_items)
-        with models:
-            numpyro.sample("benchmark_score", noise.mask(data.seen), obs=data.score)
-    return theta
+    with plate("model", s.n_models, dim=-2), plate("factor", s.n_factors, dim=-1):
+        centred = np.full(s.n_factors, SPARSE_CENTRING) if s.is_sparse else centring(s.n_factors)
+        raw = partly_centred("theta_raw", mean, p["residual_sd"], centred)
+        return p, jnp.asarray(numpyro.deterministic("theta", raw))
 
 
-def _with_unknown_compute(x: Covariates, priors: Priors, s: Structure) -> Covariates:
-    """Covariates in which unknown compute is a parameter, named ``compute``."""
+def _with_uncertain_compute(data: Measurements, priors: Priors, s: Structure) -> Covariates:
+    """Covariates in which compute that is unknown, or known with error, is a parameter: ``compute``."""
+    x = data.covariates
     compute = jnp.asarray(x.compute)
-    if s.unknown_compute:
+    if s.compute_trend:
+        compute = trending_compute(data, priors, s)
+    elif s.unknown_compute:
         with plate("unknown_compute_model", len(s.unknown_compute), dim=-1):
             unknown = believe(priors, "unknown_compute", of="compute")
         compute = compute.at[jnp.array(s.unknown_compute)].set(unknown)
+    if s.inexact_compute and not s.compute_trend:
+        at = jnp.array(s.inexact_compute)
+        with plate("inexact_compute_model", len(s.inexact_compute), dim=-1):
+            error = numpyro.sample("compute_error", dist.Normal(0.0, 1.0))
+        compute = compute.at[at].add(jnp.asarray(data.compute_sd)[at] * error)
     with plate("model", s.n_models, dim=-1):
         return x._replace(compute=numpyro.deterministic("compute", compute))
 
@@ -202,28 +125,19 @@ def _with_unknown_compute(x: Covariates, priors: Priors, s: Structure) -> Covari
 def _benchmark_curves(priors: Priors, s: Structure) -> dict[str, Numbers]:
     """Loadings, difficulties and ceiling gaps of all benchmarks, put together from those that are free."""
     factors = plate("factor", s.n_factors, dim=-1)
-    loading, difficulty = jnp.asarray(_places(s.anchors, s.n_benchmarks)), jnp.zeros(s.n_benchmarks)
+    loading, difficulty = jnp.asarray(places(s.anchors, s.n_benchmarks)), jnp.zeros(s.n_benchmarks)
     if s.free:
         with plate("free_benchmark", len(s.free), dim=-2), factors:
-            loading += _place(s.free, s.n_benchmarks, believe(priors, "loading", "loading_free", of="loading"))
+            loading += place(s.free, s.n_benchmarks, believe(priors, "loading", "loading_free", of="loading"))
     if s.signed:
         with plate("signed_benchmark", len(s.signed), dim=-2), factors:
             signed = believe(priors, "signed_loading", "loading_signed", of="loading")
-        loading += _place(s.signed, s.n_benchmarks, signed)
+        loading += place(s.signed, s.n_benchmarks, signed)
     if s.others:
         with plate("other_benchmark", len(s.others), dim=-1):
             free = believe(priors, "difficulty", "difficulty_free", of="difficulty")
-        difficulty = _place(s.others, s.n_benchmarks, free)
-    curves: dict[str, Numbers] = {"ceiling_gap": jnp.zeros(s.n_benchmarks)}
-    if s.curve == "asymmetric":
-        curves["asymmetry"] = jnp.ones(s.n_benchmarks)
-    if s.capped:
-        for name in curves:
-            field = "label_errors" if s.curve == "asymmetric" and name == "ceiling_gap" else name
-            with plate("capped_benchmark", len(s.capped), dim=-1):
-                free = believe(priors, field, f"{name}_capped", of=name)
-            is_free = jnp.asarray([float(i in s.capped) for i in range(s.n_benchmarks)])
-            curves[name] = _place(s.capped, s.n_benchmarks, free) + (1.0 - is_free) * curves[name]
+        difficulty = place(s.others, s.n_benchmarks, free)
+    curves = curve_shapes(priors, s)
     with plate("benchmark", s.n_benchmarks, dim=-2), factors:
         numpyro.deterministic("loading", loading)
     with plate("benchmark", s.n_benchmarks, dim=-1):
@@ -251,7 +165,7 @@ def heads(z: jax.Array, data: TaskScores, priors: Priors, fit_sd: Numbers, struc
     steepness_median = believe(priors, "steepness", "steepness_median")
     steepness_sd = believe(priors, "steepness_sd")
     with plate("task", s.n_tasks, dim=-1):
-        log_steepness = _partly_centred(
+        log_steepness = partly_centred(
             "log_steepness", jnp.full(s.n_tasks, jnp.log(steepness_median)), steepness_sd, 1.0
         )
         steepness = numpyro.deterministic("steepness", jnp.exp(log_steepness))
@@ -259,10 +173,10 @@ def heads(z: jax.Array, data: TaskScores, priors: Priors, fit_sd: Numbers, struc
         for name in ("task_difficulty", "task_ceiling_gap", *shape, "task_overdispersion", "task_family_offset_sd"):
             p[name] = believe(priors, name)
         with plate("family", s.n_families, dim=-2):
-            offset = _family_effect("task_family_offset", p)
+            offset = family_effect("task_family_offset", p)
     with plate("task", s.n_tasks, dim=-2), factors:
         means = jnp.broadcast_to(share_mean, (s.n_tasks, s.n_factors))
-        share = _partly_centred("share_raw", means, share_sd, _SHARE_CENTRING)
+        share = partly_centred("share_raw", means, share_sd, _SHARE_CENTRING)
         contrast = contrast_sd * numpyro.sample("contrast_raw", dist.Normal(0.0, 1.0))
         p["weight"] = numpyro.deterministic("weight", task_weight(share, contrast, steepness))
     expected = expected_tasks(p, by_task(z, data.predictors), offset[data.family], data.chance)
@@ -291,37 +205,3 @@ def joint(
 def centring(n_factors: int) -> np.ndarray:
     """How far each factor is centred in sampling, (K,)."""
     return np.array((_CENTRING * 2)[:n_factors])
-
-
-def _family_effect(name: str, p: Parameters) -> jax.Array:
-    """Sample an effect of every family, non-centred: population mean and sd times a standard normal.
-
-    Equation 4 of docs/explanation/model.md, and the offsets of Equations 6 and 12 of docs/explanation/model.md.
-    """
-    mean, sd = FAMILY_EFFECTS[name]
-    raw = numpyro.sample(f"{name}_raw", dist.Normal(0.0, 1.0))
-    return jnp.asarray(numpyro.deterministic(name, (p[mean] if mean else 0.0) + p[sd] * raw))
-
-
-def _partly_centred(name: str, mean: Numbers, sd: Numbers, centred: Numbers) -> jax.Array:
-    """Sample ``N(mean, sd)`` as an affine map of ``raw ~ N(c mean, sd^c)`` (Papaspiliopoulos et al. 2007).
-
-    ``c = 1`` samples the value itself (good where data dominate), ``c = 0`` its standardised residual.
-    """
-    raw = numpyro.sample(name, dist.Normal(centred * mean, sd**centred * jnp.ones_like(mean)))
-    return jnp.asarray(mean + sd ** (1.0 - centred) * (raw - centred * mean))
-
-
-def _places(positions: tuple[int, ...], size: int) -> np.ndarray:
-    """Matrix (size, len(positions)) that puts a short vector's entries at their positions in a long one."""
-    return np.eye(size)[:, list(positions)]
-
-
-def _place(positions: tuple[int, ...], size: int, values: jax.Array) -> jax.Array:
-    """Put `values` at their positions along the first axis of an array of zeros; a fused sum, as above."""
-    places = _places(positions, size)
-    return (places.reshape(*places.shape, *[1] * (values.ndim - 1)) * values[None]).sum(axis=1)
-
-
-def _without(size: int, *taken: tuple[int, ...]) -> tuple[int, ...]:
-    return tuple(i for i in range(size) if all(i not in group for group in taken))

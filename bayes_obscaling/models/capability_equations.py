@@ -25,6 +25,8 @@ COMPUTE_CENTRE = 22.5
 BENCHMARK_FLOOR_SD = 0.01
 # Degrees of freedom of the noise of task scores around their curve.
 TASK_NOISE_DF = 10.0
+# The same of the noise of benchmark scores in sparse tables.
+CELL_NOISE_DF = 5.0
 # Spread of a factor (logits) below which standardising would only blow up noise: a cutoff with one or two models.
 _SMALLEST_SPREAD = 0.1
 # Population parameters of the family lines that have a prior for each factor.
@@ -34,6 +36,7 @@ LINE_PARAMETERS = ("intercept_mean", "intercept_sd", "slope_mean", "slope_sd", "
 FAMILY_EFFECTS: dict[str, tuple[str | None, str]] = {
     "intercept": ("intercept_mean", "intercept_sd"),
     "slope": ("slope_mean", "slope_sd"),
+    "family_drift": (None, "family_drift_sd"),
     "family_offset": (None, "family_offset_sd"),
     "task_family_offset": (None, "task_family_offset_sd"),
 }
@@ -53,6 +56,7 @@ class Covariates(NamedTuple):
 
     compute: Numbers  # log10 FLOPs - COMPUTE_CENTRE, anything where unknown
     date: Numbers = 0.0  # years since DATE_CENTRE
+    reasoning: Numbers = 0.0  # 1 for a model that reasons before it answers
 
 
 def covariates_of(facts: Mapping[str, Any]) -> Covariates:
@@ -75,6 +79,20 @@ class Measurements(NamedTuple):
     chance: jax.Array  # (I,)
     family: jax.Array  # (M,) int
     covariates: Covariates  # (M,) each
+    compute_sd: jax.Array | None = None  # (M,) sd of the error of compute, decades; 0 where it is exact
+    cells: Cells | None = None  # of a sparse table, instead of score, seen and inv_items
+
+
+class Cells(NamedTuple):
+    """Scores of a sparse table, one after the other (C cells; a cell may be there in several settings)."""
+
+    model: jax.Array  # (C,) int
+    benchmark: jax.Array  # (C,) int
+    score: jax.Array  # (C,)
+    seen: jax.Array  # (C,) bool
+    inv_items: jax.Array  # (C,)
+    effort: jax.Array  # (C,) steps of effort from the model's best, at most 0
+    reasoning: jax.Array  # (C,) -1 where a reasoning model answered without, else 0
 
 
 class TaskScores(NamedTuple):
@@ -96,10 +114,21 @@ def line(p: Parameters, x: Covariates) -> jax.Array:
     (..., K), per decade, where the law has one.
     """
     typical = p["intercept"] + p["slope"] * bent_compute(p, x)
+    if "reasoning_step" in p:
+        typical = typical + jnp.asarray(p["reasoning_step"])[..., None, :] * jnp.asarray(x.reasoning)[..., None]
     if "drift" not in p:
         return jnp.asarray(typical)
-    a_year = jnp.asarray(p["drift"]) * p["slope_mean"]
-    return jnp.asarray(typical + a_year[..., None, :] * jnp.asarray(x.date)[..., None])
+    a_year = jnp.asarray(p["drift"])[..., None, :] + p.get("family_drift", 0.0)
+    return jnp.asarray(typical + jnp.asarray(p["slope_mean"])[..., None, :] * a_year * jnp.asarray(x.date)[..., None])
+
+
+def compute_trend(p: Parameters, family: Numbers, date: Numbers) -> jax.Array:
+    """Expected compute (..., M), in units of `Covariates`, of models of families released at dates (M,).
+
+    `p` has ``compute_level`` and ``compute_growth`` (...); `family` (..., M) are the effects of the families.
+    """
+    grown = jnp.asarray(p["compute_growth"])[..., None] * date
+    return jnp.asarray(p["compute_level"])[..., None] + grown + family
 
 
 def bent_compute(p: Parameters, x: Covariates) -> jax.Array:
@@ -144,6 +173,16 @@ def benchmark_response(p: Parameters, eta: Numbers, chance: Numbers) -> jax.Arra
     return response(eta, chance, jnp.asarray(p["ceiling_gap"])[..., None, :], shape)
 
 
+def expected_cells(p: Parameters, theta: jax.Array, cells: Cells, chance: jax.Array) -> jax.Array:
+    """Expected scores (C,) of the cells of a sparse table; `theta` (M, K) are capabilities at a model's best effort."""
+    at = cells.benchmark
+    here = theta[cells.model] + p["reasoning_step"] * cells.reasoning[:, None]
+    here = here + p["effort_step"] * cells.effort[:, None]
+    eta = (here * jnp.asarray(p["loading"])[at]).sum(axis=-1) + jnp.asarray(p["difficulty"])[at]
+    shape = jnp.asarray(p["asymmetry"])[at] if "asymmetry" in p else None
+    return response(eta, chance[at], jnp.asarray(p["ceiling_gap"])[at], shape)
+
+
 def expected_benchmarks(p: Parameters, theta: Numbers, offset: Numbers, chance: Numbers) -> jax.Array:
     """Expected benchmark scores (..., M, I), at capabilities `theta` (..., M, K).
 
@@ -151,6 +190,16 @@ def expected_benchmarks(p: Parameters, theta: Numbers, offset: Numbers, chance: 
     ``ceiling_gap`` (..., I); `offset` (..., M, I) are those of the models' families.
     """
     return benchmark_response(p, benchmark_predictor(p, theta, offset), chance)
+
+
+def cell_noise(p: Parameters, expected: Numbers, cells: Cells) -> dist.StudentT:
+    """Distribution (C,) of the scores of a sparse table around their expectation.
+
+    Its tails are heavier than normal: sources disagree about some scores by ten points.
+    """
+    dispersion = jnp.asarray(p["overdispersion"])[cells.benchmark]
+    scale = jnp.sqrt(score_variance(expected, cells.inv_items, dispersion, BENCHMARK_FLOOR_SD))
+    return dist.StudentT(CELL_NOISE_DF, expected, scale)
 
 
 def benchmark_noise(p: Parameters, expected: Numbers, inv_items: Numbers) -> dist.Normal:

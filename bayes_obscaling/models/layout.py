@@ -14,8 +14,9 @@ import xarray as xr
 from bayes_obscaling.data.splits import Split
 from bayes_obscaling.data.table import ScoreTable
 from bayes_obscaling.errors import InputError
-from bayes_obscaling.models.capability import CapabilitySpec, Structure
 from bayes_obscaling.models.capability_equations import Covariates, Measurements, TaskScores, covariates_of
+from bayes_obscaling.models.cells import cells_of, reasons
+from bayes_obscaling.models.spec import CapabilitySpec, Structure
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,12 @@ class Layout:
     notes: tuple[str, ...] = ()
 
     @property
+    def n_cells(self) -> int:
+        """Number of scores of a sparse table; 0 of another."""
+        cells = self.measurements[0].cells
+        return 0 if cells is None else len(cells.score)
+
+    @property
     def predictor_labels(self) -> tuple[str, ...]:
         """Names of the predictor sets: "all", or "without ..."."""
         return tuple(f"without {', '.join(left_out)}" if left_out else "all" for left_out in self.predictor_sets)
@@ -79,6 +86,8 @@ class Layout:
             "other_benchmark": some(s.others, self.benchmarks),
             "capped_benchmark": some(s.capped, self.benchmarks),
             "unknown_compute_model": some(s.unknown_compute, self.models),
+            "inexact_compute_model": some(s.inexact_compute, self.models),
+            **({} if self.measurements[0].cells is None else {"cell": list(map(str, range(self.n_cells)))}),
         }
 
     def labelled(self, arrays: Mapping[str, tuple[tuple[str, ...], Any]]) -> xr.Dataset:
@@ -133,10 +142,19 @@ def lay_out(table: ScoreTable, tasks: Sequence[str], split: Split, spec: Capabil
     family = jnp.asarray(models["family"].map(families.index).to_numpy())
     structure = _structure(table, families, benchmarks, len(pool), factors, spec)
     scores = _scores(table, benchmarks)
-    covariates = Covariates(*map(jnp.asarray, _dated(covariates_of(models), models["family"], spec)))
+    compute_sd = jnp.asarray(models["flops_sd"].fillna(0.0).to_numpy(float))
+    x = _dated(covariates_of(models), models["family"], spec)
+    if spec.cells == "sparse":
+        x = x._replace(reasoning=reasons(table).to_numpy())
+    covariates = Covariates(*map(jnp.asarray, x))
     measurements = tuple(
         Measurements(
-            **scores, seen=jnp.asarray(seen & ~np.isin(benchmarks, left_out)), family=family, covariates=covariates
+            **scores,
+            seen=jnp.asarray(seen & ~np.isin(benchmarks, left_out)),
+            family=family,
+            covariates=covariates,
+            compute_sd=compute_sd,
+            cells=cells_of(table, benchmarks, seen, left_out) if spec.cells == "sparse" else None,
         )
         for left_out in sets
     )
@@ -189,6 +207,9 @@ def _structure(
         curve=spec.curve,
         task_curve=spec.task_curve,
         drift=spec.drift if models["date"].any() else "none",
+        inexact_compute=tuple(np.flatnonzero((models["flops_sd"] > 0) & models["flops"].notna()).tolist()),
+        compute_trend=spec.unknown_compute == "trend" and bool(models["date"].any()),
+        is_sparse=spec.cells == "sparse",
     )
 
 

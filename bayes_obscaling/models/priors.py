@@ -195,6 +195,17 @@ class Priors(Pytree):
     # Decades of compute that a year of progress is worth (Ho et al. 2024: .45, 95 % .26 to .72)
     drift: LogNormal = LogNormal(median=0.6, log_sd=0.5)
     unknown_compute: Normal = Normal(loc=0.5, scale=1.0)
+    # The drift of one family beside that of all, decades of compute a year
+    family_drift_sd: LogNormal = LogNormal(median=0.1, log_sd=0.5)
+    # Compute as a trend in time: decades above COMPUTE_CENTRE at DATE_CENTRE, decades a year (Epoch AI: 4.2x), and how
+    # far families, and models of one family, are off it
+    compute_level: Normal = Normal(loc=1.5, scale=1.0)
+    compute_growth: Normal = Normal(loc=0.62, scale=0.12)
+    family_compute_sd: LogNormal = LogNormal(median=0.4, log_sd=0.3)
+    compute_sd: LogNormal = LogNormal(median=0.4, log_sd=0.3)
+    # What reasoning before the answer adds, and each step of effort, in logits of the anchor
+    reasoning_step: Normal = Normal(loc=0.5, scale=0.5)
+    effort_step: LogNormal = LogNormal(median=0.15, log_sd=0.7)
     # Measurement: benchmark scores given capabilities
     loading: HalfNormal = HalfNormal(scale=1.0)
     signed_loading: Normal = Normal(loc=0.0, scale=1.0)
@@ -205,6 +216,14 @@ class Priors(Pytree):
     asymmetry: LogNormal = LogNormal(median=0.25, log_sd=0.15)
     overdispersion: LogNormal = LogNormal(median=0.05, log_sd=0.7)
     family_offset_sd: LogNormal = LogNormal(median=0.1, log_sd=0.5)
+    # Benchmarks of sparse tables: many have few scores, so that they teach each other
+    difficulty_mean: Normal = Normal(loc=0.0, scale=2.0)
+    difficulty_sd: LogNormal = LogNormal(median=2.0, log_sd=0.4)
+    loading_median: LogNormal = LogNormal(median=1.0, log_sd=0.5)
+    loading_sd: LogNormal = LogNormal(median=0.5, log_sd=0.3)
+    loading_share_sd: LogNormal = LogNormal(median=1.0, log_sd=0.3)
+    overdispersion_median: LogNormal = LogNormal(median=0.08, log_sd=0.5)
+    overdispersion_sd: LogNormal = LogNormal(median=0.6, log_sd=0.3)
     # Task heads: task scores given capabilities, pooled over tasks
     share_mean: Normal = Normal(loc=0.0, scale=1.0)
     share_sd: LogNormal = LogNormal(median=0.5, log_sd=0.5)

@@ -15,10 +15,10 @@ from bayes_obscaling.checks import Level, worst
 from bayes_obscaling.data.ladder import Ladder
 from bayes_obscaling.data.splits import Split
 from bayes_obscaling.data.table import ScoreTable
-from bayes_obscaling.models.capability import CapabilitySpec
 from bayes_obscaling.models.ladder import LadderSpec
 from bayes_obscaling.models.ladder_layout import LadderLayout, lay_out_ladder
 from bayes_obscaling.models.layout import Layout, lay_out
+from bayes_obscaling.models.spec import CapabilitySpec
 from bayes_obscaling.results.convergence import Convergence
 from bayes_obscaling.results.finding import Answer
 from bayes_obscaling.results.ladder_posterior import LadderPosterior

@@ -18,9 +18,9 @@ from numpyro import handlers
 
 from bayes_obscaling.models import capability as model
 from bayes_obscaling.models import capability_equations as equations
-from bayes_obscaling.models.capability import Structure
 from bayes_obscaling.models.capability_equations import Measurements, TaskScores
 from bayes_obscaling.models.priors import Priors
+from bayes_obscaling.models.spec import Structure
 from bayes_obscaling.models.trace import Site, noted, sites_of
 from bayes_obscaling.results.remember import remembered
 

@@ -18,9 +18,10 @@ import xarray as xr
 
 from bayes_obscaling.data.table import ScoreTable
 from bayes_obscaling.models import capability_equations as equations
-from bayes_obscaling.models.capability import CapabilitySpec
 from bayes_obscaling.models.capability_equations import Covariates, covariates_of
 from bayes_obscaling.models.layout import Layout, inverse_items
+from bayes_obscaling.models.spec import CapabilitySpec
+from bayes_obscaling.results.beyond import compute_ranges, drawn_covariates, effort_shifts, stray
 from bayes_obscaling.results.scenario import NEW_FAMILY, Scenario, facts_of
 
 Arrays = dict[str, np.ndarray]
@@ -203,7 +204,7 @@ class Posterior:
         x : Covariates
             Of the models, (N,).
         """
-        p = {"intercept": effects["intercept"], "slope": effects["slope"]}
+        p = {name: effects[name] for name in ("intercept", "slope", "family_drift") if name in effects}
         population = self.measurement()
         p |= {name: value for name, value in population.items() if name not in equations.FAMILY_EFFECTS}
         return np.asarray(equations.line(p, x))
@@ -220,7 +221,8 @@ class Posterior:
         latest = np.array([self.latest[name] for name in names])
         known = np.array([name != NEW_FAMILY for name in names])
         one_date = known & (self.layout.structure.drift == "family")  # of a family of the table
-        return x._replace(date=np.where(np.isnan(date) | one_date, latest, date))
+        x = x._replace(date=np.where(np.isnan(date) | one_date, latest, date))
+        return drawn_covariates(self, names, x, facts)
 
     @cached_property
     def latest(self) -> dict[str, float]:
@@ -234,26 +236,14 @@ class Posterior:
 
     @cached_property
     def compute_range(self) -> dict[str, tuple[float, float]]:
-        """Smallest and largest compute, as covariates have it, of each family's measured models; of all as "new".
-
-        A family without such a model has the range of all; where there is none at all, nothing is outside.
-        """
-        known = self.measured.to_numpy().copy()
-        known[list(self.layout.structure.unknown_compute)] = False
-        compute = np.asarray(self.layout.measurements[0].covariates.compute)
-
-        def ends(which: np.ndarray) -> tuple[float, float]:
-            return float(compute[which].min()), float(compute[which].max())
-
-        of_all = ends(known) if known.any() else (-np.inf, np.inf)
-        own = {name: known & (self.family == at) for at, name in enumerate(self.layout.families)}
-        return {**{name: ends(which) if which.any() else of_all for name, which in own.items()}, NEW_FAMILY: of_all}
+        """Compute between which each family has measured models; see `beyond.compute_ranges`."""
+        return compute_ranges(self)
 
     def family_line(self, family: str, facts: Mapping[str, Any]) -> Place:
         """Typical models of one family, "new" included, with facts as of `covariates`, (N,)."""
         effects = {name: value[..., None, :] for name, value in self.family_effects(family).items()}
         x = self.covariates(family, facts)
-        return Place(self.lines(effects, x) + self._stray([family] * len(np.asarray(x.compute)), x), effects)
+        return Place(self.lines(effects, x) + stray(self, [family] * len(np.asarray(x.compute)), x), effects)
 
     def place(self, scenarios: Sequence[Scenario]) -> Place:
         """Capabilities and family effects of scenarios: of models in the table, or drawn around their family's line."""
@@ -271,36 +261,16 @@ class Posterior:
             if at := list(unmeasured.values()):
                 x = Covariates(*(np.asarray(value)[at] for value in self.layout.measurements[0].covariates))
                 x = x._replace(compute=np.where(np.isin(at, self.layout.structure.unknown_compute), np.nan, x.compute))
-                theta[..., list(unmeasured), :] += self._stray([families[i] for i in unmeasured], x)
+                theta[..., list(unmeasured), :] += stray(self, [families[i] for i in unmeasured], x)
         if new := [i for i, s in enumerate(scenarios) if not s.is_known]:
-            mine = {name: effects[name][..., new, :] for name in ("intercept", "slope")}
+            mine = {name: value[..., new, :] for name, value in effects.items()}
             x = self.covariates([families[i] for i in new], facts_of([scenarios[i] for i in new]))
-            typical = self.lines(mine, x) + self._stray([families[i] for i in new], x)
+            typical = self.lines(mine, x) + stray(self, [families[i] for i in new], x)
             unit = [self._residual(scenarios[i]) for i in new]
             theta[..., new, :] = typical + self._arrays["residual_sd"][..., None, :] * np.stack(unit, axis=-2)
+        if self.layout.structure.is_sparse:
+            theta += effort_shifts(self, scenarios)
         return Place(theta, effects)
-
-    def _stray(self, families: Sequence[str], x: Covariates) -> np.ndarray:
-        """How far typical models of `families` may be off their lines beyond what was seen, (S, G or 1, N, K).
-
-        Two random walks in decades of compute, whose sd grows with the square root of the distance: of efficiency, in
-        years after the latest release seen (one path for all), and of a family's line, in decades of compute outside
-        its measured models (one path for each family). Equation 17 of docs/explanation/model.md.
-        """
-        years = np.maximum(np.asarray(x.date) - self.latest[NEW_FAMILY], 0.0) * ("drift" in self._arrays)
-        low, high = np.array([self.compute_range[family] for family in families]).T
-        compute = np.asarray(x.compute)
-        outside = np.nan_to_num(np.maximum(np.maximum(compute - high, low - compute), 0.0))
-        if not (years.any() or outside.any()):
-            return np.zeros(1)
-        shape, names = (self.size, 1, len(self.layout.factors)), list(dict.fromkeys(families))
-        in_time = self.rng("beyond").standard_normal(shape)
-        of_line = np.concatenate([self.rng("line", name).standard_normal(shape) for name in names], axis=1)
-        decades = self.spec.drift_walk * np.sqrt(years)[:, None] * in_time
-        decades = decades + self.spec.line_walk * np.sqrt(outside)[:, None] * (
-            of_line if len(names) == 1 else of_line[:, [names.index(family) for family in families]]
-        )
-        return np.asarray(self._arrays["slope_mean"][..., None, :] * decades[:, None])
 
     def _residual(self, scenario: Scenario) -> np.ndarray:
         """Standard normal residual (S, 1, K) of a model that does not exist yet from its family's line."""
@@ -356,6 +326,8 @@ class Posterior:
                 rng = self.rng("noise", scenario.name, name)
                 if self.has_head(name):
                     unit[:, i, j] = rng.standard_t(equations.TASK_NOISE_DF, self.size)
+                elif self.layout.structure.is_sparse:
+                    unit[:, i, j] = rng.standard_t(equations.CELL_NOISE_DF, self.size)
                 else:
                     unit[:, i, j] = rng.standard_normal(self.size)
         return expected, np.clip(expected + sd * unit, 0.0, 1.0)
@@ -370,7 +342,7 @@ class Posterior:
             result[..., columns] = _benchmark_moments(
                 {name: p[name][:, at] for name in equations.BENCHMARK_CURVE if name in p},
                 place.theta[:, predictors],
-                place.effects["family_offset"][:, predictors][..., at],
+                place.effects["family_offset"][:, predictors][..., at] if "family_offset" in place.effects else 0.0,
                 np.asarray(self.layout.measurements[0].chance)[at],
                 inv_items[:, columns],
             )

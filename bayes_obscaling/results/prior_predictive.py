@@ -14,8 +14,8 @@ import xarray as xr
 from bayes_obscaling.data import ScoreTable, Split
 from bayes_obscaling.errors import InputError
 from bayes_obscaling.models import capability as model
-from bayes_obscaling.models.capability import CapabilitySpec, Structure
 from bayes_obscaling.models.layout import Layout, lay_out
+from bayes_obscaling.models.spec import CapabilitySpec, Structure
 from bayes_obscaling.models.trace import noted, sites_of
 from bayes_obscaling.results.likelihood import new_scores, noise_at, sites_at
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from bayes_obscaling.data.dates import iso_date
 from bayes_obscaling.data.rules import check_flops
+from bayes_obscaling.data.efforts import setting_of
 from bayes_obscaling.errors import InputError
 
 NEW_FAMILY = "new"
@@ -47,9 +48,11 @@ class Scenario:
     params: float = float("nan")
     tokens: float = float("nan")
     date: str = ""
+    effort: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "date", iso_date(str(self.date or ""), "Scenario"))
+        object.__setattr__(self, "effort", setting_of(str(self.effort or ""), "Scenario"))
         for field in ("flops", "params", "tokens"):  # large ints overflow in NumPy
             value = getattr(self, field)
             try:
@@ -66,7 +69,9 @@ class Scenario:
         if not (self.model or self.family) and np.isfinite(self.params):
             return f"N={self.params:.3g}, D={self.tokens:.3g}"
         when = f", {self.date}" if self.date else ""
-        return self.model or f"{self.family} @ {self.flops:.3g} FLOPs{when}"
+        how = f", {self.effort} effort" if self.effort else ""
+        what = f" @ {self.flops:.3g} FLOPs" if np.isfinite(self.flops) else ""
+        return (self.model or f"{self.family}{what}{when}") + how
 
     @property
     def is_known(self) -> bool:

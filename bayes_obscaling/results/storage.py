@@ -19,8 +19,8 @@ from bayes_obscaling.data.ladder import Ladder
 from bayes_obscaling.data.splits import Split
 from bayes_obscaling.data.table import ScoreTable
 from bayes_obscaling.errors import InputError
-from bayes_obscaling.models.capability import CapabilitySpec
 from bayes_obscaling.models.ladder import LadderSpec
+from bayes_obscaling.models.spec import CapabilitySpec
 from bayes_obscaling.results.finding import write_or_refuse
 from bayes_obscaling.results.fit import CapabilityFit, Fit, LadderFit
 from bayes_obscaling.results.stages import Stage

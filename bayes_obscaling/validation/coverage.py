@@ -21,8 +21,8 @@ import pandas as pd
 from bayes_obscaling.data import ScoreTable, load_base_llms
 from bayes_obscaling.evaluation.scoring import score_draws, score_table
 from bayes_obscaling.inference.fit import bound_heads, bound_measurement, fit_table
-from bayes_obscaling.models.capability import CapabilitySpec
 from bayes_obscaling.models.layout import lay_out
+from bayes_obscaling.models.spec import CapabilitySpec
 from bayes_obscaling.models.trace import sites_of, with_priors
 from bayes_obscaling.progress import Progress
 from bayes_obscaling.results.fit import CapabilityFit

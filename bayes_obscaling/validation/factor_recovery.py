@@ -12,7 +12,7 @@ import pandas as pd
 
 from bayes_obscaling.evaluation.factor_choice import compare_factors
 from bayes_obscaling.inference.fit import fit_table
-from bayes_obscaling.models.capability import CapabilitySpec
+from bayes_obscaling.models.spec import CapabilitySpec
 from bayes_obscaling.progress import Progress
 from bayes_obscaling.results.fit import CapabilityFit
 from bayes_obscaling.validation.coverage import bundled_table, simulate_table

@@ -13,7 +13,6 @@ import numpy as np
 import pandas as pd
 
 from bayes_obscaling.data.table import ScoreTable
-from bayes_obscaling.models.capability import CapabilitySpec, Structure
 from bayes_obscaling.models.capability_equations import (
     BENCHMARK_FLOOR_SD,
     TASK_NOISE_DF,
@@ -22,6 +21,7 @@ from bayes_obscaling.models.capability_equations import (
 )
 from bayes_obscaling.models.layout import Layout
 from bayes_obscaling.models.priors import LogNormal, Normal
+from bayes_obscaling.models.spec import CapabilitySpec, Structure
 
 Values = dict[str, np.ndarray]
 Rng = np.random.Generator

@@ -29,9 +29,9 @@ from bayes_obscaling.inference.cache import content_hash
 from bayes_obscaling.inference.fit import bound_heads, bound_measurement
 from bayes_obscaling.inference.sampler import Arrays, Model
 from bayes_obscaling.inference.starts import from_anchors, of_heads
-from bayes_obscaling.models.capability import CapabilitySpec, Structure
 from bayes_obscaling.models.capability_equations import TASK_NOISE_DF
 from bayes_obscaling.models.layout import Layout, lay_out
+from bayes_obscaling.models.spec import CapabilitySpec, Structure
 from bayes_obscaling.models.trace import sites_of, start_near_priors, with_priors
 from bayes_obscaling.results.stages import Settings
 from bayes_obscaling.validation import simulate

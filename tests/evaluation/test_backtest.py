@@ -14,7 +14,7 @@ from bayes_obscaling.data import ScoreTable, Split
 from bayes_obscaling.errors import InputError
 from bayes_obscaling.evaluation.backtest import Backtest, backtest, judged_models
 from bayes_obscaling.evaluation.scoring import OURS
-from bayes_obscaling.models.capability import CapabilitySpec
+from bayes_obscaling.models.spec import CapabilitySpec
 from bayes_obscaling.results.summaries import QUANTILES
 
 pytestmark = pytest.mark.usefixtures("quickly")

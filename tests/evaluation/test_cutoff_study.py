@@ -22,7 +22,7 @@ from bayes_obscaling.evaluation.scoring import OURS, score_draws
 from bayes_obscaling.inference.executor import connect, local_processes
 from bayes_obscaling.inference.fit import fit_table, sample_capabilities
 from bayes_obscaling.inference.sampler import default_sampler
-from bayes_obscaling.models.capability import CapabilitySpec
+from bayes_obscaling.models.spec import CapabilitySpec
 
 pytestmark = pytest.mark.usefixtures("quickly")
 module = import_module("bayes_obscaling.evaluation.cutoff_study")  # the package has a function of that name

@@ -11,7 +11,7 @@ from bayes_obscaling.data import ScoreTable, Split
 from bayes_obscaling.errors import InputError
 from bayes_obscaling.evaluation import suites as module
 from bayes_obscaling.evaluation.backtest import Backtest, judged_models
-from bayes_obscaling.evaluation.baselines import BASELINES
+from bayes_obscaling.evaluation.baselines import STANDARD
 from bayes_obscaling.evaluation.questions import Question
 from bayes_obscaling.evaluation.suites import DATES, run_suite, suite
 
@@ -23,7 +23,7 @@ def test_the_published_suite_asks_what_the_paper_asks():
     by_setup: dict[str, list[Question]] = {}
     for question in questions:
         by_setup.setdefault(question.label, []).append(question)
-        assert question.methods == tuple(BASELINES)
+        assert question.methods == STANDARD
         assert question.split.hides == "task"
     assert list(by_setup) == ["emergent", "post-training", "agents, top 10%", "agents, top 20%"]
 
@@ -112,7 +112,7 @@ def test_running_a_suite_passes_on_what_is_asked(monkeypatch: pytest.MonkeyPatch
     questions, told = suite("published")[-3:], []
     result = run_suite(questions, tell=told.append, draws=7)
     assert [call[:3] for call in calls] == [(q.table, q.tasks, q.split) for q in questions]
-    assert calls[0][3] == {"setup": "agents, top 10%", "methods": tuple(BASELINES), "unknown_compute": True, "draws": 7}
+    assert calls[0][3] == {"setup": "agents, top 10%", "methods": STANDARD, "unknown_compute": True, "draws": 7}
     assert told[0] == "1 of 3: agents, top 10%, agentboard (best 10% on agentboard)"
     assert result.cells["task"].tolist() == ["agentboard", "agentbench", "agentboard"]
     assert result.problems == ("slow",)

@@ -15,8 +15,8 @@ from bayes_obscaling.data import load_base_llms
 from bayes_obscaling.errors import InputError
 from bayes_obscaling.inference.fit import fit_table
 from bayes_obscaling.inference.sampler import Nuts
-from bayes_obscaling.models.capability import CapabilitySpec
 from bayes_obscaling.models.priors import HalfNormal, Priors
+from bayes_obscaling.models.spec import CapabilitySpec
 from bayes_obscaling.plots import style
 from bayes_obscaling.results.fit import CapabilityFit
 from bayes_obscaling.results.seen import seen_of

@@ -16,9 +16,10 @@ from synthetic import trace_of
 
 from bayes_obscaling.data import ScoreTable, Split
 from bayes_obscaling.inference.starts import from_anchors
-from bayes_obscaling.models.capability import CapabilitySpec, Structure, heads, joint, measurement
+from bayes_obscaling.models.capability import heads, joint, measurement
 from bayes_obscaling.models.capability_equations import Covariates, line, reference_scale, standardise
 from bayes_obscaling.models.layout import Layout, lay_out
+from bayes_obscaling.models.spec import CapabilitySpec, Structure
 from bayes_obscaling.models.trace import sites_of, start_near_priors
 
 SPEC = CapabilitySpec()

@@ -18,8 +18,8 @@ from synthetic import made_fit, trace_of
 from bayes_obscaling.data import ScoreTable, Split
 from bayes_obscaling.models import capability as model
 from bayes_obscaling.models import capability_equations as equations
-from bayes_obscaling.models.capability import CapabilitySpec
 from bayes_obscaling.models.layout import Layout, lay_out
+from bayes_obscaling.models.spec import CapabilitySpec
 from bayes_obscaling.results.fit import CapabilityFit
 from bayes_obscaling.results.scenario import Scenario
 from bayes_obscaling.validation import simulate

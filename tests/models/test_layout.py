@@ -10,9 +10,9 @@ from bayes_obscaling.data import ScoreTable, Split
 from bayes_obscaling.errors import InputError
 from bayes_obscaling.inference.fit import fit_table
 from bayes_obscaling.models import layout as module
-from bayes_obscaling.models.capability import CapabilitySpec
 from bayes_obscaling.models.capability_equations import COMPUTE_CENTRE
 from bayes_obscaling.models.layout import Layout
+from bayes_obscaling.models.spec import CapabilitySpec
 
 CUTOFF = 8.4e22
 JOINT = CapabilitySpec(posterior="joint")

@@ -13,8 +13,9 @@ from scipy import integrate
 
 from bayes_obscaling.errors import InputError
 from bayes_obscaling.inference.sampler import Model, Nuts, Target
-from bayes_obscaling.models.capability import CapabilitySpec, measurement
+from bayes_obscaling.models.capability import measurement
 from bayes_obscaling.models.priors import Beta, HalfNormal, LogNormal, Normal, Prior, Priors
+from bayes_obscaling.models.spec import CapabilitySpec
 from bayes_obscaling.models.trace import sites_of
 from bayes_obscaling.results.stages import Settings
 

@@ -13,9 +13,9 @@ from synthetic import trace_of
 
 from bayes_obscaling.data import ScoreTable, Split
 from bayes_obscaling.models import capability as model
-from bayes_obscaling.models.capability import CapabilitySpec
 from bayes_obscaling.models.layout import Layout, lay_out
 from bayes_obscaling.models.priors import Priors
+from bayes_obscaling.models.spec import CapabilitySpec
 from bayes_obscaling.models.trace import Site, sites_of, start_near_priors
 from bayes_obscaling.results.fit import CapabilityFit
 

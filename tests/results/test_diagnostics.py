@@ -17,8 +17,8 @@ from scipy import integrate, stats
 from bayes_obscaling.data import ScoreTable
 from bayes_obscaling.errors import InputError
 from bayes_obscaling.inference.fit import fit_table
-from bayes_obscaling.models.capability import CapabilitySpec
 from bayes_obscaling.models.priors import Beta, HalfNormal, Normal
+from bayes_obscaling.models.spec import CapabilitySpec
 from bayes_obscaling.plots import diagnostics as plots
 from bayes_obscaling.results.convergence import RHAT_LIMIT, rhat_text
 from bayes_obscaling.results.diagnostics import Diagnosis, diagnose

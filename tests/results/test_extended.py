@@ -14,7 +14,7 @@ from scipy import stats
 
 from bayes_obscaling.data import ScoreTable
 from bayes_obscaling.errors import InputError
-from bayes_obscaling.models.capability import CapabilitySpec
+from bayes_obscaling.models.spec import CapabilitySpec
 from bayes_obscaling.results.diagnostics import diagnose
 from bayes_obscaling.results.fit import CapabilityFit
 from bayes_obscaling.results.likelihood import log_likelihood

@@ -13,7 +13,7 @@ import pytest
 import xarray as xr
 
 from bayes_obscaling.errors import InputError
-from bayes_obscaling.models.capability import CapabilitySpec
+from bayes_obscaling.models.spec import CapabilitySpec
 from bayes_obscaling.results import storage
 from bayes_obscaling.results.convergence import Convergence
 from bayes_obscaling.results.fit import CapabilityFit

@@ -16,8 +16,8 @@ from bayes_obscaling.evaluation.ladder_backtest import accuracy_loo, score_runs
 from bayes_obscaling.inference.fit_ladder import fit_ladder
 from bayes_obscaling.inference.sampler import Nuts
 from bayes_obscaling.models import ladder_equations
-from bayes_obscaling.models.capability import CapabilitySpec
 from bayes_obscaling.models.ladder import LadderPriors, LadderSpec
+from bayes_obscaling.models.spec import CapabilitySpec
 from bayes_obscaling.results.fit import LadderFit
 from bayes_obscaling.results.ladder_forecast import OLMO_MODELS, forecast_ladder
 from bayes_obscaling.results.scenario import Scenario

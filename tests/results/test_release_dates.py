@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from bayes_obscaling.data.dates import date_at
-from bayes_obscaling.models.capability import CapabilitySpec
+from bayes_obscaling.models.spec import CapabilitySpec
 from bayes_obscaling.results import storage
 from bayes_obscaling.results.fit import CapabilityFit
 from bayes_obscaling.results.forecast import forecast

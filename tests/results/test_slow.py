@@ -14,8 +14,8 @@ from scipy.special import logit
 from bayes_obscaling.data import ScoreTable
 from bayes_obscaling.inference.fit import fit_table
 from bayes_obscaling.inference.sampler import DEFAULT_SETTINGS, Nuts
-from bayes_obscaling.models.capability import CapabilitySpec
 from bayes_obscaling.models.priors import LogNormal, Normal, Priors
+from bayes_obscaling.models.spec import CapabilitySpec
 from bayes_obscaling.results.convergence import assess
 from bayes_obscaling.results.fit import CapabilityFit
 from bayes_obscaling.results.forecast import Forecast, forecast

@@ -13,9 +13,9 @@ from bayes_obscaling.data import Split
 from bayes_obscaling.errors import InputError
 from bayes_obscaling.inference.cache import use_compile_cache
 from bayes_obscaling.inference.sampler import Model
-from bayes_obscaling.models.capability import CapabilitySpec
 from bayes_obscaling.models.layout import lay_out
 from bayes_obscaling.models.priors import Priors
+from bayes_obscaling.models.spec import CapabilitySpec
 from bayes_obscaling.results.stages import Settings
 from bayes_obscaling.validation import ranks as module
 from bayes_obscaling.validation import simulate

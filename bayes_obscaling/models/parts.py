@@ -1,0 +1,60 @@
+"""Parts of the numpyro models: effects of families, coordinates to sample in, curves put together from what is free."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro
+import numpyro.distributions as dist
+from numpyro import plate
+
+from bayes_obscaling.models.capability_equations import FAMILY_EFFECTS, Parameters
+from bayes_obscaling.models.links import Numbers
+from bayes_obscaling.models.priors import Priors, believe
+from bayes_obscaling.models.spec import Structure
+
+
+def curve_shapes(priors: Priors, s: Structure) -> dict[str, Numbers]:
+    """Ceiling gap and, where the curve has one, asymmetry (I,) of all benchmarks."""
+    curves: dict[str, Numbers] = {"ceiling_gap": jnp.zeros(s.n_benchmarks)}
+    if s.curve == "asymmetric":
+        curves["asymmetry"] = jnp.ones(s.n_benchmarks)
+    if s.capped:
+        for name in curves:
+            field = "label_errors" if s.curve == "asymmetric" and name == "ceiling_gap" else name
+            with plate("capped_benchmark", len(s.capped), dim=-1):
+                free = believe(priors, field, f"{name}_capped", of=name)
+            is_free = jnp.asarray([float(i in s.capped) for i in range(s.n_benchmarks)])
+            curves[name] = place(s.capped, s.n_benchmarks, free) + (1.0 - is_free) * curves[name]
+    return curves
+
+
+def family_effect(name: str, p: Parameters) -> jax.Array:
+    """Sample an effect of every family, non-centred: population mean and sd times a standard normal.
+
+    Equation 4 of docs/explanation/model.md, and the offsets of Equations 6 and 12 of docs/explanation/model.md.
+    """
+    mean, sd = FAMILY_EFFECTS[name]
+    raw = numpyro.sample(f"{name}_raw", dist.Normal(0.0, 1.0))
+    return jnp.asarray(numpyro.deterministic(name, (p[mean] if mean else 0.0) + p[sd] * raw))
+
+
+def partly_centred(name: str, mean: Numbers, sd: Numbers, centred: Numbers) -> jax.Array:
+    """Sample ``N(mean, sd)`` as an affine map of ``raw ~ N(c mean, sd^c)`` (Papaspiliopoulos et al. 2007).
+
+    ``c = 1`` samples the value itself (good where data dominate), ``c = 0`` its standardised residual.
+    """
+    raw = numpyro.sample(name, dist.Normal(centred * mean, sd**centred * jnp.ones_like(mean)))
+    return jnp.asarray(mean + sd ** (1.0 - centred) * (raw - centred * mean))
+
+
+def places(positions: tuple[int, ...], size: int) -> np.ndarray:
+    """Matrix (size, len(positions)) that puts a short vector's entries at their positions in a long one."""
+    return np.eye(size)[:, list(positions)]
+
+
+def place(positions: tuple[int, ...], size: int, values: jax.Array) -> jax.Array:
+    """Put `values` at their positions along the first axis of an array of zeros; a fused sum, as above."""
+    at = places(positions, size)
+    return (at.reshape(*at.shape, *[1] * (values.ndim - 1)) * values[None]).sum(axis=1)

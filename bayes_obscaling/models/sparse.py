@@ -1,0 +1,66 @@
+"""What is particular to sparse tables: benchmarks from a population, cells in several settings, compute as a trend."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro
+import numpyro.distributions as dist
+from numpyro import plate
+
+from bayes_obscaling.models.capability_equations import Measurements, cell_noise, compute_trend, expected_cells
+from bayes_obscaling.models.links import Numbers
+from bayes_obscaling.models.parts import curve_shapes, places
+from bayes_obscaling.models.priors import Priors, believe
+from bayes_obscaling.models.spec import Structure
+
+# Decades: published compute is not taken to be more exact than this where compute has a trend.
+_SMALLEST_COMPUTE_SD = 0.02
+
+
+def trending_compute(data: Measurements, priors: Priors, s: Structure) -> jax.Array:
+    """Compute (M,) around its trend in time; what was published counts as a measurement of it, with its error."""
+    names = ("compute_level", "compute_growth", "family_compute_sd", "compute_sd")
+    p: dict[str, Numbers] = {name: believe(priors, name) for name in names}
+    with plate("family", s.n_families, dim=-1):
+        unit = numpyro.sample("family_compute_raw", dist.Normal(0.0, 1.0))
+        of_family = jnp.asarray(numpyro.deterministic("family_compute", p["family_compute_sd"] * unit))
+    mean = compute_trend(p, of_family[data.family], data.covariates.date)
+    with plate("model", s.n_models, dim=-1):
+        raw = numpyro.sample("compute_raw", dist.Normal(0.0, 1.0))
+        compute = mean + p["compute_sd"] * raw
+        known = np.ones(s.n_models, bool)
+        known[list(s.unknown_compute)] = False
+        error = jnp.maximum(jnp.asarray(data.compute_sd), _SMALLEST_COMPUTE_SD)
+        numpyro.sample("published_compute", dist.Normal(compute, error).mask(known), obs=data.covariates.compute)
+    return jnp.asarray(compute)
+
+
+def sparse_scores(data: Measurements, p: dict[str, Numbers], theta: jax.Array, priors: Priors, s: Structure) -> None:
+    """Benchmark curves that are drawn from a population of benchmarks, and the scores of the cells that there are."""
+    assert data.cells is not None
+    n, factors = s.n_benchmarks, plate("factor", s.n_factors, dim=-1)
+    is_anchor = jnp.asarray(np.isin(np.arange(n), s.anchors))
+    pooled = ("difficulty_mean", "difficulty_sd", "loading_median", "loading_sd", "loading_share_sd")
+    for name in (*pooled, "overdispersion_median", "overdispersion_sd"):
+        p[name] = believe(priors, name)
+    with plate("benchmark", n, dim=-1):
+        unit = {name: numpyro.sample(f"{name}_raw", dist.Normal(0.0, 1.0)) for name in ("total", "hard", "noise")}
+    total = p["loading_median"] * jnp.exp(p["loading_sd"] * unit["total"])
+    difficulty = p["difficulty_mean"] + p["difficulty_sd"] * unit["hard"]
+    with plate("benchmark", n, dim=-2), factors:
+        share = jax.nn.softmax(p["loading_share_sd"] * numpyro.sample("share_raw", dist.Normal(0.0, 1.0)), axis=-1)
+        of_anchors = jnp.asarray(places(s.anchors, n))
+        loading = jnp.where(is_anchor[:, None], of_anchors, total[:, None] * share)
+        p["loading"] = numpyro.deterministic("loading", loading)
+    shapes = curve_shapes(priors, s)
+    with plate("benchmark", n, dim=-1):
+        p["difficulty"] = numpyro.deterministic("difficulty", jnp.where(is_anchor, 0.0, difficulty))
+        dispersion = p["overdispersion_median"] * jnp.exp(p["overdispersion_sd"] * unit["noise"])
+        p["overdispersion"] = numpyro.deterministic("overdispersion", dispersion)
+        p |= {name: numpyro.deterministic(name, value) for name, value in shapes.items()}
+    expected = expected_cells(p, theta, data.cells, data.chance)
+    with plate("cell", len(data.cells.score), dim=-1):
+        noise = cell_noise(p, expected, data.cells)
+        numpyro.sample("cell_score", noise.mask(data.cells.seen), obs=data.cells.score)

@@ -1,0 +1,154 @@
+"""Models that do not exist yet: how far lines may stray beyond the data, and facts that nobody gave, drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from bayes_obscaling.data.dates import years_of
+from bayes_obscaling.data.efforts import effort_level
+from bayes_obscaling.models import capability_equations as equations
+from bayes_obscaling.models.capability_equations import Covariates
+from bayes_obscaling.models.cells import all_scores, best_levels, reasons
+from bayes_obscaling.results.scenario import NEW_FAMILY, Scenario
+
+if TYPE_CHECKING:
+    from bayes_obscaling.results.posterior import Posterior
+
+# Years before the latest release over which habits of labs are counted: whether models reason, and at which effort.
+_RECENT = 1.0
+
+
+def stray(posterior: Posterior, families: Sequence[str], x: Covariates) -> np.ndarray:
+    """How far typical models of `families` may be off their lines beyond what was seen, (S, G or 1, N, K).
+
+    Two random walks in decades of compute, whose sd grows with the square root of the distance: of efficiency, in
+    years after the latest release seen (one path for all), and of a family's line, in decades of compute outside
+    its measured models (one path for each family). Equation 17 of docs/explanation/model.md. Compute that is drawn
+    follows its own trend, and is outside of nothing.
+    """
+    measurement, spec = posterior.measurement(), posterior.spec
+    years = np.maximum(np.asarray(x.date) - posterior.latest[NEW_FAMILY], 0.0) * ("drift" in measurement)
+    low, high = np.array([posterior.compute_range[family] for family in families]).T
+    compute = np.asarray(x.compute)
+    outside = np.zeros(len(years))
+    if compute.ndim == 1:
+        outside = np.nan_to_num(np.maximum(np.maximum(compute - high, low - compute), 0.0))
+    if not (years.any() or outside.any()):
+        return np.zeros(1)
+    shape, names = (posterior.size, 1, len(posterior.layout.factors)), list(dict.fromkeys(families))
+    in_time = posterior.rng("beyond").standard_normal(shape)
+    of_line = np.concatenate([posterior.rng("line", name).standard_normal(shape) for name in names], axis=1)
+    decades = spec.drift_walk * np.sqrt(years)[:, None] * in_time
+    decades = decades + spec.line_walk * np.sqrt(outside)[:, None] * (
+        of_line if len(names) == 1 else of_line[:, [names.index(family) for family in families]]
+    )
+    return np.asarray(measurement["slope_mean"][..., None, :] * decades[:, None])
+
+
+def compute_ranges(posterior: Posterior) -> dict[str, tuple[float, float]]:
+    """Smallest and largest compute, as covariates have it, of each family's measured models; of all as "new".
+
+    A family without such a model has the range of all; where there is none at all, nothing is outside.
+    """
+    known = posterior.measured.to_numpy().copy()
+    known[list(posterior.layout.structure.unknown_compute)] = False
+    compute = np.asarray(posterior.layout.measurements[0].covariates.compute)
+
+    def ends(which: np.ndarray) -> tuple[float, float]:
+        return float(compute[which].min()), float(compute[which].max())
+
+    of_all = ends(known) if known.any() else (-np.inf, np.inf)
+    own = {name: known & (posterior.family == at) for at, name in enumerate(posterior.layout.families)}
+    return {**{name: ends(which) if which.any() else of_all for name, which in own.items()}, NEW_FAMILY: of_all}
+
+
+def drawn_covariates(
+    posterior: Posterior, families: Sequence[str], x: Covariates, facts: Mapping[str, Any]
+) -> Covariates:
+    """Covariates in which compute that was not given, and whether a model reasons, are drawn: (S, 1, N).
+
+    Compute comes from its trend at the date of release; reasoning from the share of recent models of the family, of
+    all for a family never seen, unless an effort was asked for. As they are, where the fit has neither.
+    """
+    structure = posterior.layout.structure
+    if structure.compute_trend and not np.isfinite(np.asarray(facts["flops"], float)).all():
+        x = x._replace(compute=_drawn_compute(posterior, families, x, np.asarray(facts["flops"], float)))
+    if structure.is_sparse:
+        efforts = facts.get("effort", [""] * len(families))
+        x = x._replace(reasoning=_drawn_reasoning(posterior, families, efforts))
+    return x
+
+
+def _drawn_compute(posterior: Posterior, families: Sequence[str], x: Covariates, flops: np.ndarray) -> np.ndarray:
+    p, shape = posterior.measurement(), (posterior.size, 1)
+    names = posterior.layout.families
+    effects = np.stack(
+        [
+            p["family_compute"][..., names.index(family)]
+            if family in names
+            else p["family_compute_sd"] * posterior.rng("family compute", family).standard_normal(shape)
+            for family in families
+        ],
+        axis=-1,
+    )
+    mean = np.asarray(equations.compute_trend(p, effects, np.asarray(x.date)))
+    unit = np.stack(
+        [posterior.rng("compute", f, f"{date:.3f}").standard_normal(shape) for f, date in zip(families, x.date)],  # type: ignore[arg-type]
+        axis=-1,
+    )
+    drawn = mean + p["compute_sd"][..., None] * unit
+    return np.where(np.isfinite(flops), np.asarray(x.compute), drawn)
+
+
+def _recent(posterior: Posterior) -> pd.DataFrame:
+    """Models of the last year that the fit has seen: family, reasons, level (the highest effort, NaN if unknown)."""
+    table = posterior.table
+    frame = table.models[["family"]].assign(
+        reasons=reasons(table), level=best_levels(all_scores(table)).reindex(table.models.index)
+    )
+    date = years_of(table.models["date"])
+    return frame[posterior.measured.to_numpy() & (date > posterior.latest[NEW_FAMILY] - _RECENT)]
+
+
+def _drawn_reasoning(posterior: Posterior, families: Sequence[str], efforts: Sequence[str]) -> np.ndarray:
+    recent = _recent(posterior)
+    share = recent.groupby("family")["reasons"].mean()
+    of_all = float(recent["reasons"].mean()) if len(recent) else 0.0
+    columns = []
+    for family, effort in zip(families, efforts, strict=True):
+        if effort:
+            columns.append(np.full((posterior.size, 1), float(effort != "none")))
+        else:
+            unit = posterior.rng("reasoning", family).random((posterior.size, 1))
+            columns.append((unit < share.get(family, of_all)).astype(float))
+    return np.stack(columns, axis=-1)
+
+
+def effort_shifts(posterior: Posterior, scenarios: Sequence[Scenario]) -> np.ndarray:
+    """What asked efforts take from capability at a model's best effort, (S, G, N, K); 0 where none was asked.
+
+    The best effort of a model of the table is the highest at which it was scored; of others, the usual one of recent
+    models.
+    """
+    p, table = posterior.measurement(), posterior.table
+    result = np.zeros((*p["effort_step"].shape[:-1], len(scenarios), p["effort_step"].shape[-1]))
+    if not any(s.effort for s in scenarios):
+        return result
+    best, usual = best_levels(all_scores(table)), _recent(posterior)["level"].median()
+    who_reasons = reasons(table)
+    for i, scenario in enumerate(scenarios):
+        if not scenario.effort:
+            continue
+        if scenario.effort == "none":
+            if scenario.is_known:  # of a new model, reasoning is a covariate
+                result[..., i, :] = -p["reasoning_step"] * who_reasons[scenario.model]
+            continue
+        own = best.get(scenario.model, np.nan) if scenario.is_known else np.nan
+        top = own if np.isfinite(own) else usual
+        steps = effort_level(scenario.effort) - top if np.isfinite(top) else 0.0
+        result[..., i, :] = p["effort_step"] * steps
+    return result
