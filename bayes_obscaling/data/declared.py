@@ -7,12 +7,13 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import pandas as pd
 
+from bayes_obscaling.data.frames import BENCHMARK_DEFAULTS
 from bayes_obscaling.data.headers import without_percent
 from bayes_obscaling.data.known import find_known, key_of, known_benchmarks
 from bayes_obscaling.data.names import close_names
 from bayes_obscaling.data.rules import check_number, check_range, check_role, shared_name
 from bayes_obscaling.data.sheet import Sheet, Source, read_sheet
-from bayes_obscaling.data.table import BENCHMARK_DEFAULTS, ScoreTable
+from bayes_obscaling.data.table import ScoreTable
 
 _NUMBERS = ("chance", "n_items", "lower", "upper", "cutoff_flops")
 _FLAGS = ("signed", "has_ceiling")

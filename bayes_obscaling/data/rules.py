@@ -10,6 +10,10 @@ import math
 from bayes_obscaling.errors import InputError
 
 ROLES = ("benchmark", "task")
+OPEN_WEIGHTS = ("", "yes", "no")
+"""Whether the weights of a model are open; "" where nobody knows."""
+FLOPS_SD = 3.0
+"""The largest error of compute, in decades, that can be meant: a factor of a thousand."""
 POSITIVE = ("params", "tokens", "flops", "cutoff_flops")
 """Columns whose numbers are positive where they are known."""
 FLOPS = (1e15, 1e30)
@@ -23,6 +27,11 @@ def check_number(field: str, value: float, where: str = "") -> None:
     if field == "chance":
         if not 0 <= value < 1:
             raise InputError(f"{value:g} is no chance level", "write a fraction such as 0.25", where)
+        return
+    if field == "flops_sd":
+        if not 0 <= value <= FLOPS_SD:
+            remedy = f"give the standard deviation of log10 FLOPs in decades, from 0 to {FLOPS_SD:g}"
+            raise InputError(f"flops_sd {value:g} cannot be", f"{remedy}, or nothing where they are exact", where)
         return
     if field == "cutoff_flops":
         check_flops("the cutoff", value, where)
@@ -52,6 +61,12 @@ def check_role(role: str, where: str = "") -> None:
     """Refuse a role that is neither benchmark nor task."""
     if role not in ROLES:
         raise InputError(f"there is no role {role!r}", "write benchmark or task", where)
+
+
+def check_open(text: str, where: str = "") -> None:
+    """Refuse what says neither that weights are open nor that they are not."""
+    if text not in OPEN_WEIGHTS:
+        raise InputError(f"open_weights is {text!r}", "write yes or no, or leave the cell empty", where)
 
 
 def check_range(lower: float, upper: float, where: str = "") -> None:

@@ -6,36 +6,21 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 
-import numpy as np
 import pandas as pd
 
-from bayes_obscaling.data.dates import iso_date
+from bayes_obscaling.data.frames import (
+    KEY,
+    OPTIONAL,
+    clean_benchmarks,
+    clean_models,
+    clean_others,
+    clean_scores,
+    says_something,
+)
 from bayes_obscaling.data.names import normal_form, unknown
-from bayes_obscaling.data.rules import check_number, check_range, check_role, out_of_range, shared_name, two_scores
+from bayes_obscaling.data.rules import shared_name
 from bayes_obscaling.errors import InputError
 
-# What a column holds when nobody says otherwise. A benchmark needs nothing but a name.
-MODEL_DEFAULTS: dict[str, object] = {
-    "family": "",
-    "params": np.nan,
-    "tokens": np.nan,
-    "flops": np.nan,
-    "date": "",
-    "cohort": "user",
-}
-BENCHMARK_DEFAULTS: dict[str, object] = {
-    "role": "benchmark",
-    "chance": 0.0,
-    "n_items": np.nan,
-    "signed": False,
-    "has_ceiling": True,
-    "lower": 0.0,
-    "upper": 1.0,
-    "excludes": (),
-    "cutoff_flops": np.nan,
-    "aliases": (),
-    "description": "",
-}
 # Since pandas 3 a frame that shares its data with another copies them before it changes; before, only a copy is safe.
 _DEEP = int(pd.__version__.partition(".")[0]) < 3
 
@@ -47,19 +32,26 @@ class ScoreTable:
     ----------
     models : DataFrame
         One row per model, named by the index or a column ``model``: ``family``, ``params``, ``tokens`` and ``flops``
-        in absolute units (NaN = unknown), ``date`` of release (as of `iso_date`, "" = unknown), ``cohort``.
+        in absolute units (NaN = unknown), ``date`` of release (as of `iso_date`, "" = unknown), ``cohort``,
+        ``provider`` (the lab, "" = unknown), ``flops_sd`` (standard deviation of log10 FLOPs in decades, NaN = exact as
+        stated), ``open_weights`` ("yes", "no", "" = unknown).
     benchmarks : DataFrame
         One row per benchmark or task, named by the index or a column ``benchmark``. ``role`` is ``benchmark`` (it
         measures capability) or ``task`` (it is to be forecast); ``chance`` the score of a guesser; ``n_items`` the
         number of test items (NaN = none); ``signed`` whether the score may fall with capability; ``has_ceiling``
         whether it ends at 1; ``lower`` and ``upper`` the raw range that maps to 0..1; ``excludes`` the benchmarks
         that do not predict this task; ``cutoff_flops`` the cutoff used in the literature; ``aliases`` other names;
-        ``description``. Missing columns hold the defaults in ``BENCHMARK_DEFAULTS``.
+        ``description``; ``category`` of skill ("" = none).
     scores : DataFrame
-        One row per score: ``model``, ``benchmark``, ``score`` (0..1, chance included), ``n_items`` (NaN = the
-        benchmark's).
+        One row per model and benchmark, in the model's best setting: ``model``, ``benchmark``, ``score`` (0..1, chance
+        included), ``n_items`` (NaN = the benchmark's), ``setting`` (effort or thinking budget, as of
+        `bayes_obscaling.data.efforts.setting_of`, "" = unknown), ``reasoning`` (1 with, 0 without, NaN = unknown),
+        ``evaluated`` (date of the run, "" = unknown).
     notes : sequence of str
         What the reader of a forecast should know about how this table came about.
+    other_settings : DataFrame, optional
+        The same models on the same benchmarks in other settings: ``model``, ``benchmark``, ``setting``, ``reasoning``,
+        ``score``, ``n_items``; default none.
 
     Raises
     ------
@@ -68,15 +60,24 @@ class ScoreTable:
 
     Notes
     -----
-    Nothing changes a table that a fit has seen: the frames that it gives out can be changed, the table stays.
+    Nothing changes a table that a fit has seen: the frames that it gives out can be changed, the table stays. Columns
+    that are missing hold the defaults of `bayes_obscaling.data.frames`.
     """
 
     def __init__(
-        self, models: pd.DataFrame, benchmarks: pd.DataFrame, scores: pd.DataFrame, notes: Sequence[str] = ()
+        self,
+        models: pd.DataFrame,
+        benchmarks: pd.DataFrame,
+        scores: pd.DataFrame,
+        notes: Sequence[str] = (),
+        *,
+        other_settings: pd.DataFrame | None = None,
     ) -> None:
-        self._models = _clean_models(models)
-        self._benchmarks = _clean_benchmarks(benchmarks)
-        self._scores = _clean_scores(scores, self._models.index, self._benchmarks.index)
+        self._models = clean_models(models)
+        self._benchmarks = clean_benchmarks(benchmarks)
+        names = self._models.index, self._benchmarks.index
+        self._scores = clean_scores(scores, *names)
+        self._others = clean_others(other_settings, self._scores, *names)
         self.notes = tuple(notes)
         self._names = _lookup(self._benchmarks)
 
@@ -88,12 +89,17 @@ class ScoreTable:
 
     @classmethod
     def _trusted(
-        cls, models: pd.DataFrame, benchmarks: pd.DataFrame, scores: pd.DataFrame, notes: Sequence[str] = ()
+        cls,
+        models: pd.DataFrame,
+        benchmarks: pd.DataFrame,
+        scores: pd.DataFrame,
+        others: pd.DataFrame,
+        notes: Sequence[str] = (),
     ) -> ScoreTable:
         """Return the table of frames in the form that a table gives out; nothing is checked or filled in."""
         table = cls.__new__(cls)
-        table._models, table._benchmarks, table._scores = (
-            frame.copy(deep=_DEEP) for frame in (models, benchmarks, scores)
+        table._models, table._benchmarks, table._scores, table._others = (
+            frame.copy(deep=_DEEP) for frame in (models, benchmarks, scores, others)
         )
         table.notes = tuple(notes)
         table._names = _lookup(table._benchmarks)
@@ -101,7 +107,7 @@ class ScoreTable:
 
     @property
     def models(self) -> pd.DataFrame:
-        """Models by name: family, params, tokens, flops, date, cohort."""
+        """Models by name: family, params, tokens, flops, date, cohort, provider, flops_sd, open_weights."""
         return self._models.copy(deep=_DEEP)
 
     @property
@@ -111,8 +117,13 @@ class ScoreTable:
 
     @property
     def scores(self) -> pd.DataFrame:
-        """The scores: model, benchmark, score, n_items."""
+        """The scores: model, benchmark, score, n_items, setting, reasoning, evaluated."""
         return self._scores.copy(deep=_DEEP)
+
+    @property
+    def other_settings(self) -> pd.DataFrame:
+        """Scores in other settings than those of `scores`: model, benchmark, setting, reasoning, score, n_items."""
+        return self._others.copy(deep=_DEEP)
 
     @property
     def benchmark_names(self) -> list[str]:
@@ -234,6 +245,7 @@ class ScoreTable:
             self._models[self._models.index.isin(keep)],
             self._benchmarks,
             self._scores[self._scores["model"].isin(keep)].reset_index(drop=True),
+            self._others[self._others["model"].isin(keep)].reset_index(drop=True),
             self.notes,
         )
 
@@ -241,8 +253,15 @@ class ScoreTable:
     def data_hash(self) -> str:
         """SHA-256 of the contents, whatever the order of the rows."""
         digest = hashlib.sha256()
-        for frame in (self._models, self._benchmarks, self._scores.set_index(["model", "benchmark"])):
-            digest.update(repr(frame.sort_index().reset_index().to_numpy(dtype=object).tolist()).encode())
+        frames = [self._models, self._benchmarks, self._scores.set_index(KEY)]
+        if len(self._others):
+            frames.append(self._others.set_index([*KEY, "setting"]))
+        for frame in frames:
+            # optional columns that say nothing leave the hash as it was before there were any
+            optional = [column for column in frame if column in OPTIONAL]
+            used = [column for column in optional if says_something(frame[column])]
+            frame = frame.drop(columns=set(optional) - set(used)).sort_index().reset_index()
+            digest.update(repr(frame.to_numpy(dtype=object).tolist()).encode() + ",".join(used).encode())
         return digest.hexdigest()
 
     def __eq__(self, other: object) -> bool:
@@ -266,94 +285,3 @@ def _lookup(benchmarks: pd.DataFrame) -> dict[str, str]:
             if names.setdefault(alias.casefold(), str(name)) != name:
                 raise shared_name(alias, names[alias.casefold()], f"benchmark {name!r}")
     return names
-
-
-def _indexed(frame: pd.DataFrame, key: str, defaults: dict[str, object]) -> pd.DataFrame:
-    """Index the frame by its unique, nonempty names and fill in the columns that it lacks."""
-    frame = frame.copy() if frame.index.name == key else frame.set_index(key)
-    frame.index = pd.Index([str(name).strip() for name in frame.index], name=key, dtype=object)
-    folded = frame.index.str.casefold() if len(frame) else frame.index
-    if folded.has_duplicates:
-        twice = frame.index[folded.duplicated(keep=False)].tolist()
-        raise InputError(f"{key} {twice[0]!r} is listed twice (as {', '.join(twice[:2])})", "keep one row of it")
-    if "" in frame.index:
-        raise InputError(f"row {frame.index.get_loc('') + 1} of the {key}s has no name", "name it or remove it")
-    for column, default in defaults.items():
-        if column not in frame:
-            frame[column] = [default] * len(frame)
-    return frame[[*defaults]]
-
-
-def _texts(frame: pd.DataFrame, columns: Iterable[str]) -> None:
-    """Make the columns stripped str in place, "" where there is nothing."""
-    for column in columns:
-        texts = ["" if pd.isna(value) else str(value).strip() for value in frame[column]]
-        frame[column] = pd.Series(texts, index=frame.index, dtype=object)
-
-
-def _numbers(frame: pd.DataFrame, columns: Iterable[str]) -> None:
-    """Make the columns float in place, and see that they hold what is possible."""
-    for column in columns:
-        try:
-            frame[column] = frame[column].astype(float)
-        except (TypeError, ValueError):
-            raise InputError(f"the {column} of the {frame.index.name}s must be numbers") from None
-        for name, value in frame[column].items():
-            check_number(column, value, f"{frame.index.name} {name!r}")
-
-
-def _clean_models(models: pd.DataFrame) -> pd.DataFrame:
-    models = _indexed(models, "model", MODEL_DEFAULTS)
-    _texts(models, ("family", "cohort", "date"))
-    dates = [iso_date(text, f"model {name!r}") for name, text in models["date"].items()]
-    models["date"] = pd.Series(dates, index=models.index, dtype=object)
-    _numbers(models, ("params", "tokens", "flops"))
-    nameless = models.index[models["family"] == ""]
-    if len(nameless):
-        raise InputError(f"model {nameless[0]!r} has no family", "name one (its own name will do)")
-    return models
-
-
-def _clean_benchmarks(benchmarks: pd.DataFrame) -> pd.DataFrame:
-    benchmarks = _indexed(benchmarks, "benchmark", BENCHMARK_DEFAULTS)
-    _texts(benchmarks, ("role", "description"))
-    if benchmarks["chance"].isna().any():
-        raise InputError("a benchmark has no chance level", "give the score of a guesser, 0 where there is none")
-    _numbers(benchmarks, ("chance", "n_items", "lower", "upper", "cutoff_flops"))
-    for column in ("signed", "has_ceiling"):
-        benchmarks[column] = benchmarks[column].astype(bool)
-    for column in ("excludes", "aliases"):
-        benchmarks[column] = pd.Series([tuple(x) for x in benchmarks[column]], index=benchmarks.index, dtype=object)
-    for name, row in benchmarks.iterrows():
-        where = f"benchmark {name!r}"
-        check_role(row["role"], where)
-        check_range(row["lower"], row["upper"], where)
-        for other in row["excludes"]:
-            if other not in benchmarks.index:
-                problem = f"it excludes {other!r}, which is not in the table"
-                raise InputError(problem, "correct or remove that name", where)
-    return benchmarks
-
-
-def _clean_scores(scores: pd.DataFrame, models: pd.Index, benchmarks: pd.Index) -> pd.DataFrame:
-    scores = scores.reset_index(drop=True)
-    if "n_items" not in scores:
-        scores["n_items"] = np.nan
-    scores = scores[["model", "benchmark", "score", "n_items"]].astype(
-        {"model": object, "benchmark": object, "score": float, "n_items": float}
-    )
-    for column, known in (("model", models), ("benchmark", benchmarks)):
-        strange = scores.loc[~scores[column].isin(known), column]
-        if len(strange):
-            raise InputError(f"there is a score of {column} {strange.iloc[0]!r}, which is not among the {column}s")
-    outside = scores[~scores["score"].between(0, 1)]
-    if len(outside):
-        model, benchmark, score = outside.iloc[0][["model", "benchmark", "score"]]
-        raise InputError(out_of_range(score), "a score is a fraction", f"{model} on {benchmark}")
-    counted = scores[scores["n_items"].notna()]
-    for model, benchmark, count in counted[["model", "benchmark", "n_items"]].itertuples(index=False):
-        check_number("n_items", count, f"{model} on {benchmark}")
-    twice = scores[scores.duplicated(["model", "benchmark"])]
-    if len(twice):
-        raise two_scores(*twice.iloc[0][["model", "benchmark"]])
-    return scores

@@ -118,7 +118,7 @@ def _without_flops(table: ScoreTable, hidden: pd.Index) -> ScoreTable:
     models.loc[hidden, "flops"] = np.nan
     models["known"] = models["flops"].notna()
     models = models.sort_values("known", kind="stable").drop(columns="known")
-    return ScoreTable(models, table.benchmarks, table.scores, table.notes)
+    return ScoreTable(models, table.benchmarks, table.scores, table.notes, other_settings=table.other_settings)
 
 
 def _coverage(result: pd.DataFrame) -> pd.DataFrame:

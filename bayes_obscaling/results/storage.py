@@ -186,7 +186,9 @@ def _checksum(tree: xr.DataTree, texts: dict[str, str]) -> str:
 def _frame(text: str, numbers: list[str] | None = None) -> pd.DataFrame:
     """A CSV as a frame of texts, `numbers` as floats: Python's own float() is exact in every version of pandas."""
     frame = pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False)
-    for column in [c for c in frame if c not in _TEXT_COLUMNS] if numbers is None else numbers:
+    for column in (
+        [c for c in frame if c not in _TEXT_COLUMNS] if numbers is None else frame.columns.intersection(numbers)
+    ):
         frame[column] = [float(value) if value else np.nan for value in frame[column]]
     return frame
 
@@ -199,6 +201,7 @@ def _table_to_csv(table: ScoreTable) -> dict[str, str]:
         "table_models": table.models.to_csv(),
         "table_benchmarks": benchmarks.to_csv(),
         "table_scores": table.scores.to_csv(index=False),
+        "table_other_settings": table.other_settings.to_csv(index=False),
     }
 
 
@@ -208,8 +211,11 @@ def _table_from_csv(texts: dict[str, str], notes: list[str]) -> ScoreTable:
         benchmarks[name] = benchmarks[name].map(lambda text: tuple(json.loads(text)))
     for name in ("signed", "has_ceiling"):
         benchmarks[name] = benchmarks[name] == "True"
-    models = _frame(texts["table_models"], ["params", "tokens", "flops"])
-    return ScoreTable(models, benchmarks, _frame(texts["table_scores"], ["score", "n_items"]), notes)
+    models = _frame(texts["table_models"], ["params", "tokens", "flops", "flops_sd"])
+    numbers = ["score", "n_items", "reasoning"]
+    # fits of before there were other settings have none
+    others = _frame(texts["table_other_settings"], numbers) if "table_other_settings" in texts else None
+    return ScoreTable(models, benchmarks, _frame(texts["table_scores"], numbers), notes, other_settings=others)
 
 
 def _ladder_to_csv(ladder: Ladder) -> dict[str, str]:

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from bayes_obscaling.data import ScoreTable, load_base_llms
+from bayes_obscaling.data.efforts import EFFORTS, effort_level, setting_of
 from bayes_obscaling.errors import InputError
 
 
@@ -167,3 +168,102 @@ def test_impossible_tables_are_refused(changes, fragment):
     parts = {"models": MODEL, "scores": QUIZ} | changes
     with pytest.raises(InputError, match=fragment):
         small(**{name: pd.DataFrame(part) for name, part in parts.items()})
+
+
+def with_settings(**changes):
+    """A table of which one score has a setting, and the same cell two more."""
+    scores = pd.DataFrame(
+        {
+            "model": ["org/A-1b", "org/A-7b"],
+            "benchmark": "quiz",
+            "score": [0.3, 0.6],
+            "setting": ["", "High"],
+            "reasoning": [np.nan, True],
+            "evaluated": ["", "2026-03-01"],
+        }
+    )
+    others = pd.DataFrame(
+        {
+            "model": "org/A-7b",
+            "benchmark": "quiz",
+            "setting": ["none", "16k"],
+            "reasoning": [0, 1],
+            "score": [0.4, 0.5],
+            "n_items": [np.nan, 50],
+        }
+    )
+    return small(**({"scores": scores, "other_settings": others} | changes))
+
+
+def test_optional_columns_hold_nothing_unless_given():
+    table = small()
+    assert table.models[["provider", "open_weights"]].eq("").all(axis=None) and table.models["flops_sd"].isna().all()
+    assert table.benchmarks["category"].eq("").all()
+    assert table.scores[["setting", "evaluated"]].eq("").all(axis=None) and table.scores["reasoning"].isna().all()
+    assert table.other_settings.columns.tolist() == ["model", "benchmark", "setting", "reasoning", "score", "n_items"]
+    assert len(table.other_settings) == 0
+
+
+def test_settings_of_a_cell():
+    table = with_settings()
+    assert table.scores["setting"].tolist() == ["", "high"]
+    assert table.other_settings["setting"].tolist() == ["none", "16K"]
+    assert table.other_settings["reasoning"].tolist() == [0, 1]
+    assert table.matrix(["quiz"])["quiz"].tolist()[:2] == [0.3, 0.6]
+    assert len(table.select(["A-7b"]).other_settings) == 2 and len(table.select(["A-1b"]).other_settings) == 0
+    frame = table.other_settings
+    frame["score"] = 0.0
+    assert table.other_settings["score"].tolist() == [0.4, 0.5]
+
+
+def test_the_hash_tells_settings_and_says_nothing_of_empty_columns():
+    plain = small(models=small().models, benchmarks=small().benchmarks, scores=small().scores)
+    assert plain.data_hash == small().data_hash
+    # as it was before there were optional columns
+    assert load_base_llms().data_hash == "0884cdde3532a92d463b62d75ae040817d342013555b72eabc8db4bae8b623ae"
+    with_others, without = with_settings(), with_settings(other_settings=None)
+    assert with_others != without and without != small(scores=without.scores[["model", "benchmark", "score"]])
+    yes = small().models.assign(provider="yes"), small().models.assign(open_weights="yes")
+    assert len({small(models=models).data_hash for models in yes}) == 2
+
+
+@pytest.mark.parametrize(
+    ("part", "column", "value", "sentence"),
+    [
+        ("models", "flops_sd", -0.1, "flops_sd -0.1 cannot be"),
+        ("models", "flops_sd", 3.5, "in decades, from 0 to 3"),
+        ("models", "open_weights", "maybe", "write yes or no"),
+        (
+            "scores",
+            "setting",
+            "higher",
+            "none, minimal, low, medium, high, xhigh, max, or a budget of tokens such as 16K",
+        ),
+        ("scores", "reasoning", 0.5, "org/A-1b on quiz: reasoning 0.5 cannot be"),
+        ("scores", "reasoning", "often", "write 1, 0 or nothing"),
+        ("scores", "evaluated", "2099-01-01", "after today"),
+        ("other_settings", "setting", "", "a score in another setting has no setting"),
+        ("other_settings", "setting", "high", "org/A-7b has two scores on quiz in the setting high"),
+        ("other_settings", "setting", "low", "two scores on quiz in the setting low"),
+        ("other_settings", "model", "C", "not among the models"),
+        ("other_settings", "score", 1.5, "outside 0..1"),
+    ],
+)
+def test_what_optional_columns_cannot_hold(part, column, value, sentence):
+    frame = getattr(with_settings(), part).assign(**{column: value})
+    with pytest.raises(InputError) as refused:
+        with_settings(**{part: frame})
+    assert sentence in str(refused.value)
+
+
+def test_levels_of_efforts_and_budgets():
+    levels = [effort_level(name) for name in EFFORTS]
+    assert levels == [0, 1, 2, 3, 4, 5, 6]
+    assert np.isnan(effort_level("")) and effort_level("XHigh") == 5
+    assert [effort_level(budget) for budget in ("1K", "4k", "16K", "32K", "64K", "128K")] == [2, 2, 4, 5, 6, 6]
+    assert effort_level("8K") == 3 and 5.8 < effort_level("59K") < 5.9
+    spelled = [setting_of(text) for text in ("16384", "16000 tokens", "16k Tokens", " MAX ", "")]
+    assert spelled == ["16K", "16K", "16K", "max", ""]
+    for text in ("0K", "12", "very high", "-4K"):
+        with pytest.raises(InputError, match="is no setting: write one of none"):
+            setting_of(text)

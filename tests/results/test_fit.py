@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from bayes_obscaling.data.table import ScoreTable
 from bayes_obscaling.errors import InputError
 from bayes_obscaling.models.spec import CapabilitySpec
 from bayes_obscaling.results import storage
@@ -19,7 +20,7 @@ from bayes_obscaling.results.convergence import Convergence
 from bayes_obscaling.results.fit import CapabilityFit
 from bayes_obscaling.results.forecast import forecast
 from bayes_obscaling.results.scenario import Scenario
-from bayes_obscaling.results.storage import open_fit
+from bayes_obscaling.results.storage import open_fit, save_fit
 
 SCENARIOS = ("family-2-3", "family-5-3", Scenario("next", "family-1", 1e25), Scenario("other", "new", 1e24))
 IN_A_NEW_PROCESS = """
@@ -27,7 +28,7 @@ import sys
 import numpy as np
 from bayes_obscaling.results.forecast import forecast
 from bayes_obscaling.results.scenario import Scenario
-from bayes_obscaling.results.storage import open_fit
+from bayes_obscaling.results.storage import open_fit, save_fit
 fit = open_fit(sys.argv[1])
 asked = ["family-2-3", "family-5-3", Scenario("next", "family-1", 1e25), Scenario("other", "new", 1e24)]
 np.save(sys.argv[2], forecast(fit, asked, tasks=["task-0", "bench-4"]).draws.to_numpy())
@@ -174,3 +175,19 @@ def test_a_sampled_fit_too_short_for_its_limits_says_so(tiny_fit: CapabilityFit)
     assert tiny_fit.problems  # 400 draws cannot have an effective sample size above 400
     for problem in tiny_fit.problems:
         assert problem.startswith(("capabilities: ", "task heads: "))
+
+
+def test_settings_of_scores_come_back(made_fit: CapabilityFit, tmp_path: Path):
+    table = made_fit.table
+    one = table.scores.iloc[[0]][["model", "benchmark"]].assign(
+        setting="16K", reasoning=1.0, score=0.25, n_items=np.nan
+    )
+    scores = table.scores.assign(
+        setting="high", evaluated="2025-01-01", reasoning=[np.nan] + [0.0] * (len(table.scores) - 1)
+    )
+    models = table.models.assign(flops_sd=0.1, provider="lab")
+    told = ScoreTable(models, table.benchmarks.assign(category="math"), scores, table.notes, other_settings=one)
+    save_fit(dataclasses.replace(made_fit, table=told), tmp_path / "fit.nc")
+    opened = open_fit(tmp_path / "fit.nc")
+    assert isinstance(opened, CapabilityFit)
+    assert opened.table == told and opened.table.other_settings.equals(told.other_settings)
