@@ -46,6 +46,7 @@ class Split:
     hidden: tuple[str, ...] = ()
     cutoff: float | None = None
     as_of: str | None = None
+    cells: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
         held_out, hidden = tuple(self.held_out), tuple(self.hidden)

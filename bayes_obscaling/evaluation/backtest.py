@@ -166,7 +166,8 @@ def backtest(
         alone. One that cannot
         say anything of a model has no cell there.
     unknown_compute : bool
-        Whether held-out models of unknown compute are judged (they never are when everything of them is hidden).
+        Whether held-out models of unknown compute are judged (when everything of them is hidden, only by specs in which
+        compute has a trend in time).
     thresholds : sequence of float
         Scores whose probability of being reached gets a column ``p_above_...`` of our cells.
     spec, chains, draws, seed, cache, progress
@@ -180,7 +181,8 @@ def backtest(
     names = table.resolve_all(tasks)
     methods = list(STANDARD) if methods is None else list(methods)
     check_methods(methods)
-    judged = judged_models(table, names, split, unknown_compute)
+    spec = spec or CapabilitySpec()
+    judged = judged_models(table, names, split, unknown_compute, spec.unknown_compute == "trend")
     if empty := [name for name in names if not judged[name]]:
         raise InputError(
             f"No held-out model has a score on {empty[0]} to compare with ({split.name}): lower the cutoff, take an "
@@ -250,16 +252,19 @@ def check_methods(methods: Sequence[str]) -> None:
 
 
 def judged_models(
-    table: ScoreTable, names: Sequence[str], split: Split, unknown_compute: bool = True
+    table: ScoreTable, names: Sequence[str], split: Split, unknown_compute: bool = True, has_trend: bool = False
 ) -> dict[str, list[str]]:
-    """Held-out models with a score to compare with, by task; see `backtest` for those that are not judged."""
+    """Held-out models with a score to compare with, by task; see `backtest` for those that are not judged.
+
+    `has_trend` says that compute nobody published has a trend in time.
+    """
     if strange := [model for model in split.held_out if model not in table.models.index]:
         raise InputError(f"Held-out model {strange[0]!r} is not in the table: make the split from the same table.")
     observed = table.matrix(names).loc[list(split.held_out)]
     if split.as_of is not None:
         observed = observed[table.models.loc[observed.index, "date"] != ""]
-    known = table.models.loc[observed.index, "flops"].notna()
-    observed = observed[known] if not unknown_compute else observed[known | ~observed.index.isin(split.hidden)]
+    known, is_hidden = table.models.loc[observed.index, "flops"].notna(), observed.index.isin(split.hidden)
+    observed = observed[known] if not unknown_compute else observed[known | ~is_hidden | has_trend]
     return {name: list(observed.index[observed[name].notna()]) for name in names}
 
 
