@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, overload
 
-from bayes_obscaling.data.bundled import Cohort, load_base_llms, load_instruct_llms
+from bayes_obscaling.data.bundled import Cohort, load_base_llms, load_frontier, load_instruct_llms
 from bayes_obscaling.data.checks import check_table
 from bayes_obscaling.data.ladder import Ladder, is_ladder, load_olmo_ladder, read_ladder
 from bayes_obscaling.data.names import unknown
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from bayes_obscaling.results.ladder_forecast import LadderForecast
     from bayes_obscaling.results.scenario import Scenario
 
-TABLES = ("base-llms", "instruct-llms", "olmo-ladder")
+TABLES = ("base-llms", "instruct-llms", "frontier", "olmo-ladder")
 
 
 class Sampling(TypedDict, total=False):
@@ -58,7 +58,7 @@ class Sampling(TypedDict, total=False):
 @overload
 def load(name: Literal["base-llms"] = ..., *, only: Cohort = ...) -> ScoreTable: ...
 @overload
-def load(name: Literal["instruct-llms"]) -> ScoreTable: ...
+def load(name: Literal["instruct-llms", "frontier"]) -> ScoreTable: ...
 @overload
 def load(name: Literal["olmo-ladder"], *, only: Literal["all", "paper"] = ...) -> Ladder: ...
 def load(name: str = "base-llms", *, only: Cohort = "all") -> ScoreTable | Ladder:
@@ -66,9 +66,10 @@ def load(name: str = "base-llms", *, only: Cohort = "all") -> ScoreTable | Ladde
 
     Parameters
     ----------
-    name : {"base-llms", "instruct-llms", "olmo-ladder"}
+    name : {"base-llms", "instruct-llms", "frontier", "olmo-ladder"}
         Scores of 148 base models on 8 benchmarks and 13 tasks; of 27 instruction-tuned models on 9 benchmarks and 2
-        agent tasks; or the 30 runs of the OLMo 2 ladder on 8 tasks.
+        agent tasks; of 188 models up to May 2026 on 129 benchmarks, few of each; or the 30 runs of the OLMo 2 ladder
+        on 8 tasks.
     only : {"all", "paper", "later"}
         "paper": the 77 base models of Ruan et al. (2024), or the 16 runs of Bhagia et al. (2024). "later": these 77 and
         the 20 base models that the study forecast before they came.
@@ -85,6 +86,8 @@ def load(name: str = "base-llms", *, only: Cohort = "all") -> ScoreTable | Ladde
         return load_base_llms(only)
     if name == "instruct-llms":
         return load_instruct_llms()
+    if name == "frontier":
+        return load_frontier()
     if name == "olmo-ladder":
         return load_olmo_ladder("all" if only == "all" else "ladder")
     raise unknown("bundled table", name, TABLES)

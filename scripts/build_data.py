@@ -7,10 +7,12 @@ output is deterministic: same sources, same bytes.
 """
 
 import contextlib
+import shutil
 import sys
 from decimal import Decimal
 from pathlib import Path
 
+import frontier_tables
 import pandas as pd
 
 PUBLISHED_BENCHMARKS = ["MMLU", "ARC-C", "HellaSwag", "Winograd", "TruthfulQA", "GSM8K", "XWinograd", "HumanEval"]
@@ -309,10 +311,26 @@ def write(frame, path):
 def write_table(folder, models, benchmarks, scores):
     models = models.assign(**{column: models[column].map(number) for column in ("params", "tokens", "flops")})
     write(models, folder / "models.csv")
-    table = pd.DataFrame(benchmarks, columns=BENCHMARK_COLUMNS)
+    more = [column for column in ("category", "source", "licence") if column in benchmarks[0]]
+    table = pd.DataFrame(benchmarks, columns=[*BENCHMARK_COLUMNS, *more])
     table = table.assign(**{c: table[c].map(number) for c in ("chance", "n_items", "lower", "upper", "cutoff_flops")})
     write(table, folder / "benchmarks.csv")
     write(scores, folder / "scores.csv")
+
+
+def write_frontier(source_dir, folder):
+    """Write the frontier tables, and the licence that must travel with their data."""
+    models, benchmarks, scores = (
+        frontier_tables.read(source_dir / f"{part}.csv") for part in ("models", "benchmarks", "scores")
+    )
+    own, others, wrong = frontier_tables.tidy_scores(scores)
+    rows = frontier_tables.tidy_benchmarks(benchmarks, benchmark)
+    tidy = frontier_tables.tidy_models(models).replace("", None)
+    sizes = ("params", "tokens", "flops")
+    write_table(folder, tidy.assign(**{column: tidy[column].astype(float) for column in sizes}), rows, own)
+    write(others, folder / "other_settings.csv")
+    write(frontier_tables.left_out(models, wrong), folder / "corrections.csv")
+    shutil.copyfile(source_dir / "LICENSE-CDLA-2.0.md", folder / "LICENSE-CDLA-2.0.md")
 
 
 def main(source_dir, output_dir):
@@ -338,6 +356,8 @@ def main(source_dir, output_dir):
         INSTRUCT_BENCHMARKS,
         tidy_scores(models, INSTRUCT_BENCHMARKS, (instruct, agents)),
     )
+
+    write_frontier(source_dir / "frontier", output_dir / "frontier")
 
     write(tidy_ladder(read(source_dir / "olmo_ladder_runs.csv")), output_dir / "olmo_ladder" / "runs.csv")
     write(

@@ -37,9 +37,18 @@ def load_instruct_llms() -> ScoreTable:
     return _load("instruct_llms")
 
 
+def load_frontier() -> ScoreTable:
+    """Return the scores of 188 models of 2023-03 to 2026-05 on 129 benchmarks, an eighth of all that could be.
+
+    Epoch AI's own runs, and what vendors report (benchmarks ``bp_...``). Compute is an estimate whose error is
+    ``flops_sd``, and not known of most; a score may have a setting, and `ScoreTable.other_settings` holds the others.
+    """
+    return _load("frontier")
+
+
 def bundled_hashes() -> dict[str, str]:
-    """Content hashes of the two bundled tables of LLMs, by name."""
-    return {"base_llms": load_base_llms().data_hash, "instruct_llms": load_instruct_llms().data_hash}
+    """Content hashes of the bundled tables of LLMs, by name."""
+    return {name: table.data_hash for name, table in _bundled().items()}
 
 
 def changed_since(table: ScoreTable) -> tuple[str, ...]:
@@ -48,7 +57,7 @@ def changed_since(table: ScoreTable) -> tuple[str, ...]:
     Models that both have are compared. A user's own score in place of a bundled one counts as a difference.
     """
     models = table.models
-    today = max((load_base_llms(), load_instruct_llms()), key=lambda other: other.models.index.isin(models.index).sum())
+    today = max(_bundled().values(), key=lambda other: other.models.index.isin(models.index).sum())
     shared = today.models.index.intersection(models.index)
     key, differences = ["model", "benchmark"], []
     if not len(shared):
@@ -75,6 +84,10 @@ def changed_since(table: ScoreTable) -> tuple[str, ...]:
     return tuple(differences)
 
 
+def _bundled() -> dict[str, ScoreTable]:
+    return {"base_llms": load_base_llms(), "instruct_llms": load_instruct_llms(), "frontier": load_frontier()}
+
+
 @lru_cache
 def _base_llms(cohort: str) -> ScoreTable:
     table = _load("base_llms")
@@ -89,7 +102,8 @@ def _load(folder: str) -> ScoreTable:
     benchmarks = _read(folder, "benchmarks")
     for column, separator in (("excludes", ";"), ("aliases", "|")):
         benchmarks[column] = [tuple(x.split(separator)) if isinstance(x, str) else () for x in benchmarks[column]]
-    return ScoreTable(_read(folder, "models"), benchmarks, _read(folder, "scores"))
+    others = _read(folder, "other_settings") if (tables_folder() / folder / "other_settings.csv").is_file() else None
+    return ScoreTable(_read(folder, "models"), benchmarks, _read(folder, "scores"), other_settings=others)
 
 
 @lru_cache

@@ -143,6 +143,11 @@ def _items(sheet: Sheet, cell: Cell, score: float, error: float) -> float:
     if not 0 <= error <= _LARGEST_ERROR:
         problem = f"standard error {cell.stderr:g} of score {cell.value:g} cannot be"
         raise sheet.error(problem, "give it on the scale of the score", cell.row, cell.column)
+    return items_of(score, error)
+
+
+def items_of(score: float, error: float) -> float:
+    """Return the items that a standard error is worth, n = p (1 - p) / error^2; NaN for a score of 0 or 1, or none."""
     variance = score * (1 - score)
     return float(max(1, round(variance / error**2))) if error > 0 and variance > 0 else np.nan
 
