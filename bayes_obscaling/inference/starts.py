@@ -47,8 +47,11 @@ def from_anchors(data: Measurements, structure: Structure, rng: np.random.Genera
     def jitter(*shape: int) -> np.ndarray:
         return 0.1 * rng.standard_normal(shape)
 
+    place = {"intercept_mean": lines[:, 1] + jitter(n_factors)}
+    if structure.is_sparse:
+        place = {"level_mean": theta.mean(axis=0) + jitter(n_factors)}
     return {
-        "intercept_mean": lines[:, 1] + jitter(n_factors),
+        **place,
         "slope_mean": np.clip(lines[:, 0], 0.3, 2.0) + jitter(n_factors),
         "residual_sd": _RESIDUAL_SD * np.exp(jitter(n_factors)),
         "theta_raw": centred * mean + (theta - mean) / _RESIDUAL_SD ** (1 - centred) + jitter(*theta.shape),

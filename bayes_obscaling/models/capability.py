@@ -38,14 +38,15 @@ from bayes_obscaling.models.capability_equations import (
 from bayes_obscaling.models.links import Numbers
 from bayes_obscaling.models.parts import curve_shapes, family_effect, partly_centred, place, places
 from bayes_obscaling.models.priors import Priors, believe
-from bayes_obscaling.models.sparse import sparse_scores, trending_compute
+from bayes_obscaling.models.sparse import intercept_from_level, sparse_scores, trending_compute
 from bayes_obscaling.models.spec import Structure
 
 # How far each factor is centred: 1 samples theta itself, 0 its standardised residual. The first factors are seen by
 # many benchmarks (the data dominate: centre), the later ones by few.
 _CENTRING = (1.0, 0.6, 0.3, 0.6)
 # The same for all factors of a sparse table.
-SPARSE_CENTRING = 0.5
+import os
+SPARSE_CENTRING = float(os.environ.get('CEN','.5'))
 # The same for a task's shares of the capabilities.
 _SHARE_CENTRING = 0.5
 
@@ -80,7 +81,7 @@ def _capabilities(data: Measurements, priors: Priors, s: Structure) -> tuple[dic
     p: dict[str, Numbers] = {}
     # Family efficiency, non-centred: most families have few models.
     with plate("factor", s.n_factors, dim=-1):
-        for name in LINE_PARAMETERS:
+        for name in LINE_PARAMETERS[s.is_sparse :]:
             p[name] = believe(priors, name)
         if s.compute_law == "box-cox":
             p["curvature"] = believe(priors, "curvature")
@@ -92,6 +93,8 @@ def _capabilities(data: Measurements, priors: Priors, s: Structure) -> tuple[dic
             p["reasoning_step"], p["effort_step"] = (
                 believe(priors, name) for name in ("reasoning_step", "effort_step")
             )
+        if s.is_sparse:
+            p["intercept_mean"] = intercept_from_level(believe(priors, "level_mean"), p, data)
         own = ("intercept", "slope", *(("family_drift",) if s.drift == "line" else ()))
         with plate("family", s.n_families, dim=-2):
             of_family = {name: family_effect(name, p) for name in own}

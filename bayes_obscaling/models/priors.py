@@ -197,9 +197,11 @@ class Priors(Pytree):
     unknown_compute: Normal = Normal(loc=0.5, scale=1.0)
     # The drift of one family beside that of all, decades of compute a year
     family_drift_sd: LogNormal = LogNormal(median=0.1, log_sd=0.5)
-    # Compute as a trend in time: decades above COMPUTE_CENTRE at DATE_CENTRE, decades a year (Epoch AI: 4.2x), and how
-    # far families, and models of one family, are off it
-    compute_level: Normal = Normal(loc=1.5, scale=1.0)
+    # Sparse tables: capability of a typical family in the middle of the table
+    level_mean: Normal = Normal(loc=0.0, scale=2.0)
+    # Compute as a trend in time: decades above COMPUTE_CENTRE in the middle of the table, decades a year (Epoch AI:
+    # 4.2x), and how far families, and models of one family, are off it
+    compute_middle: Normal = Normal(loc=2.0, scale=1.0)
     compute_growth: Normal = Normal(loc=0.62, scale=0.12)
     family_compute_sd: LogNormal = LogNormal(median=0.4, log_sd=0.3)
     compute_sd: LogNormal = LogNormal(median=0.4, log_sd=0.3)

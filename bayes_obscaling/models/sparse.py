@@ -9,7 +9,7 @@ import numpyro
 import numpyro.distributions as dist
 from numpyro import plate
 
-from bayes_obscaling.models.capability_equations import Measurements, cell_noise, compute_trend, expected_cells
+from bayes_obscaling.models.capability_equations import Measurements, Parameters, cell_noise, compute_trend, expected_cells
 from bayes_obscaling.models.links import Numbers
 from bayes_obscaling.models.parts import curve_shapes, places
 from bayes_obscaling.models.priors import Priors, believe
@@ -19,13 +19,34 @@ from bayes_obscaling.models.spec import Structure
 _SMALLEST_COMPUTE_SD = 0.02
 
 
+def intercept_from_level(level: jax.Array, p: Parameters, data: Measurements) -> jax.Array:
+    """Population mean (K,) of the intercepts, from the capability of a typical family in the middle of the table.
+
+    Intercepts themselves are those of 2023 at 3e22 FLOPs, years and decades before most models of such a table: what is
+    known of them hangs on slopes and drifts.
+    """
+    date, compute = _middle(data)
+    rise = compute + jnp.asarray(p["drift"]) * date if "drift" in p else compute
+    return jnp.asarray(numpyro.deterministic("intercept_mean", level - p["slope_mean"] * rise))
+
+
+def _middle(data: Measurements) -> tuple[jax.Array, jax.Array]:
+    """Mean release date of the models, and mean compute of those whose compute was published."""
+    x, published = data.covariates, jnp.asarray(data.compute_sd) > 0
+    share = published / jnp.maximum(published.sum(), 1)
+    return jnp.asarray(x.date).mean(), (share * x.compute).sum()
+
+
 def trending_compute(data: Measurements, priors: Priors, s: Structure) -> jax.Array:
     """Compute (M,) around its trend in time; what was published counts as a measurement of it, with its error."""
-    names = ("compute_level", "compute_growth", "family_compute_sd", "compute_sd")
+    names = ("compute_growth", "family_compute_sd", "compute_sd")
     p: dict[str, Numbers] = {name: believe(priors, name) for name in names}
     with plate("family", s.n_families, dim=-1):
         unit = numpyro.sample("family_compute_raw", dist.Normal(0.0, 1.0))
         of_family = jnp.asarray(numpyro.deterministic("family_compute", p["family_compute_sd"] * unit))
+    p["compute_level"] = numpyro.deterministic(
+        "compute_level", believe(priors, "compute_middle") - p["compute_growth"] * _middle(data)[0]
+    )
     mean = compute_trend(p, of_family[data.family], data.covariates.date)
     with plate("model", s.n_models, dim=-1):
         raw = numpyro.sample("compute_raw", dist.Normal(0.0, 1.0))
@@ -46,9 +67,10 @@ def sparse_scores(data: Measurements, p: dict[str, Numbers], theta: jax.Array, p
     for name in (*pooled, "overdispersion_median", "overdispersion_sd"):
         p[name] = believe(priors, name)
     with plate("benchmark", n, dim=-1):
-        unit = {name: numpyro.sample(f"{name}_raw", dist.Normal(0.0, 1.0)) for name in ("total", "hard", "noise")}
+        unit = {name: numpyro.sample(f"{name}_raw", dist.Normal(0.0, 1.0)) for name in ("total", "noise")}
+        # centred: scores say more of most difficulties than the population does
+        difficulty = numpyro.sample("difficulty_free", dist.Normal(p["difficulty_mean"], p["difficulty_sd"]))
     total = p["loading_median"] * jnp.exp(p["loading_sd"] * unit["total"])
-    difficulty = p["difficulty_mean"] + p["difficulty_sd"] * unit["hard"]
     with plate("benchmark", n, dim=-2), factors:
         share = jax.nn.softmax(p["loading_share_sd"] * numpyro.sample("share_raw", dist.Normal(0.0, 1.0)), axis=-1)
         of_anchors = jnp.asarray(places(s.anchors, n))

@@ -99,7 +99,7 @@ class CapabilitySpec(Frozen):
         )
         chosen = {
             "n_factors": 2,
-            "anchors": ("gpqa_diamond", "simpleqa_verified"),
+            "anchors": ("otis_mock_aime", "simpleqa_verified"),
             "drift": "line",
             "unknown_compute": "trend",
             "cells": "sparse",
