@@ -6,11 +6,13 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 
 from bayes_obscaling import cli
+from bayes_obscaling.cli.scores import TableOptions
 from bayes_obscaling.data import ScoreTable, bundled, load_base_llms
 
 pytestmark = pytest.mark.usefixtures("unsampled")
@@ -228,3 +230,62 @@ def test_tasks_and_models_list_what_is_bundled(run: Run) -> None:
     code, out, _ = run("models", "--json")
     assert code == 0 and len(json.loads(out)) == 148 + 27
     assert "GSM8K" in run("tasks")[1]
+
+
+def test_the_frontier_table_is_listed_and_checked_when_it_is_named(run: Run, tmp_path: Path) -> None:
+    code, out, _ = run("models", "--table", "frontier", "--json")
+    rows = {row["name"]: row for row in json.loads(out)}
+    known = {"provider": "Meta AI", "flops_sd": 0.29, "date": "2023-07-18", "open_weights": "yes"}
+    assert code == 0 and len(rows) == 188 and rows["llama-2-70b"].items() >= known.items()
+    assert "flops_sd" in run("models", "--table", "frontier")[1] and "flops_sd" not in run("models")[1]
+    code, out, _ = run("tasks", "--table", "frontier", "--json")
+    assert {row["name"]: row["category"] for row in json.loads(out)}["chess_puzzles"] == "reasoning"
+    code, out, _ = run("check", "--table", "frontier")
+    assert code == 0 and "188 models, 129 benchmarks and tasks, 3028 scores" in out
+    mine = tmp_path / "mine.csv"
+    mine.write_text("Model,gpqa diamond,FLOPs\nmine-1,0.8,1e25\n")
+    assert "gpqa diamond is new" in run("check", mine)[1]
+    assert "is new" not in run("check", mine, "--table", "frontier")[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fragment"),
+    [
+        ("check", "give a file, or a bundled table with --table"),
+        ("check --table base --sheet one", "about your own table"),
+        ("models --table chat", "take base, instruct or frontier"),
+        ("forecast --task gpqa_diamond --table frontier --cohort paper", "--cohort is about base models"),
+        ("forecast --task agentbench --table instruct --scores mine.csv", "leave out --table instruct"),
+        ("forecast --task gpqa_diamond --table frontier --sheet one", "--sheet is about your own table"),
+        ("forecast --task chess", "There is no benchmark or task 'chess'"),
+    ],
+)
+def test_tables_that_cannot_be_meant(arguments: str, fragment: str, run: Run) -> None:
+    code, _, err = run(*arguments.split())
+    assert code == 2 and fragment in err and len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("tasks", "options", "models"),
+    [
+        (["MMLU"], {}, 148),
+        (["agentbench"], {}, 27),
+        (["GPQA Diamond", "mmmu"], {}, 188),
+        (["MMLU", "mmmu"], {}, 148),
+        (None, {"bundled": "frontier"}, 188),
+        (["GSM8K"], {"bundled": "frontier"}, 188),
+    ],
+)
+def test_the_bundled_table_is_that_which_holds_the_tasks(
+    tasks: list[str] | None, options: dict[str, Any], models: int
+) -> None:
+    assert len(TableOptions(**options).load(tasks).models) == models
+
+
+def test_own_scores_go_to_the_frontier_table_when_it_is_named(tmp_path: Path) -> None:
+    mine = tmp_path / "mine.csv"
+    mine.write_text("Model,mmmu\nmine-1,0.8\n")
+    assert len(TableOptions(scores=[mine]).load(["mmmu"]).models) == 149
+    merged = TableOptions(scores=[mine], bundled="frontier").load(["mmmu"])
+    assert merged.matrix(["bp_mmmu"]).at["mine-1", "bp_mmmu"] == 0.8
+    assert len(merged.other_settings) == 225 and merged.models.at["gpt-4.5", "provider"] == "OpenAI"

@@ -14,12 +14,10 @@ from bayes_obscaling.cli.options import (
     KeptFit,
     Models,
     Outputs,
-    TableOptions,
     Tasks,
-    check_family,
     flops,
-    resolved,
 )
+from bayes_obscaling.cli.scores import TableOptions, check_family, resolved
 from bayes_obscaling.cli.show import err, out, plain, print_table, show, warn
 from bayes_obscaling.errors import InputError
 

@@ -169,8 +169,9 @@ def _of_option(name: str, annotation: Any, default: Any) -> click.Parameter:
         kind = get_args(kind)[0]
     is_list = get_origin(kind) is list
     of = get_args(kind)[0] if is_list else kind
+    is_required = default is inspect.Parameter.empty
     if option.is_argument:
-        return click.Argument([name], type=_type(of), nargs=-1 if is_list else 1, required=True)
+        return click.Argument([name], type=_type(of), nargs=-1 if is_list else 1, required=is_required)
     flags = _flags(name, option)
     if of is bool:
         both = [f"{flag}/{flag.replace('--', '--no-', 1)}" for flag in flags]
@@ -184,7 +185,6 @@ def _of_option(name: str, annotation: Any, default: Any) -> click.Parameter:
             return given
         return (split(given) if option.are_names else list(given)) or None
 
-    is_required = default is inspect.Parameter.empty
     more: dict[str, Any] = {"required": True} if is_required else {"default": default}
     return _Spelled(
         [name, *flags, *option.old],

@@ -15,13 +15,12 @@ from bayes_obscaling.cli.options import (
     FolderOutputs,
     FromCompute,
     Outputs,
-    TableOptions,
     Tasks,
     flops,
     is_folder,
     make_folder,
-    resolved,
 )
+from bayes_obscaling.cli.scores import TableOptions, resolved
 from bayes_obscaling.cli.show import (
     err,
     note,

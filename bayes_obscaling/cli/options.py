@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 import click
 
 from bayes_obscaling.cli.groups import Option, Options, names
+from bayes_obscaling.cli.scores import TableOptions
 from bayes_obscaling.cli.show import note, progress_bars, save_plot, show, write
 from bayes_obscaling.errors import InputError
 
@@ -45,88 +46,7 @@ Models = Annotated[list[str] | None, names("--models", help="Only these models:"
 Cutoff = Annotated[float | None, flops("FLOPs above which task scores are hidden.")]
 FromCompute = Annotated[bool, "Hide every score of the models that are forecast."]
 Draws = Annotated[int, "Draws kept of each chain."]
-DescribedBy = Annotated[Path | None, "Chance, items, range of your own benchmarks (a table)."]
-Sheet = Annotated[str | None, "Sheet of a workbook; default the first."]
-OnDuplicates = Annotated[
-    Literal["refuse", "mean", "first"], "Several scores of a model on a benchmark: refuse, average, or keep the first."
-]
-Bundled = Annotated[str, Option("Bundled table: base, or instruct.", ("--table",))]
 AsJson = Annotated[bool, Option("Print everything as JSON.", ("--json",))]
-
-
-@dataclass(frozen=True)
-class TableOptions(Options):
-    """Which scores: the bundled table and the user's own."""
-
-    panel = "Scores"
-
-    scores: Annotated[list[Path] | None, "Your own scores: CSV, Excel, JSON, results of a tool; repeatable."] = None
-    benchmarks: DescribedBy = None
-    sheet: Sheet = None
-    duplicates: OnDuplicates = "refuse"
-    cohort: Annotated[Literal["all", "paper"] | None, "Bundled base models: all 148, or the study's 77."] = None
-
-    def load(
-        self,
-        tasks: Sequence[str] | None = None,
-        models: Sequence[str] | None = None,
-        bundled: str = "",
-    ) -> ScoreTable:
-        """Merge the user's files into a bundled table, and keep the models to fit on.
-
-        Parameters
-        ----------
-        tasks : sequence of str, optional
-            They choose the bundled table, and new columns of these names are tasks.
-        models : sequence of str, optional
-            Models to keep as well.
-        bundled : {"base", "instruct"}, optional
-            Name of the bundled table; default that which holds the tasks.
-        """
-        from bayes_obscaling.data import load_base_llms, load_instruct_llms, read_scores
-
-        if bundled not in ("", "base", "instruct"):
-            raise InputError(f"There is no bundled table '{bundled}': take base or instruct.")
-        if bundled == "instruct" and self.scores:
-            raise InputError("--scores adds to the base table: leave out --table instruct.")
-        if not self.scores and (alone := [flag for flag in self.given() if flag != "--cohort"]):
-            raise InputError(f"{alone[0]} is about your own table: give that table with --scores.")
-        base, instruct = load_base_llms(), load_instruct_llms()
-        is_agents = all(base.find(name) is None and instruct.find(name) is not None for name in tasks or [""])
-        before = table = instruct if bundled == "instruct" or is_agents else base
-        for file in self.scores or ():
-            how: dict[str, Any] = {"sheet": self.sheet, "duplicates": self.duplicates}
-            table = read_scores(file, self.benchmarks, tasks=tuple(tasks or ()), into=table, **how)
-        for line in table.notes if self.scores else ():
-            note(line)
-        if before is instruct or self.cohort != "paper":
-            return table
-        kept = {*_changed_models(before, table), *resolved(table, models)}
-        facts = table.models
-        return table.select(list(facts.index[(facts["cohort"] == self.cohort) | facts.index.isin(kept)]))
-
-
-def _changed_models(before: ScoreTable, table: ScoreTable) -> set[str]:
-    """Models that are new in a table, or have a score that is new or differs."""
-    if table is before:
-        return set()
-    key = ["model", "benchmark"]
-    known, now = (part.scores.set_index(key)["score"] for part in (before, table))
-    same = now.index.isin(known.index) & (known.reindex(now.index) == now)
-    return {*(set(table.models.index) - set(before.models.index)), *now.index[~same].get_level_values("model")}
-
-
-def resolved(table: ScoreTable, models: Sequence[str] | None) -> list[str]:
-    """Names of models as the table writes them."""
-    return [table.resolve_model(name) for name in models or ()]
-
-
-def check_family(table: ScoreTable, name: str) -> None:
-    """Refuse a family that the table does not have; 'new' is one never seen."""
-    from bayes_obscaling.data.names import family_named
-
-    if name != "new":
-        family_named(name, table.families, "name one, or 'new' for an unseen one")
 
 
 @dataclass(frozen=True)
@@ -374,7 +294,6 @@ class FitQuestion(Question):
         tasks: Sequence[str] | None = None,
         *,
         cutoff: float | None = None,
-        bundled: str = "",
         check: Callable[[ScoreTable], object] = lambda _: None,
     ) -> CapabilityFit:
         """Open the saved fit, or fit the tasks (the benchmarks alone where there are none).
@@ -384,16 +303,14 @@ class FitQuestion(Question):
         if self.saved.fit is not None:
             from bayes_obscaling.results.fit import CapabilityFit
 
-            other = bundled if bundled != "base" else None
-            given = {"task": tasks, "cutoff_flops": cutoff, "table": other}
-            fitted = self.saved.open(CapabilityFit, self.table, self.model, **given)
+            fitted = self.saved.open(CapabilityFit, self.table, self.model, task=tasks, cutoff_flops=cutoff)
             check(fitted.table)
             return fitted
         if cutoff is not None and not tasks:
             raise InputError("--cutoff-flops hides task scores: name the tasks with --task.")
         from bayes_obscaling.inference.fit import fit_table
 
-        scores = self.table.load(tasks, bundled=bundled)
+        scores = self.table.load(tasks)
         check(scores)
         with self.model.sampling() as how:
             return fit_table(scores, tasks or scores.benchmark_names, cutoff=cutoff, **how)

@@ -7,18 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from bayes_obscaling import ask
 from bayes_obscaling.cli.groups import names, parsed
-from bayes_obscaling.cli.options import (
-    Bundled,
-    Cutoff,
-    Draws,
-    FitOptions,
-    FitQuestion,
-    Question,
-    Tasks,
-    check_family,
-    flops,
-    resolved,
-)
+from bayes_obscaling.cli.options import Cutoff, Draws, FitOptions, FitQuestion, Question, Tasks, flops
+from bayes_obscaling.cli.scores import check_family, resolved
 from bayes_obscaling.cli.show import out, print_table, show, span
 from bayes_obscaling.errors import InputError
 
@@ -167,7 +157,6 @@ def _print_ranking(answer: Efficiency) -> None:
 
 
 def latent_compute(
-    bundled: Bundled = "base",
     check: Annotated[bool, "Hide the FLOPs of models that have them, and compare."] = False,
     whole_families: Annotated[bool, "With --check: hide those of whole families."] = False,
     folds: Annotated[int, "With --check: number of fits."] = _FOLDS,
@@ -186,12 +175,12 @@ def latent_compute(
     if not check:
         if whole_families or folds != _FOLDS:
             raise InputError("--whole-families and --folds go with --check: add it, or leave them out.")
-        answer = ask.latent_compute(question.fit(bundled=bundled), widen=widen)
+        answer = ask.latent_compute(question.fit(), widen=widen)
         question.show(answer, "Training compute inferred (FLOPs)")
         return
     if question.saved.fit is not None or widen != 1.0:
         raise InputError("--check fits anew, and says by how much to widen: leave out --fit and --widen.")
-    table = question.table.load(bundled=bundled)
+    table = question.table.load()
     with question.model.sampling() as how:
         checked = ask.check_latent_compute(table, folds=folds, whole_families=whole_families, **how)
     question.show(checked, "Hidden FLOPs, inferred", rows=100)
@@ -200,7 +189,6 @@ def latent_compute(
 def anomalies(
     task: Tasks = None,
     false_flags: Annotated[float, "Share of flags that may be false."] = 0.1,
-    bundled: Bundled = "base",
     cutoff_flops: Cutoff = None,
     *,
     question: FitQuestion,
@@ -213,7 +201,7 @@ def anomalies(
     """
     if not 0 < false_flags < 1:
         raise InputError(f"--false-flags is {false_flags}: give a fraction between 0 and 1, such as 0.1.")
-    fitted = question.fit(task, cutoff=cutoff_flops, bundled=bundled)
+    fitted = question.fit(task, cutoff=cutoff_flops)
     answer = ask.anomalies(fitted, false_flags=false_flags)
     show(answer, "", question.outputs, layout=lambda: _print_anomalies(answer, fitted.tasks))
 

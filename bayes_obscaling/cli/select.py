@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any
 
 from bayes_obscaling.cli.groups import Option, names
-from bayes_obscaling.cli.options import Question, flops, resolved
+from bayes_obscaling.cli.options import Question, flops
+from bayes_obscaling.cli.scores import resolved
 from bayes_obscaling.errors import InputError
 
 if TYPE_CHECKING:

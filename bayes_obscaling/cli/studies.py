@@ -17,11 +17,11 @@ from bayes_obscaling.cli.options import (
     FitOptions,
     FolderOutputs,
     FromCompute,
-    TableOptions,
     Tasks,
     check_folder,
     make_folder,
 )
+from bayes_obscaling.cli.scores import TableOptions
 from bayes_obscaling.cli.show import err, note, out, print_table, save_plot, show, warn, write
 from bayes_obscaling.errors import InputError
 

@@ -20,6 +20,9 @@ Lines: TypeAlias = Iterator[tuple[Level, str, str]]
 
 MOST_LISTED = 8  # names in a sentence
 _NEIGHBOURS = 8
+_DENSE = 0.5  # share of scores that are there, from which on mean ranks over them can be compared
+_ENOUGH = 3  # scores that say where a model of a sparse table stands
+_ROUNDS = 50
 # Words in the names of models that were tuned further.
 _TUNED = {"chat", "instruct", "it", "sft", "dpo", "rlhf", "ft", "finetuned", "tuned", "instruction"}
 
@@ -71,9 +74,31 @@ class Checked:
         for name, column in self.scores.groupby("benchmark", sort=False):
             yield str(name), self.benchmarks.loc[name], column.set_index("model")["score"]
 
+    @cached_property
+    def is_dense(self) -> bool:
+        """Whether most models have a score on most benchmarks."""
+        return bool(self.ranks.size == 0 or self.ranks.notna().to_numpy().mean() >= _DENSE)
+
     def standing(self, *without: str) -> pd.Series:
-        """Return where each model stands among all, from 0 to 1, by its scores on everything but some benchmarks."""
-        return self.ranks.drop(columns=list(without), errors="ignore").mean(axis=1)
+        """Return where each model stands among all, from 0 to 1, by its scores on everything but some benchmarks.
+
+        In a sparse table a mean rank says little, since weak models were scored beside weak ones: there the benchmarks'
+        difficulty is taken out, and what few scores say is not known.
+        """
+        ranks = self.ranks.drop(columns=list(without), errors="ignore")
+        if self.is_dense:
+            return ranks.mean(axis=1)
+        return _above_difficulty(self.matrix[ranks.columns]).rank(pct=True)
+
+
+def _above_difficulty(scores: pd.DataFrame) -> pd.Series:
+    """Return how far each model lies above the benchmarks it was scored on, in logits; NaN for few scores."""
+    clipped = scores.clip(0.01, 0.99)
+    logits = np.log(clipped / (1 - clipped))
+    models = pd.Series(0.0, index=scores.index)
+    for _ in range(_ROUNDS):  # alternating means: the least-squares fit of a model and a benchmark effect
+        models = logits.sub(logits.sub(models, axis=0).mean(), axis=1).mean(axis=1)
+    return models.where(scores.notna().sum(axis=1) >= _ENOUGH)
 
 
 def neighbours(standing: pd.Series, values: pd.Series) -> tuple[pd.Index, np.ndarray]:
@@ -94,6 +119,15 @@ def neighbours(standing: pd.Series, values: pd.Series) -> tuple[pd.Index, np.nda
     distance = np.where(there, np.abs(place[who] - place[order][:, None]), np.inf)
     nearest = np.take_along_axis(who, np.lexsort((who, distance), axis=1)[:, :_NEIGHBOURS], axis=1)
     return known[order], numbers[nearest]
+
+
+def has_equals(standing: pd.Series, scores: pd.Series) -> pd.Series:
+    """Return whether models with a score stand no higher, and others no lower: else nobody is like the model."""
+    known = standing.reindex(scores[scores.notna()].index).dropna()
+    place, all_places = known.to_numpy(), np.sort(known.to_numpy())
+    below = np.searchsorted(all_places, place, side="right") - 1  # less the model itself
+    above = len(place) - 1 - np.searchsorted(all_places, place, side="left")
+    return pd.Series((below >= _ENOUGH) & (above >= _ENOUGH), index=known.index).reindex(scores.index, fill_value=False)
 
 
 def expected(standing: pd.Series, scores: pd.Series, quantile: float = 0.5) -> pd.Series:

@@ -119,6 +119,8 @@ def experts(checked: Checked) -> Lines:
         if match is None:
             continue
         per_token = facts["flops"] / (6 * facts["tokens"])  # parameters that the FLOPs count
+        if np.isnan(per_token) and not np.isnan(facts["flops"]):
+            continue  # compute that was given by itself: the size is not counted in it
         used = facts["params"] if np.isnan(per_token) else per_token
         active = float(match["active"]) if match["active"] else 2 * float(match["each"])  # two experts a token
         total = float(match["total"]) if match["active"] else int(match["count"]) * float(match["each"])

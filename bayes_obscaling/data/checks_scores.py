@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from bayes_obscaling.checks import listed
-from bayes_obscaling.data.checked import MOST_LISTED, Checked, Lines, expected
+from bayes_obscaling.data.checked import MOST_LISTED, Checked, Lines, expected, has_equals
 from bayes_obscaling.data.names import close_names
 from bayes_obscaling.data.reading import overrides
 
@@ -126,7 +126,9 @@ def collapsed(checked: Checked) -> Lines:
         if len(everyone) >= _ENOUGH:  # fewer do not say what is usual
             standing = checked.standing(name).reindex(everyone.index)
             usual, low = (expected(standing, everyone, q)[gain.index] - benchmark["chance"] for q in (0.5, 0.25))
-            found = gain.index[(usual > 0.15) & (gain < 0.1 * usual) & (gain < 0.5 * low)]
+            # a weak model of a sparse table may be the only one of its kind that has a score here
+            alike = checked.is_dense | has_equals(standing, everyone)[gain.index]
+            found = gain.index[alike & (usual > 0.15) & (gain < 0.1 * usual) & (gain < 0.5 * low)]
             cases = {str(model): float(usual[model] + benchmark["chance"]) for model in found}
         for model, base in checked.bases.items():
             if model in gain and base in everyone:

@@ -84,7 +84,8 @@ def read_scores(
             f"{parsed.sheet.name}: {len(changed)} scores differ from those they replace by more than {OVERRIDE_NOTED}, "
             f"first {first['model']} on {first['benchmark']}: {first['score']:.3f} for {first['score_table']:.3f}"
         )
-    return ScoreTable(models, benchmark_rows, _merged_scores(table, parsed), [*table.notes, *notes])
+    scores, others = _merged_scores(table, parsed), table.other_settings
+    return ScoreTable(models, benchmark_rows, scores, [*table.notes, *notes], other_settings=others)
 
 
 def overrides(table: ScoreTable, parsed: Parsed) -> pd.DataFrame:

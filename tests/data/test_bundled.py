@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from bayes_obscaling.data import load_base_llms, load_instruct_llms, load_olmo_ladder
-from bayes_obscaling.data.bundled import known_corrections
+from bayes_obscaling.data import ScoreTable, load_base_llms, load_frontier, load_instruct_llms, load_olmo_ladder
+from bayes_obscaling.data.bundled import bundled_hashes, changed_since, known_corrections, tables_folder
 
 
 def test_the_published_study_has_77_of_the_148_base_models():
@@ -105,3 +105,51 @@ def test_every_model_has_a_release_date():
     dates = load_base_llms().models["date"]
     assert dates["meta-llama/Llama-2-7b-hf"] == "2023-07-18"
     assert dates[load_base_llms("paper").models.index].max() < "2024-05" <= "2024-08" > dates.max()
+
+
+def test_the_frontier_table_is_sparse_and_knows_what_it_does_not_know():
+    table = load_frontier()
+    models, benchmarks, scores, others = table.models, table.benchmarks, table.scores, table.other_settings
+    assert (len(models), len(benchmarks), len(scores), len(others)) == (188, 129, 3028, 225)
+    assert table.task_names == [] and set(models["cohort"]) == {"frontier"}
+    assert models["flops_sd"].value_counts().to_dict() == {0.29: 40, 0.61: 21, 0.9: 9}
+    # compute that follows from scores is no observation of it
+    assert models.loc[["claude-2", "mistral-large-2", "gpt-4.5"], ["flops", "flops_sd"]].isna().all(axis=None)
+    assert models.index[models["date"] == ""].tolist() == ["glm-4.7-flash"] and models["date"].max() < "2026-06"
+    assert models["provider"].ne("").all() and models["open_weights"].isin(["yes", "no"]).sum() > 150
+    assert benchmarks["category"].ne("").all() and benchmarks["description"].ne("").all()
+    assert not {"bp_frontiermath", "bp_frontiermath_tier4"} & set(benchmarks.index)
+    assert table.resolve("GPQA Diamond") == "gpqa_diamond" and table.resolve("MMLU-Pro") == "bp_mmlu_pro"
+
+
+def test_settings_and_errors_of_the_frontier_table():
+    table = load_frontier()
+    key = ["model", "benchmark"]
+    scores, others = (frame.set_index(key) for frame in (table.scores, table.other_settings))
+    low = others.loc[[("claude-opus-4.7", "chess_puzzles")]].set_index("setting")
+    assert low.at["low", "score"] == 0.2
+    assert scores.loc[scores["reasoning"] == 0, "setting"].eq("none").all()
+    assert others["setting"].ne("").all()
+    doubtful = scores[scores["reasoning"].isna()]
+    assert set(doubtful.index.get_level_values("model")) == {"claude-sonnet-4"} and doubtful["setting"].eq("").all()
+    assert ("gpt-3.5-turbo", "bp_mathvista") not in scores.index  # a text model
+    # .605429 with a standard error of .0293, from 198 questions asked more than once
+    assert scores.at[("glm-4.7-flash", "gpqa_diamond"), "n_items"] == 278
+    assert scores.at[("glm-4.7-flash", "gpqa_diamond"), "evaluated"] == "2026-08-30"
+    at_zero = scores[(scores["score"] == 0) & (scores.index.get_level_values("benchmark") == "frontiermath_t4_v1")]
+    assert len(at_zero) and at_zero["n_items"].isna().all()
+
+
+def test_the_licence_of_the_frontier_data_travels_with_them():
+    text = (tables_folder() / "frontier" / "LICENSE-CDLA-2.0.md").read_text()
+    assert text.startswith("Community Data License Agreement - Permissive - Version 2.0")
+
+
+def test_all_bundled_tables_are_hashed():
+    assert bundled_hashes()["frontier"] == load_frontier().data_hash
+    table = load_frontier()
+    assert changed_since(table) == ()
+    scores = table.scores
+    scores.loc[0, "score"] = 0.5
+    changed = changed_since(ScoreTable(table.models, table.benchmarks, scores))
+    assert changed == ("1 scores (first claude-opus-4.5 on bp_aa_lcr: 0.5 then, 0.713 now)",)

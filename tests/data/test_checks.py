@@ -2,7 +2,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bayes_obscaling.data import check_table, load_base_llms, load_instruct_llms
+from bayes_obscaling.data import check_table, load_base_llms, load_frontier, load_instruct_llms
+from bayes_obscaling.data.checked import Checked
 
 BASE = load_base_llms()
 
@@ -160,3 +161,24 @@ def test_fractions_in_a_column_of_0_to_100():
     )
     (finding,) = found(check_table(frame), "scale")
     assert (finding.level, finding.remedy) == ("REVIEW", "if these are fractions, multiply by 100")
+
+
+def test_a_weak_model_of_a_sparse_table_is_no_failed_run():
+    findings = check_table(load_frontier())
+    # true of it: compute is unknown, families are single, a mixture of experts, a format failure on GPQA
+    expected = ["mixture of experts", "compute", "families", "chance", "collapsed scores"]
+    assert [name for name, level in levels(findings).items() if level != "PASS"] == expected
+    lines = " ".join(one.what for one in found(findings, "collapsed scores"))
+    assert "qwen3-max 0.040" in lines  # on chess, where its equals get five times as much
+    assert "gemma-3-1b" not in lines and "llama-3.2-1b" not in lines  # weak, and nobody is like them
+    experts = " ".join(one.what for one in found(findings, "mixture of experts"))
+    assert "wizardlm-2-8x22b" in experts and "mixtral-8x7b" not in experts  # whose compute is given by itself
+
+
+def test_where_models_of_a_sparse_table_stand():
+    table = load_frontier()
+    checked = Checked(table.models, table.benchmarks, table.scores, table, table.models["family"])
+    standing = checked.standing()
+    assert not checked.is_dense
+    assert standing["gpt-5.5-pro"] > 0.95 and standing["llama-3-8b"] < 0.1
+    assert np.isnan(standing["glm-4.7-flash"])  # one score says nothing
