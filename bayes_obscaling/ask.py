@@ -22,5 +22,6 @@ if TYPE_CHECKING:
     from bayes_obscaling.results.ladder_curves import link_curve, loss_curves
     from bayes_obscaling.results.likelihood import log_likelihood, log_prior
     from bayes_obscaling.results.reach import compute_to_reach, date_to_reach
+    from bayes_obscaling.results.when import when
 
 __all__, __getattr__, __dir__ = lazy_names(__name__, __file__)

@@ -25,7 +25,7 @@ from bayes_obscaling.evaluation.scoring import (
 )
 from bayes_obscaling.files import write_atomically
 from bayes_obscaling.inference.fit import fit_table
-from bayes_obscaling.models.spec import CapabilitySpec
+from bayes_obscaling.models.spec import CapabilitySpec, spec_for
 from bayes_obscaling.progress import Progress
 from bayes_obscaling.results.finding import Answer
 from bayes_obscaling.results.forecast import Forecast, forecast
@@ -162,8 +162,8 @@ def backtest(
     setup : str
         Label of the cells; default the split's name.
     methods : sequence of str, optional
-        Baselines (keys of `bayes_obscaling.evaluation.baselines.BASELINES`); default all that apply but those that read dates
-        alone. One that cannot
+        Baselines (keys of `bayes_obscaling.evaluation.baselines.BASELINES`); default all that apply, but not those that
+        read dates alone. One that cannot
         say anything of a model has no cell there.
     unknown_compute : bool
         Whether held-out models of unknown compute are judged (when everything of them is hidden, only by specs in which
@@ -181,7 +181,7 @@ def backtest(
     names = table.resolve_all(tasks)
     methods = list(STANDARD) if methods is None else list(methods)
     check_methods(methods)
-    spec = spec or CapabilitySpec()
+    spec = spec or spec_for(table)
     judged = judged_models(table, names, split, unknown_compute, spec.unknown_compute == "trend")
     if empty := [name for name in names if not judged[name]]:
         raise InputError(
@@ -265,7 +265,10 @@ def judged_models(
         observed = observed[table.models.loc[observed.index, "date"] != ""]
     known, is_hidden = table.models.loc[observed.index, "flops"].notna(), observed.index.isin(split.hidden)
     observed = observed[known] if not unknown_compute else observed[known | ~is_hidden | has_trend]
-    return {name: list(observed.index[observed[name].notna()]) for name in names}
+    revealed = {name: split.revealed(name) for name in names}
+    return {
+        name: list(observed.index[observed[name].notna() & ~observed.index.isin(revealed[name])]) for name in names
+    }
 
 
 def _baseline_cells(

@@ -133,10 +133,12 @@ class Visible:
 
     @cached_property
     def models(self) -> pd.DataFrame:
+        """Models of the table."""
         return self.table.models
 
     @cached_property
     def held_out(self) -> pd.Index:
+        """Models to forecast."""
         held_out = pd.Index(self.split.held_out, name="model", dtype=object)
         if held_out.empty:
             raise InputError(f"The split {self.split.name!r} holds out no model: there is nothing to forecast.")
@@ -154,6 +156,7 @@ class Visible:
 
     @cached_property
     def chance(self) -> float:
+        """Score of a guesser on the task."""
         return float(self.table.benchmarks.loc[self.task, "chance"])
 
     @cached_property
@@ -165,6 +168,7 @@ class Visible:
         return scores[~scores.index.isin(self.split.hidden)].reindex(scores.index)
 
     def require(self, count: int, least: int, what: str = "") -> None:
+        """Refuse too few seen scores."""
         if count < least:
             raise InputError(
                 f"Only {count} seen models have a score on {self.task}{what}; {self.method} needs {least}: "
@@ -198,9 +202,7 @@ def _regress_on_quantity(visible: Visible, draws: int, rng: np.random.Generator,
     return regress(centred[:, None], scores.to_numpy(), visible.chance, free, draws, rng)
 
 
-def _regress_on_components(
-    visible: Visible, draws: int, rng: np.random.Generator, *, count: int, free: bool
-) -> Answer:
+def _regress_on_components(visible: Visible, draws: int, rng: np.random.Generator, *, count: int, free: bool) -> Answer:
     """Sigmoid in the first principal components of the benchmarks (Ruan et al. 2024)."""
     if visible.benchmarks.columns.empty or set(visible.held_out) <= set(visible.split.hidden):
         nothing = np.full((draws + 1, len(visible.held_out)), np.nan)

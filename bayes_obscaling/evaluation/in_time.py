@@ -42,9 +42,7 @@ def date_logistic(visible: Visible, draws: int, rng: np.random.Generator) -> Ans
     return regress(centred[:, None], scores.to_numpy(), visible.chance, False, draws, rng)
 
 
-def _replayed(
-    visible: Visible, draws: int, rng: np.random.Generator, say: Callable[[np.ndarray], float]
-) -> Answer:
+def _replayed(visible: Visible, draws: int, rng: np.random.Generator, say: Callable[[np.ndarray], float]) -> Answer:
     date = pd.Series(years_of(visible.models["date"]), index=visible.models.index)
     scores = visible.scores[date[visible.scores.index].notna()]
     visible.require(len(scores), _FEWEST, " and a release date")

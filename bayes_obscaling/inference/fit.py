@@ -25,7 +25,7 @@ from bayes_obscaling.models import capability as model
 from bayes_obscaling.models import capability_equations as equations
 from bayes_obscaling.models.capability_equations import TaskScores
 from bayes_obscaling.models.layout import Layout, lay_out
-from bayes_obscaling.models.spec import CapabilitySpec, Structure
+from bayes_obscaling.models.spec import CapabilitySpec, Structure, spec_for
 from bayes_obscaling.models.trace import Site, sites_of, start_near_priors
 from bayes_obscaling.progress import Progress, Tell, silent
 from bayes_obscaling.results.convergence import Convergence
@@ -89,7 +89,7 @@ def fit_table(
     split : Split, optional
         Any other way to hold models out, instead of `cutoff`, `as_of` and `from_compute`.
     spec : CapabilitySpec, optional
-        What is believed; default ``CapabilitySpec()``.
+        What is believed; default ``CapabilitySpec()``, for a sparse table ``CapabilitySpec.frontier()``.
     chains, draws : int
         Chains, and draws kept of each; `draws` is rounded up to a multiple of 50.
     seed : int
@@ -108,7 +108,7 @@ def fit_table(
         range.
     """
     started = time.monotonic()
-    spec = spec or CapabilitySpec()
+    spec = spec or spec_for(table)
     check_sampling(chains, draws, seed)
     names = table.resolve_all(tasks)
     if not names:

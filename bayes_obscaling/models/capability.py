@@ -45,8 +45,7 @@ from bayes_obscaling.models.spec import Structure
 # many benchmarks (the data dominate: centre), the later ones by few.
 _CENTRING = (1.0, 0.6, 0.3, 0.6)
 # The same for all factors of a sparse table.
-import os
-SPARSE_CENTRING = float(os.environ.get('CEN','.5'))
+SPARSE_CENTRING = 0.3
 # The same for a task's shares of the capabilities.
 _SHARE_CENTRING = 0.5
 

@@ -131,7 +131,7 @@ def lay_out(table: ScoreTable, tasks: Sequence[str], split: Split, spec: Capabil
     asked_benchmarks = any(name in benchmarks for name in tasks)
     own = [()] if asked_benchmarks and not (pool and spec.posterior == "joint") else []  # joint: one set for all
     sets = tuple(dict.fromkeys([*own, *excluded]))
-    factors = _choose_anchors(spec, benchmarks, seen, facts.loc[benchmarks, "signed"].to_numpy(bool), sets)
+    factors = _choose_anchors(spec, facts.loc[benchmarks], seen, sets)
     notes: tuple[str, ...] = ()
     if len(factors) < spec.n_factors:
         notes = (f"{len(factors)} factors instead of {spec.n_factors}: no more benchmarks can anchor one.",)
@@ -281,20 +281,25 @@ def inverse_items(counts: np.ndarray) -> np.ndarray:
 
 
 def _choose_anchors(
-    spec: CapabilitySpec, benchmarks: list[str], seen: np.ndarray, signed: np.ndarray, sets: tuple[tuple[str, ...], ...]
+    spec: CapabilitySpec, benchmarks: pd.DataFrame, seen: np.ndarray, sets: tuple[tuple[str, ...], ...]
 ) -> tuple[str, ...]:
-    """Pick the benchmarks that identify the factors: the spec's, then those with most scores.
+    """Pick the benchmarks that identify the factors: the spec's, then those with most scores, of other categories.
 
     An anchor must be seen in every predictor set, on at least two models, and must not fall with capability.
     """
-    counts = dict(zip(benchmarks, seen.sum(axis=0), strict=True))
+    counts = dict(zip(benchmarks.index, seen.sum(axis=0), strict=True))
+    category = benchmarks["category"].to_dict()
     able = [
         name
-        for name, falls in zip(benchmarks, signed, strict=True)
+        for name, falls in benchmarks["signed"].items()
         if counts[name] >= 2 and not falls and not any(name in left_out for left_out in sets)
     ]
     if not able:
         raise InputError("No benchmark has two visible scores: add scores on standard benchmarks, or raise the cutoff.")
     first = [name for name in spec.anchors if name in able]
-    rest = sorted((name for name in able if name not in first), key=lambda name: -counts[name])
-    return tuple((first + rest)[: spec.n_factors])
+    chosen = first[: spec.n_factors]
+    while len(chosen) < spec.n_factors and (rest := [name for name in able if name not in chosen]):
+        # of a category that no factor stands for yet, where the table has categories
+        used = {category[name] for name in chosen} - {""}
+        chosen.append(min(rest, key=lambda name: (category[name] in used, -counts[name])))
+    return tuple(chosen)

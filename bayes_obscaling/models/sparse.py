@@ -9,9 +9,15 @@ import numpyro
 import numpyro.distributions as dist
 from numpyro import plate
 
-from bayes_obscaling.models.capability_equations import Measurements, Parameters, cell_noise, compute_trend, expected_cells
+from bayes_obscaling.models.capability_equations import (
+    Measurements,
+    Parameters,
+    cell_noise,
+    compute_trend,
+    expected_cells,
+)
 from bayes_obscaling.models.links import Numbers
-from bayes_obscaling.models.parts import curve_shapes, places
+from bayes_obscaling.models.parts import curve_shapes, partly_centred, places
 from bayes_obscaling.models.priors import Priors, believe
 from bayes_obscaling.models.spec import Structure
 
@@ -67,10 +73,11 @@ def sparse_scores(data: Measurements, p: dict[str, Numbers], theta: jax.Array, p
     for name in (*pooled, "overdispersion_median", "overdispersion_sd"):
         p[name] = believe(priors, name)
     with plate("benchmark", n, dim=-1):
-        unit = {name: numpyro.sample(f"{name}_raw", dist.Normal(0.0, 1.0)) for name in ("total", "noise")}
+        noise = numpyro.sample("overdispersion_raw", dist.Normal(0.0, 1.0))
+        log_median = jnp.full(n, jnp.log(p["loading_median"]))
+        total = jnp.exp(partly_centred("log_total_raw", log_median, p["loading_sd"], 0.5))
         # centred: scores say more of most difficulties than the population does
         difficulty = numpyro.sample("difficulty_free", dist.Normal(p["difficulty_mean"], p["difficulty_sd"]))
-    total = p["loading_median"] * jnp.exp(p["loading_sd"] * unit["total"])
     with plate("benchmark", n, dim=-2), factors:
         share = jax.nn.softmax(p["loading_share_sd"] * numpyro.sample("share_raw", dist.Normal(0.0, 1.0)), axis=-1)
         of_anchors = jnp.asarray(places(s.anchors, n))
@@ -79,10 +86,10 @@ def sparse_scores(data: Measurements, p: dict[str, Numbers], theta: jax.Array, p
     shapes = curve_shapes(priors, s)
     with plate("benchmark", n, dim=-1):
         p["difficulty"] = numpyro.deterministic("difficulty", jnp.where(is_anchor, 0.0, difficulty))
-        dispersion = p["overdispersion_median"] * jnp.exp(p["overdispersion_sd"] * unit["noise"])
+        dispersion = p["overdispersion_median"] * jnp.exp(p["overdispersion_sd"] * noise)
         p["overdispersion"] = numpyro.deterministic("overdispersion", dispersion)
         p |= {name: numpyro.deterministic(name, value) for name, value in shapes.items()}
     expected = expected_cells(p, theta, data.cells, data.chance)
     with plate("cell", len(data.cells.score), dim=-1):
-        noise = cell_noise(p, expected, data.cells)
-        numpyro.sample("cell_score", noise.mask(data.cells.seen), obs=data.cells.score)
+        around = cell_noise(p, expected, data.cells).mask(data.cells.seen)
+        numpyro.sample("cell_score", around, obs=data.cells.score)

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
 from pydantic import Field
 
 from bayes_obscaling.models.priors import Frozen, LogNormal, Normal, Priors
+
+if TYPE_CHECKING:
+    from bayes_obscaling.data.table import ScoreTable
+
+# A table of so many benchmarks, of whose cells less than this share is filled, is sparse.
+_MANY_BENCHMARKS, _SPARSE_SHARE = 20, 0.35
 
 
 class CapabilitySpec(Frozen):
@@ -106,6 +112,15 @@ class CapabilitySpec(Frozen):
             "priors": priors,
         }
         return cls(**{**chosen, **changes})
+
+
+def spec_for(table: ScoreTable) -> CapabilitySpec:
+    """Return the spec that a table is fitted with unless one is named: `frontier` where most cells are empty."""
+    names = table.benchmark_names
+    cells = len(table.models) * len(names)
+    filled = table.scores["benchmark"].isin(names).sum()
+    is_sparse = len(names) >= _MANY_BENCHMARKS and filled < _SPARSE_SHARE * cells
+    return CapabilitySpec.frontier() if is_sparse else CapabilitySpec()
 
 
 class Structure(NamedTuple):

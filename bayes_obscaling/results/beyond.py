@@ -67,40 +67,40 @@ def compute_ranges(posterior: Posterior) -> dict[str, tuple[float, float]]:
 
 
 def drawn_covariates(
-    posterior: Posterior, families: Sequence[str], x: Covariates, facts: Mapping[str, Any]
+    posterior: Posterior, families: Sequence[str], x: Covariates, facts: Mapping[str, Any], typical: bool
 ) -> Covariates:
     """Covariates in which compute that was not given, and whether a model reasons, are drawn: (S, 1, N).
 
     Compute comes from its trend at the date of release; reasoning from the share of recent models of the family, of
-    all for a family never seen, unless an effort was asked for. As they are, where the fit has neither.
+    all for a family never seen, unless an effort was asked for. As they are, where the fit has neither. `typical`
+    models are on the trend of their family's compute.
     """
     structure = posterior.layout.structure
     if structure.compute_trend and not np.isfinite(np.asarray(facts["flops"], float)).all():
-        x = x._replace(compute=_drawn_compute(posterior, families, x, np.asarray(facts["flops"], float)))
+        x = x._replace(compute=_drawn_compute(posterior, families, x, np.asarray(facts["flops"], float), typical))
     if structure.is_sparse:
         efforts = facts.get("effort", [""] * len(families))
         x = x._replace(reasoning=_drawn_reasoning(posterior, families, efforts))
     return x
 
 
-def _drawn_compute(posterior: Posterior, families: Sequence[str], x: Covariates, flops: np.ndarray) -> np.ndarray:
-    p, shape = posterior.measurement(), (posterior.size, 1)
-    names = posterior.layout.families
-    effects = np.stack(
-        [
-            p["family_compute"][..., names.index(family)]
-            if family in names
-            else p["family_compute_sd"] * posterior.rng("family compute", family).standard_normal(shape)
-            for family in families
-        ],
-        axis=-1,
-    )
-    mean = np.asarray(equations.compute_trend(p, effects, np.asarray(x.date)))
-    unit = np.stack(
-        [posterior.rng("compute", f, f"{date:.3f}").standard_normal(shape) for f, date in zip(families, x.date)],  # type: ignore[arg-type]
-        axis=-1,
-    )
-    drawn = mean + p["compute_sd"][..., None] * unit
+def _drawn_compute(
+    posterior: Posterior, families: Sequence[str], x: Covariates, flops: np.ndarray, typical: bool
+) -> np.ndarray:
+    p, shape, names = posterior.measurement(), (posterior.size, 1), posterior.layout.families
+
+    def of_family(family: str) -> np.ndarray:
+        if family in names:
+            return np.asarray(p["family_compute"][..., names.index(family)])
+        return np.asarray(p["family_compute_sd"] * posterior.rng("family compute", family).standard_normal(shape))
+
+    known = {family: of_family(family) for family in dict.fromkeys(families)}
+    dates = np.asarray(x.date)
+    drawn = np.asarray(equations.compute_trend(p, np.stack([known[f] for f in families], axis=-1), dates))
+    if not typical:
+        keys = [(family, f"{date:.3f}") for family, date in zip(families, dates, strict=True)]
+        unit = [posterior.rng("compute", *key).standard_normal(shape) for key in keys]
+        drawn = drawn + p["compute_sd"][..., None] * np.stack(unit, axis=-1)
     return np.where(np.isfinite(flops), np.asarray(x.compute), drawn)
 
 
@@ -118,14 +118,15 @@ def _drawn_reasoning(posterior: Posterior, families: Sequence[str], efforts: Seq
     recent = _recent(posterior)
     share = recent.groupby("family")["reasons"].mean()
     of_all = float(recent["reasons"].mean()) if len(recent) else 0.0
-    columns = []
-    for family, effort in zip(families, efforts, strict=True):
+
+    def one(family: str, effort: str) -> np.ndarray:
         if effort:
-            columns.append(np.full((posterior.size, 1), float(effort != "none")))
-        else:
-            unit = posterior.rng("reasoning", family).random((posterior.size, 1))
-            columns.append((unit < share.get(family, of_all)).astype(float))
-    return np.stack(columns, axis=-1)
+            return np.full((posterior.size, 1), float(effort != "none"))
+        unit = posterior.rng("reasoning", family).random((posterior.size, 1))
+        return np.asarray(unit < share.get(family, of_all), float)
+
+    drawn = {key: one(*key) for key in dict.fromkeys(zip(families, efforts, strict=True))}
+    return np.stack([drawn[key] for key in zip(families, efforts, strict=True)], axis=-1)
 
 
 def effort_shifts(posterior: Posterior, scenarios: Sequence[Scenario]) -> np.ndarray:

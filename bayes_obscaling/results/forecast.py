@@ -21,7 +21,7 @@ from bayes_obscaling.results.fit import CapabilityFit
 from bayes_obscaling.results.predictive import Predictive
 from bayes_obscaling.results.release import assumed_dates, check_drift, releases
 from bayes_obscaling.results.remember import remembered
-from bayes_obscaling.results.scenario import NEW_FAMILY, Scenario, as_scenario
+from bayes_obscaling.results.scenario import NEW_FAMILY, Scenario, as_scenario, facts_of
 from bayes_obscaling.results.seen import Seen, seen_of
 from bayes_obscaling.results.summaries import forecast_columns, with_verdict
 
@@ -241,8 +241,13 @@ def checked(fit: CapabilityFit, scenario: Scenario) -> Scenario:
     Refused are an unknown model or family, and a model that does not exist yet without FLOPs or with a date that the
     fit does not read.
     """
+    structure = fit.layout.structure
+    if scenario.effort and not structure.is_sparse:
+        raise InputError("The fit knows no efforts", "leave the effort out, or fit a table with settings")
     if scenario.is_known:
-        return Scenario(model=fit.table.resolve_model(scenario.model))
+        return Scenario(model=fit.table.resolve_model(scenario.model), effort=scenario.effort)
+    if np.isnan(scenario.flops) and structure.compute_trend:
+        return replace(scenario, family=family_of(fit, scenario.family))
     if not 0 < scenario.flops < np.inf:
         raise InputError(
             f"The scenario '{scenario.name}' has FLOPs {scenario.flops}: a model that does not exist yet needs a "
@@ -272,6 +277,7 @@ def _about(fit: CapabilityFit, scenarios: list[Scenario], tasks: list[str]) -> p
     measured, flops = posterior.measured.to_numpy(), models["flops"].to_numpy()
     families, positions = models["family"].to_numpy(), {name: i for i, name in enumerate(models.index)}
     dates, as_of = models["date"].to_numpy(), fit.split.as_of
+    unpublished = "date" if fit.layout.structure.compute_trend else "compute"
     rows = []
     for scenario, release in zip(scenarios, releases(fit, scenarios), strict=True):
         at = positions.get(scenario.model) if scenario.is_known else None
@@ -291,13 +297,15 @@ def _about(fit: CapabilityFit, scenarios: list[Scenario], tasks: list[str]) -> p
             latent = [np.nan] * 3
             if at is not None and not np.isfinite(compute):
                 latent = _latent_flops(fit, at, fit.posterior.predictors_of(task))
+            elif not np.isfinite(compute):
+                latent = _drawn_flops(fit, scenario)
             rows.append(
                 {
                     "model": scenario.name,
                     "family": family,
                     "flops": compute,
                     "task": task,
-                    "basis": "benchmarks" if has_scores else "compute",
+                    "basis": "benchmarks" if has_scores else "compute" if np.isfinite(compute) else unpublished,
                     "observed": np.nan if at is None else observed[at, j],
                     "seen": False if at is None else bool(seen[at, j]),
                     "distance": _decades_outside(compute, flops[leaned]),
@@ -310,6 +318,12 @@ def _about(fit: CapabilityFit, scenarios: list[Scenario], tasks: list[str]) -> p
             )
     about = pd.DataFrame(rows)
     return about.assign(months_ahead=months_between(about.pop("since"), about.pop("released")))
+
+
+def _drawn_flops(fit: CapabilityFit, scenario: Scenario) -> list[float]:
+    """Median and 90 % interval of the FLOPs of a model to come, from the trend of its family's compute."""
+    x = fit.posterior.covariates([scenario.family], facts_of([scenario]))
+    return list(10.0 ** (np.percentile(np.asarray(x.compute), (50, 5, 95)) + COMPUTE_CENTRE))
 
 
 @remembered

@@ -209,11 +209,14 @@ class Posterior:
         p |= {name: value for name, value in population.items() if name not in equations.FAMILY_EFFECTS}
         return np.asarray(equations.line(p, x))
 
-    def covariates(self, families: str | Sequence[str], facts: Mapping[str, Any]) -> Covariates:
+    def covariates(
+        self, families: str | Sequence[str], facts: Mapping[str, Any], *, typical: bool = False
+    ) -> Covariates:
         """What lines read of models that do not exist yet, (N,), from their ``flops`` and, where known, ``date``.
 
         `families` are their families, or one of all. Without a date, a model of a known family comes with the family's
-        latest release, one of a new family with the latest release of all that the fit has seen.
+        latest release, one of a new family with the latest release of all that the fit has seen. What else was not
+        given is drawn; `typical` models have the compute of their family's trend.
         """
         x = covariates_of({"date": np.full(np.shape(facts["flops"]), ""), **facts})
         date = np.asarray(x.date)
@@ -222,7 +225,7 @@ class Posterior:
         known = np.array([name != NEW_FAMILY for name in names])
         one_date = known & (self.layout.structure.drift == "family")  # of a family of the table
         x = x._replace(date=np.where(np.isnan(date) | one_date, latest, date))
-        return drawn_covariates(self, names, x, facts)
+        return drawn_covariates(self, names, x, facts, typical)
 
     @cached_property
     def latest(self) -> dict[str, float]:
@@ -242,7 +245,7 @@ class Posterior:
     def family_line(self, family: str, facts: Mapping[str, Any]) -> Place:
         """Typical models of one family, "new" included, with facts as of `covariates`, (N,)."""
         effects = {name: value[..., None, :] for name, value in self.family_effects(family).items()}
-        x = self.covariates(family, facts)
+        x = self.covariates(family, facts, typical=True)
         return Place(self.lines(effects, x) + stray(self, [family] * len(np.asarray(x.compute)), x), effects)
 
     def place(self, scenarios: Sequence[Scenario]) -> Place:

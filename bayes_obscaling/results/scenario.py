@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from bayes_obscaling.data.dates import iso_date
-from bayes_obscaling.data.rules import check_flops
 from bayes_obscaling.data.efforts import setting_of
+from bayes_obscaling.data.rules import check_flops
 from bayes_obscaling.errors import InputError
 
 NEW_FAMILY = "new"
