@@ -145,7 +145,7 @@ class _Visible:
     @cached_property
     def scores(self) -> pd.Series:
         """Seen scores on the task, by model."""
-        scores = self.table.matrix([self.task])[self.task]
+        scores = self.split.masked(self.table.matrix([self.task]))[self.task]
         return scores[~scores.index.isin(self.held_out)].dropna()
 
     @cached_property
@@ -157,8 +157,7 @@ class _Visible:
         """Scores on the benchmarks that predict the task, NaN where hidden; no columns for a benchmark as the task."""
         names = [] if self.task in self.table.benchmark_names else self.table.benchmark_names
         excluded = self.table.benchmarks.loc[self.task, "excludes"]
-        scores = self.table.matrix([name for name in names if name not in excluded])
-        return scores[~scores.index.isin(self.split.hidden)].reindex(scores.index)
+        return self.split.masked(self.table.matrix([name for name in names if name not in excluded]))
 
     def require(self, count: int, least: int, what: str = "") -> None:
         if count < least:
