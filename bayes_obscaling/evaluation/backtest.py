@@ -259,7 +259,7 @@ def judged_models(
     partly = {model for model, _ in split.cells}
     everyone = dict.fromkeys([*split.held_out, *(model for model in table.models.index if model in partly)])
     observed = table.matrix(names).loc[list(everyone)]
-    is_hidden = split.masked(observed).isna().to_numpy() | ~split.seen(observed.index)[:, None]
+    is_hidden = split.masked(observed).isna().to_numpy(bool) | ~split.seen(observed.index)[:, None]
     observed = observed.where(is_hidden)
     if split.as_of is not None:
         observed = observed[table.models.loc[observed.index, "date"] >= split.as_of]
