@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
+from zlib import crc32
 
 import numpy as np
 import pandas as pd
@@ -39,6 +40,9 @@ class Split:
         FLOPs at which the split was made, for splits by compute.
     as_of : str or None
         Date (``YYYY-MM-DD``) at which the split was made, for splits by date.
+    cells : tuple of (str, str)
+        Further scores that no fit may see: model and benchmark of each, as a table spells them. A cell that a table
+        does not have hides nothing.
     """
 
     name: str
@@ -51,6 +55,8 @@ class Split:
     def __post_init__(self) -> None:
         held_out, hidden = tuple(self.held_out), tuple(self.hidden)
         object.__setattr__(self, "hidden", hidden)
+        cells = tuple((str(model), str(benchmark)) for model, benchmark in self.cells)  # lists in a saved fit
+        object.__setattr__(self, "cells", cells)
         object.__setattr__(self, "held_out", tuple(dict.fromkeys((*held_out, *hidden))))
 
     @property
@@ -74,6 +80,54 @@ class Split:
     def seen(self, models: pd.Index) -> np.ndarray:
         """Boolean mask over `models`: True where task scores are seen."""
         return ~models.isin(list(self.held_out))
+
+    def masked(self, scores: pd.DataFrame) -> pd.DataFrame:
+        """Return scores, models by benchmarks as of `ScoreTable.matrix`, without those that no fit may see.
+
+        These are all of the hidden models, and the hidden cells. What is asked about hides more: see `seen`.
+        """
+        hidden = np.repeat(scores.index.isin(list(self.hidden))[:, None], scores.shape[1], axis=1)
+        if self.cells:
+            models, benchmarks = (pd.Index(names) for names in zip(*self.cells, strict=True))
+            rows, columns = scores.index.get_indexer(models), scores.columns.get_indexer(benchmarks)
+            is_there = (rows >= 0) & (columns >= 0)
+            hidden[rows[is_there], columns[is_there]] = True
+        return scores.mask(hidden)
+
+    def revealing(self, table: ScoreTable, k: int, seed: int = 0) -> Split:
+        """Return the split in which k random scores of each hidden model are seen, and its others are hidden cells.
+
+        Parameters
+        ----------
+        table : ScoreTable
+            The scores that the split was made from.
+        k : int
+            Scores to reveal of each model; of one that has no more than k all are. What is revealed is revealed at
+            every larger k as well, and does not depend on the other models.
+        seed : int
+            Random seed.
+
+        Raises
+        ------
+        InputError
+            If the split does not hide all scores of its held-out models, or k is negative.
+        """
+        if not self.held_out or self.hides != "all":
+            problem = f"The split {self.name!r} does not hide all scores of the models that it holds out"
+            raise InputError(problem, 'make it with hides="all"')
+        if k < 0:
+            raise InputError(f"{k} scores cannot be revealed", "give 0 or more")
+        if k == 0:
+            return self
+        scores = replace(self, held_out=(), hidden=()).masked(table.matrix(table.benchmarks.index))
+        cells: list[tuple[str, str]] = []
+        for model, row in scores[scores.index.isin(list(self.hidden))].iterrows():
+            names = row.dropna().index
+            order = np.random.default_rng([seed, crc32(str(model).encode())]).permutation(len(names))
+            cells += [(str(model), str(name)) for name in names[np.sort(order[k:])]]
+        return replace(
+            self, name=f"{self.name}, {k} scores revealed", held_out=(), hidden=(), cells=(*self.cells, *cells)
+        )
 
     @classmethod
     def all_seen(cls) -> Split:
@@ -196,6 +250,20 @@ class Split:
         if not seen.any():
             raise InputError(f"No model was released before {limit}", "take a later date")
         return replace(_split(f"released before {limit}", models.index[~seen], hides), as_of=limit)
+
+    @classmethod
+    def by_vintage(cls, table: ScoreTable, date: str) -> Split:
+        """Return the split of what was known at a date: hidden is all that was released or evaluated on it or later.
+
+        Models released on the date or later, or nobody knows when, are hidden; so are scores of older models from runs
+        of that day or later. A score without a date of its run is taken to be as old as its model. Errors are as of
+        `by_date`.
+        """
+        split = cls.by_date(table, date, hides="all")
+        scores = table.scores
+        late = scores[(scores["evaluated"] >= str(split.as_of)) & ~scores["model"].isin(split.hidden)]
+        cells = tuple(late[["model", "benchmark"]].itertuples(index=False, name=None))
+        return replace(split, name=f"known before {split.as_of}", cells=cells)
 
     @classmethod
     def at(cls, table: ScoreTable, cut: float | str, hides: Hides = "task") -> Split:

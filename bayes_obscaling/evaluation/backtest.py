@@ -158,7 +158,8 @@ def backtest(
     tasks : str or sequence of str
         Tasks, or standard benchmarks, to forecast.
     split : Split
-        Who is held out. At a date, models of unknown release date are, but are not judged: they may be older.
+        Who is held out. At a date, models of unknown release date are, but are not judged: they may be older. Of
+        hidden cells, those of models that are older than the date are not judged either.
     setup : str
         Label of the cells; default the split's name.
     methods : sequence of str, optional
@@ -191,7 +192,8 @@ def backtest(
     fitted = fit_table(
         table, names, split=split, spec=spec, chains=chains, draws=draws, seed=seed, cache=cache, progress=progress
     )
-    wanted = [model for model in split.held_out if any(model in judged[name] for name in names)]
+    everyone = dict.fromkeys([*split.held_out, *(model for model, _ in split.cells)])
+    wanted = [model for model in everyone if any(model in judged[name] for name in names)]
     answer = forecast(fitted, wanted, tasks=names)
     parts = []
     for name in names:
@@ -254,21 +256,22 @@ def check_methods(methods: Sequence[str]) -> None:
 def judged_models(
     table: ScoreTable, names: Sequence[str], split: Split, unknown_compute: bool = True, has_trend: bool = False
 ) -> dict[str, list[str]]:
-    """Held-out models with a score to compare with, by task; see `backtest` for those that are not judged.
+    """Models with a hidden score to compare with, by task; see `backtest` for those that are not judged.
 
     `has_trend` says that compute nobody published has a trend in time.
     """
     if strange := [model for model in split.held_out if model not in table.models.index]:
         raise InputError(f"Held-out model {strange[0]!r} is not in the table: make the split from the same table.")
-    observed = table.matrix(names).loc[list(split.held_out)]
+    partly = {model for model, _ in split.cells}
+    everyone = dict.fromkeys([*split.held_out, *(model for model in table.models.index if model in partly)])
+    observed = table.matrix(names).loc[list(everyone)]
+    is_hidden = split.masked(observed).isna().to_numpy(bool) | ~split.seen(observed.index)[:, None]
+    observed = observed.where(is_hidden)
     if split.as_of is not None:
-        observed = observed[table.models.loc[observed.index, "date"] != ""]
+        observed = observed[table.models.loc[observed.index, "date"] >= split.as_of]
     known, is_hidden = table.models.loc[observed.index, "flops"].notna(), observed.index.isin(split.hidden)
     observed = observed[known] if not unknown_compute else observed[known | ~is_hidden | has_trend]
-    revealed = {name: split.revealed(name) for name in names}
-    return {
-        name: list(observed.index[observed[name].notna() & ~observed.index.isin(revealed[name])]) for name in names
-    }
+    return {name: list(observed.index[observed[name].notna()]) for name in names}
 
 
 def _baseline_cells(

@@ -139,7 +139,9 @@ class Visible:
     @cached_property
     def held_out(self) -> pd.Index:
         """Models to forecast."""
-        held_out = pd.Index(self.split.held_out, name="model", dtype=object)
+        partly = dict.fromkeys(model for model, name in self.split.cells if name == self.task)
+        everyone = list(dict.fromkeys([*self.split.held_out, *partly]))
+        held_out = pd.Index(everyone, name="model", dtype=object)
         if held_out.empty:
             raise InputError(f"The split {self.split.name!r} holds out no model: there is nothing to forecast.")
         strange = held_out.difference(self.models.index)
@@ -150,9 +152,8 @@ class Visible:
     @cached_property
     def scores(self) -> pd.Series:
         """Seen scores on the task, by model."""
-        scores = self.table.matrix([self.task])[self.task]
-        cells = [model for model, task in self.split.cells if task == self.task]
-        return scores[~scores.index.isin([*self.held_out, *cells])].dropna()
+        scores = self.split.masked(self.table.matrix([self.task]))[self.task]
+        return scores[~scores.index.isin(self.held_out)].dropna()
 
     @cached_property
     def chance(self) -> float:
@@ -164,8 +165,7 @@ class Visible:
         """Scores on the benchmarks that predict the task, NaN where hidden; no columns for a benchmark as the task."""
         names = [] if self.task in self.table.benchmark_names else self.table.benchmark_names
         excluded = self.table.benchmarks.loc[self.task, "excludes"]
-        scores = self.table.matrix([name for name in names if name not in excluded])
-        return scores[~scores.index.isin(self.split.hidden)].reindex(scores.index)
+        return self.split.masked(self.table.matrix([name for name in names if name not in excluded]))
 
     def require(self, count: int, least: int, what: str = "") -> None:
         """Refuse too few seen scores."""

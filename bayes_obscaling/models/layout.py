@@ -124,8 +124,9 @@ def lay_out(table: ScoreTable, tasks: Sequence[str], split: Split, spec: Capabil
     models, facts = table.models, table.benchmarks
     shown, hidden = split.seen(models.index), models.index.isin(list(split.hidden))
 
-    benchmarks, seen = _seen_benchmarks(table, tasks, shown, hidden)
-    pool = _pooled_tasks(table, [name for name in tasks if name not in table.benchmark_names], shown & ~hidden, spec)
+    benchmarks, seen = _seen_benchmarks(table, tasks, shown, split)
+    asked_tasks = [name for name in tasks if name not in table.benchmark_names]
+    pool = _pooled_tasks(table, asked_tasks, shown & ~hidden, split, spec)
 
     excluded = [tuple(b for b in facts.loc[name, "excludes"] if b in benchmarks) for name in pool]
     asked_benchmarks = any(name in benchmarks for name in tasks)
@@ -160,7 +161,7 @@ def lay_out(table: ScoreTable, tasks: Sequence[str], split: Split, spec: Capabil
     )
     task_scores, reference = None, np.zeros(len(models))
     if pool:
-        pool_seen = table.matrix(pool).notna().to_numpy() & (shown & ~hidden)[:, None]
+        pool_seen = split.masked(table.matrix(pool)).notna().to_numpy() & (shown & ~hidden)[:, None]
         reference = pool_seen.any(axis=1).astype(float)
         task_scores = TaskScores(
             **_scores(table, pool),
@@ -221,14 +222,14 @@ def _dated(x: Covariates, family: pd.Series, spec: CapabilitySpec) -> Covariates
 
 
 def _seen_benchmarks(
-    table: ScoreTable, tasks: Sequence[str], shown: np.ndarray, hidden: np.ndarray
+    table: ScoreTable, tasks: Sequence[str], shown: np.ndarray, split: Split
 ) -> tuple[list[str], np.ndarray]:
     """Benchmarks with a score, and which of their scores (M, I) are seen; a benchmark that is asked for is cut too."""
     wide = table.matrix(table.benchmark_names)
     benchmarks = [name for name in wide if wide[name].notna().any()]
     if not benchmarks:
         raise InputError("The table has no benchmark scores: add scores on standard benchmarks such as MMLU.")
-    seen = wide[benchmarks].notna().to_numpy(bool) & ~hidden[:, None]
+    seen = split.masked(wide[benchmarks]).notna().to_numpy(bool, copy=True)
     for name in (name for name in tasks if name in wide):
         if name not in benchmarks:
             raise InputError(f"No model in the table has a score on {name}: add some, or ask for another benchmark.")
@@ -236,7 +237,9 @@ def _seen_benchmarks(
     return benchmarks, seen
 
 
-def _pooled_tasks(table: ScoreTable, asked: list[str], visible: np.ndarray, spec: CapabilitySpec) -> list[str]:
+def _pooled_tasks(
+    table: ScoreTable, asked: list[str], visible: np.ndarray, split: Split, spec: CapabilitySpec
+) -> list[str]:
     """Tasks that are fitted together: those asked for, and all of the table that teach them something.
 
     That is every task that still has a visible score and counts items: an index or a BLEU has another kind of noise
@@ -245,7 +248,7 @@ def _pooled_tasks(table: ScoreTable, asked: list[str], visible: np.ndarray, spec
     if not asked:
         return []
     facts, score = table.benchmarks, table.matrix(table.task_names)
-    any_seen = (score.notna().to_numpy(bool) & visible[:, None]).any(axis=0)
+    any_seen = (split.masked(score).notna().to_numpy(bool) & visible[:, None]).any(axis=0)
     counted = facts.loc[score.columns, "n_items"].notna() | score.columns.isin(asked)
     pool = [name for name, useful in zip(score, any_seen & counted, strict=True) if useful]
     for name in asked:

@@ -8,8 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bayes_obscaling.data import ScoreTable, Split, load_instruct_llms
+from bayes_obscaling.data import ScoreTable, Split, load_base_llms, load_instruct_llms
 from bayes_obscaling.errors import InputError
+from bayes_obscaling.evaluation.backtest import judged_models
+from bayes_obscaling.evaluation.baselines import baseline
+from bayes_obscaling.models.capability import CapabilitySpec
+from bayes_obscaling.models.layout import lay_out
 
 DATES = {"a-1": "2023-01-10", "a-2": "2023-06-01", "a-3": "2024-02-01", "b-1": "2023-06-02", "b-2": "", "c/c-1": ""}
 Make = Callable[[ScoreTable], Split]
@@ -280,3 +284,102 @@ def test_what_cannot_be_split_is_said_in_a_sentence(make: Make, sentence: str):
     with pytest.raises(InputError) as caught:
         make(small())
     assert str(caught.value) == sentence
+
+
+# Single cells
+
+
+def vintages() -> ScoreTable:
+    """Four models on three benchmarks; the old ones were run on a late benchmark too, and one vendor gives no date."""
+    models = pd.DataFrame({"model": ["old", "older", "new", "undated"], "family": "A"})
+    models["date"] = ["2025-05-01", "2024-01-01", "2025-07-01", ""]
+    runs = [
+        ("old", "quiz", "2025-05-20"),
+        ("old", "late", "2025-06-01"),
+        ("older", "quiz", ""),
+        ("older", "late", "2025-05-31"),
+        *((model, name, "2025-08-01") for model in ("new", "undated") for name in ("quiz", "late", "third")),
+    ]
+    scores = pd.DataFrame(runs, columns=["model", "benchmark", "evaluated"]).assign(score=0.5)
+    return ScoreTable(models, pd.DataFrame({"benchmark": ["quiz", "late", "third"]}), scores)
+
+
+def test_a_vintage_is_what_was_released_and_run_before_the_date():
+    table = vintages()
+    split = Split.by_vintage(table, "June 2025")
+    assert (split.name, split.as_of, split.hides) == ("known before 2025-06-01", "2025-06-01", "all")
+    assert split.hidden == split.held_out == ("new", "undated") and split.cells == (("old", "late"),)
+    masked = split.masked(table.matrix(["late", "quiz"]))
+    assert masked.notna().to_numpy().tolist() == [[False, True], [True, True], [False, False], [False, False]]
+    by_date = Split.by_date(table, "2025-06-01", hides="all")
+    assert by_date.cells == () and by_date.masked(table.matrix(["late"])).notna().sum().item() == 2
+
+
+def test_a_cell_that_a_table_lacks_hides_nothing():
+    scores = vintages().matrix(["quiz"])
+    split = Split("mine", (), cells=[["old", "quiz"], ["old", "exam"], ["nobody", "quiz"]])  # type: ignore[arg-type]
+    assert split.cells == (("old", "quiz"), ("old", "exam"), ("nobody", "quiz")) and hash(split)
+    assert split.masked(scores)["quiz"].isna().tolist() == [True, False, False, False]
+    assert split.seen(scores.index).all()
+
+
+def test_more_scores_are_revealed_in_the_same_order():
+    table = vintages()
+    whole = Split.by_vintage(table, "2025-06-01")
+    assert whole.revealing(table, 0) == whole
+    every = {("new", name) for name in ("quiz", "late", "third")}
+    shown = []
+    for k in (1, 2, 3, 9):
+        split = Split.revealing(whole, table, k)
+        assert split.hidden == split.held_out == () and split.as_of == "2025-06-01"
+        assert ("old", "late") in split.cells and split.name == f"known before 2025-06-01, {k} scores revealed"
+        shown.append(every - set(split.cells))
+        assert len(shown[-1]) == min(k, 3)
+        assert split.masked(table.matrix(["quiz", "late", "third"])).loc["undated"].notna().sum() == min(k, 3)
+    assert shown[0] < shown[1] < shown[2] == shown[3]
+    firsts = {tuple(every - set(whole.revealing(table, 1, seed=seed).cells)) for seed in range(20)}
+    assert len(firsts) == 3  # the seed decides which score comes first
+    alone = table.select(["old", "older", "new"])
+    again = Split.by_vintage(alone, "2025-06-01").revealing(alone, 1)
+    assert every - set(again.cells) == shown[0]  # whatever other models there are
+
+
+def test_only_what_is_wholly_hidden_is_revealed():
+    table = vintages()
+    for split in (Split.by_date(table, "2025-06-01"), Split.all_seen()):
+        with pytest.raises(InputError, match="does not hide all scores"):
+            split.revealing(table, 1)
+    with pytest.raises(InputError, match="-1 scores cannot be revealed"):
+        Split.by_vintage(table, "2025-06-01").revealing(table, -1)
+
+
+def test_no_fit_sees_a_hidden_cell():
+    table = load_base_llms("paper")
+    cells = (("huggyllama/llama-7b", "MMLU"), ("huggyllama/llama-7b", "gsm8k_cot"), ("huggyllama/llama-7b", "bbh_cot"))
+    whole, parts = (
+        lay_out(table, ["gsm8k_cot"], split, CapabilitySpec())
+        for split in (Split("no", ()), Split("some", (), cells=cells))
+    )
+    row = whole.models.index("huggyllama/llama-7b")
+    for names, now, then in (
+        (whole.benchmarks, parts.measurements[0].seen, whole.measurements[0].seen),
+        (whole.tasks, parts.task_scores.seen, whole.task_scores.seen),
+    ):
+        changed = np.argwhere(np.asarray(now) != np.asarray(then))
+        assert {(int(model), names[at]) for model, at in changed} == {(row, name) for _, name in cells if name in names}
+    assert parts.structure == whole.structure
+
+
+def test_baselines_do_not_see_a_hidden_cell_and_its_forecast_is_judged():
+    table = load_base_llms("paper")
+    models = ("huggyllama/llama-7b", "meta-llama/Llama-2-13b-hf")
+    split = Split("mine", models[:1], cells=((models[1], "gsm8k_cot"), (models[1], "MMLU")))
+    assert judged_models(table, ["gsm8k_cot", "GSM8K"], split) == {"gsm8k_cot": list(models), "GSM8K": [models[0]]}
+    scores = table.matrix(["gsm8k_cot"])["gsm8k_cot"].drop(list(models))
+    assert baseline("mean", table, "gsm8k_cot", split).point.tolist() == [pytest.approx(scores.mean())]
+    # what is older than the date is hidden, but not what was asked
+    vintage = vintages()
+    judged = judged_models(
+        vintage, ["quiz", "late", "third"], Split.by_vintage(vintage, "2025-06-01").revealing(vintage, 1)
+    )
+    assert sum(map(len, judged.values())) == 2 and {name for names in judged.values() for name in names} == {"new"}
