@@ -275,14 +275,15 @@ def reach(
 
 
 def when(
-    task: Annotated[str, Option("Benchmark.", ("--task", "-t"))],
-    level: Annotated[float, "Score to reach, such as 0.9."],
+    task: Annotated[str | None, Option("Benchmark.", ("--task", "-t"))] = None,
+    level: Annotated[float | None, "Score to reach, such as 0.9."] = None,
     family: Annotated[str, "Whose typical model is followed; 'new' is a family never seen."] = "new",
     any: Annotated[bool, "Follow the best of all models released instead."] = False,
     trend_compute: Annotated[
         float | None, "Factor by which compute grows a year, such as 4.5; default learned."
     ] = None,
     start: Annotated[str | None, "Date from which on to look; default the latest release seen."] = None,
+    check: Annotated[str | None, "Forecast as of this date when levels were passed, and compare."] = None,
     *,
     question: FitQuestion,
 ) -> None:
@@ -297,15 +298,27 @@ def when(
     from bayes_obscaling.results.reach import check_level
 
     begin = iso_date(start or "", "--start")
+    if check is not None:
+        if question.saved.fit is not None or task or level or any or start:
+            raise InputError("--check asks about all benchmarks", "leave out the other options of the question")
+        table = question.table.load()
+        with question.model.sampling(table=table) as how:
+            checked = ask.check_when(table, check, **how)
+        question.show(checked, f"When scores were passed, forecast as of {check}", rows=100)
+        return
+    if task is None or level is None:
+        raise InputError("Which score is asked about was not said", "give --task and --level, or --check DATE")
     if any and family != "new":
         raise InputError("--any follows all families", "leave out --family, or leave out --any")
 
-    def check(table: ScoreTable) -> None:
-        check_level(table, table.resolve(task), level)
+    name, goal = task, level
+
+    def possible(table: ScoreTable) -> None:
+        check_level(table, table.resolve(name), goal)
         check_family(table, family)
         if question.saved.fit is None and question.model.spec(table).unknown_compute == "prior":
             raise InputError("This table has no trend of compute in time", "ask `reach`, or add --table frontier")
 
-    fitted = question.fit(None if question.saved.fit is not None else [task], check=check)
+    fitted = question.fit(None if question.saved.fit is not None else [task], check=possible)
     answer = ask.when(fitted, task, level, family, best=any, trend_compute=trend_compute, start=begin)
     question.show(answer, "Date of release to reach a score")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from bayes_obscaling.data import Split, load_base_llms, load_frontier, load_instruct_llms
+from bayes_obscaling.data import ScoreTable, Split, load_base_llms, load_frontier, load_instruct_llms
 from bayes_obscaling.data.names import unknown
 from bayes_obscaling.evaluation.backtest import Backtest, backtest, judged_models
 from bayes_obscaling.evaluation.baselines import IN_TIME, STANDARD
@@ -20,6 +20,7 @@ DATES = ("2023-07-01", "2023-11-01", "2024-03-01", "2024-05-01")
 # When the frontier suite looks ahead: the first two were there while the model was chosen, the last was not.
 FRONTIER_DATES = ("2025-06-01", "2025-11-01", "2026-03-01")
 REVEALED = (1, 3, 5)  # scores of a new model
+_FEWEST_SCORES = 4  # of a model of which one may be hidden
 _FEWEST_SEEN = 3  # scores of a benchmark from which it is forecast
 FROM_COMPUTE_METHODS = ("mean", "compute", "family-logistic")
 
@@ -41,7 +42,7 @@ def suite(name: str) -> list[Question]:
         date (which a fit reads when its efficiency drifts).
         "frontier": of the frontier table, at each of `FRONTIER_DATES`: everything of models released since is hidden;
         so is, in a second design, every score that was measured since; and at the second date one, three and five
-        scores of each new model are revealed.
+        scores of each new model are revealed; last, a random tenth of all scores is hidden.
 
     Raises
     ------
@@ -135,6 +136,7 @@ def _frontier() -> list[Question]:
     splits = [("released since", split) for split in released]
     splits += [("released or measured since", Split.by_vintage(table, date)) for date in FRONTIER_DATES]
     splits += [(f"{k} scores revealed", released[1].revealing(table, k)) for k in REVEALED]
+    splits.append(("scores at random", _random_cells(table)))
     questions = []
     for label, split in splits:
         seen = split.masked(table.matrix(table.benchmark_names)).notna().sum()
@@ -142,6 +144,16 @@ def _frontier() -> list[Question]:
         names = tuple(name for name in table.benchmark_names if seen[name] >= _FEWEST_SEEN and judged[name])
         questions.append(Question(table, names, split, label, tuple(IN_TIME)))
     return questions
+
+
+def _random_cells(table: ScoreTable) -> Split:
+    """A random tenth of the scores of models with four or more."""
+    scores = table.scores
+    many = scores[scores.groupby("model")["model"].transform("size") >= _FEWEST_SCORES]
+    chosen = many.sample(frac=0.1, random_state=0)
+    return Split(
+        "a tenth of the scores at random", (), cells=tuple(zip(chosen["model"], chosen["benchmark"], strict=True))
+    )
 
 
 def run_suite(

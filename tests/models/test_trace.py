@@ -56,6 +56,7 @@ def test_every_dim_has_labels_of_its_length(bundled: tuple[Layout, CapabilitySpe
         if site.kind != "latent" or site.prior:
             assert tuple(len(layout.labels[dim]) for dim in site.dims) == site.shape, site.name
 
+
 # Priors that only the measurement of sparse tables reads.
 _OF_SPARSE_TABLES = {
     "level_mean",
