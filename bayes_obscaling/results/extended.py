@@ -59,7 +59,8 @@ class SeenScores:
             models, names = self.models[rows], self.columns[name][columns]
             coords[f"{kind}_model"], coords[kind] = (dim, models), (dim, names)
             coords[dim] = [f"{model}, {column}" for model, column in zip(models, names, strict=True)]
-            chosen = values[name][(..., *at)]
+            place: tuple[Any, ...] = (..., *at)
+            chosen = values[name][place]
             arrays[name] = (("chain", "draw", dim) if chosen.ndim == 3 else (dim,), chosen)
         return xr.Dataset(arrays, coords)
 
