@@ -36,18 +36,16 @@ def intercept_from_level(level: jax.Array, p: Parameters, data: Measurements, s:
     return jnp.asarray(numpyro.deterministic("intercept_mean", level - p["slope_mean"] * rise))
 
 
-def _published(s: Structure) -> np.ndarray:
-    """Which models (M,) have published compute."""
-    known = np.ones(s.n_models, bool)
-    known[list(s.unknown_compute)] = False
-    return known
-
-
 def _middle(data: Measurements, s: Structure) -> tuple[jax.Array, jax.Array]:
     """Mean release date of the models, and mean compute of those whose compute was published."""
-    known = _published(s)
-    share = known / max(known.sum(), 1)
-    return jnp.asarray(data.covariates.date).mean(), (share * jnp.asarray(data.covariates.compute)).sum()
+    x, published = data.covariates, _published(s)
+    share = published / max(published.sum(), 1)
+    return jnp.asarray(x.date).mean(), (share * x.compute).sum()
+
+
+def _published(s: Structure) -> np.ndarray:
+    """Models (M,) whose compute was published, with an error or without."""
+    return ~np.isin(np.arange(s.n_models), s.unknown_compute)
 
 
 def trending_compute(data: Measurements, priors: Priors, s: Structure) -> jax.Array:

@@ -133,13 +133,14 @@ def effort_shifts(posterior: Posterior, scenarios: Sequence[Scenario]) -> np.nda
     """What asked efforts take from capability at a model's best effort, (S, G, N, K); 0 where none was asked.
 
     The best effort of a model of the table is the highest at which it was scored; of others, the usual one of recent
-    models.
+    models that reason.
     """
     p, table = posterior.measurement(), posterior.table
     result = np.zeros((*p["effort_step"].shape[:-1], len(scenarios), p["effort_step"].shape[-1]))
     if not any(s.effort for s in scenarios):
         return result
-    best, usual = best_levels(all_scores(table)), _recent(posterior)["level"].median()
+    recent = _recent(posterior)
+    best, usual = best_levels(all_scores(table)), recent.loc[recent["reasons"] == 1.0, "level"].median()
     who_reasons = reasons(table)
     for i, scenario in enumerate(scenarios):
         if not scenario.effort:

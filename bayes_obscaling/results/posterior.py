@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -204,7 +205,8 @@ class Posterior:
         x : Covariates
             Of the models, (N,).
         """
-        p: Arrays = {name: effects[name] for name in ("intercept", "slope", "family_drift") if name in effects}
+        own = ("intercept", "slope", "family_drift")
+        p: Arrays = {name: effects[name] for name in own if name in effects}
         population = self.measurement()
         p |= {name: value for name, value in population.items() if name not in equations.FAMILY_EFFECTS}
         return np.asarray(equations.line(p, x))
@@ -276,8 +278,13 @@ class Posterior:
         return Place(theta, effects)
 
     def _residual(self, scenario: Scenario) -> np.ndarray:
-        """Standard normal residual (S, 1, K) of a model that does not exist yet from its family's line."""
-        return self.rng("theta", scenario.name).standard_normal((self.size, 1, len(self.layout.factors)))
+        """Standard normal residual (S, 1, K) of a model that does not exist yet from its family's line.
+
+        It is the model's own, at whatever effort.
+        """
+        return self.rng("theta", replace(scenario, effort="").name).standard_normal(
+            (self.size, 1, len(self.layout.factors))
+        )
 
     def models(self, names: Sequence[str] | None = None) -> Place:
         """Models of the table, by name; default all."""

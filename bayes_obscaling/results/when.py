@@ -83,6 +83,9 @@ def when(
     """
     (name,) = tasks_of(fit, task)
     check_level(fit.table, name, level)
+    if best and fit.posterior.has_head(name):
+        remedy = "ask for a family, or give it the role 'benchmark'"
+        raise InputError(f"The best of all models is followed on benchmarks, and {name} is a task", remedy)
     family = ANY if best else family_of(fit, family)
     if not fit.layout.structure.compute_trend:
         remedy = "fit with CapabilitySpec.frontier(), as --table frontier does, or ask reach"
@@ -148,8 +151,8 @@ def _best_of_all(fit: CapabilityFit, task: str, years: np.ndarray, extra: np.nda
     releases = recent.value_counts()
     if releases.empty:
         raise InputError("No model was released in the year before", "take a later start")
-    at = posterior.layout.benchmarks.index(task)
-    p = {name: value[:, 0] for name, value in posterior.measurement().items()}
+    at, predictors = posterior.layout.benchmarks.index(task), posterior.predictors_of(task)
+    p = posterior.measurement(predictors)
     loading = p["loading"][:, at]  # (S, K)
     curve = {name: p[name][:, [at]] for name in equations.BENCHMARK_SHAPE if name in p}
     best = np.full((posterior.size, len(years)), -np.inf)
@@ -157,11 +160,11 @@ def _best_of_all(fit: CapabilityFit, task: str, years: np.ndarray, extra: np.nda
     for family, count in releases.items():
         name = str(family)
         facts = {"flops": _compute_at(fit, name, years, extra), "date": dates}
-        theta = posterior.family_line(name, facts).theta[:, 0]  # (S, years, K)
+        theta = posterior.family_line(name, facts).theta[:, predictors]  # (S, years, K)
         effects = posterior.family_effects(name)
         spread = p["residual_sd"] ** 2
         if extra is None:
-            spread = spread + (effects["slope"][:, 0] * p["compute_sd"][:, None]) ** 2
+            spread = spread + (effects["slope"][:, predictors] * p["compute_sd"][:, None]) ** 2
         sd = np.sqrt((loading**2 * spread).sum(axis=-1))
         rng = posterior.rng("releases", name, task)
         n = rng.poisson(count * _STEP / _RECENT, best.shape)

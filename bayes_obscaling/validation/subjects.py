@@ -1,17 +1,18 @@
 """The posteriors that simulation-based calibration is run on.
 
-What a cut posterior allows one to say: three densities are exact posteriors, and are tested.
+What a cut posterior allows one to say: four densities are exact posteriors, and are tested.
 
 * ``measurement``: capabilities and benchmarks given benchmark scores, the first stage of the cut;
 * ``heads``: the task heads given the true capabilities, the conditional that the second stage samples at every draw;
-* ``ladder``: the joint posterior of the ladder.
+* ``ladder``: the joint posterior of the ladder;
+* ``sparse``: capabilities, compute and benchmarks of a sparse table, given its scores and published compute.
 
 The cut itself averages the second over the first, ``p(theta | benchmarks) p(heads | theta, tasks)``, which is not the
 conditional of any joint density of tasks and benchmarks: theta has not heard of the tasks. Its ranks of head parameters
 need not be uniform however right the code is, so they are no test; how far its intervals cover is measured instead, in
 `bayes_obscaling.validation.coverage`.
 
-The ladder is a module of its own, `bayes_obscaling.validation.ladder_subject`.
+The last two are modules of their own, `bayes_obscaling.validation.ladder_subject` and `.sparse_subject`.
 """
 
 from __future__ import annotations
@@ -203,8 +204,15 @@ def _ladder() -> Subject:
     return ladder_subject()
 
 
+def _sparse() -> Subject:
+    from bayes_obscaling.validation.sparse_subject import sparse_subject
+
+    return sparse_subject()
+
+
 SUBJECTS: dict[str, Callable[[], Subject]] = {
     "measurement": measurement_subject,
     "heads": heads_subject,
     "ladder": _ladder,
+    "sparse": _sparse,
 }
