@@ -67,7 +67,8 @@ def covariates_of(facts: Mapping[str, Any]) -> Covariates:
     flops = np.asarray(facts["flops"], float)
     known = np.isfinite(flops)
     compute = np.where(known, np.log10(np.where(known, flops, 1.0)) - COMPUTE_CENTRE, 0.0)
-    return Covariates(compute=compute, date=years_of(facts["date"]) if "date" in facts else np.zeros(flops.shape))
+    date = years_of(facts["date"]) if "date" in facts else np.zeros(flops.shape)
+    return Covariates(compute=compute, date=date, reasoning=np.zeros(flops.shape))
 
 
 class Measurements(NamedTuple):

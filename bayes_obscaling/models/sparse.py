@@ -25,22 +25,29 @@ from bayes_obscaling.models.spec import Structure
 _SMALLEST_COMPUTE_SD = 0.02
 
 
-def intercept_from_level(level: jax.Array, p: Parameters, data: Measurements) -> jax.Array:
+def intercept_from_level(level: jax.Array, p: Parameters, data: Measurements, s: Structure) -> jax.Array:
     """Population mean (K,) of the intercepts, from the capability of a typical family in the middle of the table.
 
     Intercepts themselves are those of 2023 at 3e22 FLOPs, years and decades before most models of such a table: what is
     known of them hangs on slopes and drifts.
     """
-    date, compute = _middle(data)
+    date, compute = _middle(data, s)
     rise = compute + jnp.asarray(p["drift"]) * date if "drift" in p else compute
     return jnp.asarray(numpyro.deterministic("intercept_mean", level - p["slope_mean"] * rise))
 
 
-def _middle(data: Measurements) -> tuple[jax.Array, jax.Array]:
+def _published(s: Structure) -> np.ndarray:
+    """Which models (M,) have published compute."""
+    known = np.ones(s.n_models, bool)
+    known[list(s.unknown_compute)] = False
+    return known
+
+
+def _middle(data: Measurements, s: Structure) -> tuple[jax.Array, jax.Array]:
     """Mean release date of the models, and mean compute of those whose compute was published."""
-    x, published = data.covariates, jnp.asarray(data.compute_sd) > 0
-    share = published / jnp.maximum(published.sum(), 1)
-    return jnp.asarray(x.date).mean(), (share * x.compute).sum()
+    known = _published(s)
+    share = known / max(known.sum(), 1)
+    return jnp.asarray(data.covariates.date).mean(), (share * jnp.asarray(data.covariates.compute)).sum()
 
 
 def trending_compute(data: Measurements, priors: Priors, s: Structure) -> jax.Array:
@@ -51,16 +58,16 @@ def trending_compute(data: Measurements, priors: Priors, s: Structure) -> jax.Ar
         unit = numpyro.sample("family_compute_raw", dist.Normal(0.0, 1.0))
         of_family = jnp.asarray(numpyro.deterministic("family_compute", p["family_compute_sd"] * unit))
     p["compute_level"] = numpyro.deterministic(
-        "compute_level", believe(priors, "compute_middle") - p["compute_growth"] * _middle(data)[0]
+        "compute_level", believe(priors, "compute_middle") - p["compute_growth"] * _middle(data, s)[0]
     )
     mean = compute_trend(p, of_family[data.family], data.covariates.date)
     with plate("model", s.n_models, dim=-1):
         raw = numpyro.sample("compute_raw", dist.Normal(0.0, 1.0))
         compute = mean + p["compute_sd"] * raw
-        known = np.ones(s.n_models, bool)
-        known[list(s.unknown_compute)] = False
         error = jnp.maximum(jnp.asarray(data.compute_sd), _SMALLEST_COMPUTE_SD)
-        numpyro.sample("published_compute", dist.Normal(compute, error).mask(known), obs=data.covariates.compute)
+        numpyro.sample(
+            "published_compute", dist.Normal(compute, error).mask(_published(s)), obs=data.covariates.compute
+        )
     return jnp.asarray(compute)
 
 

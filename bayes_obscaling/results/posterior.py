@@ -204,7 +204,7 @@ class Posterior:
         x : Covariates
             Of the models, (N,).
         """
-        p = {name: effects[name] for name in ("intercept", "slope", "family_drift") if name in effects}
+        p: Arrays = {name: effects[name] for name in ("intercept", "slope", "family_drift") if name in effects}
         population = self.measurement()
         p |= {name: value for name, value in population.items() if name not in equations.FAMILY_EFFECTS}
         return np.asarray(equations.line(p, x))

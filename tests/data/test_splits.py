@@ -12,8 +12,8 @@ from bayes_obscaling.data import ScoreTable, Split, load_base_llms, load_instruc
 from bayes_obscaling.errors import InputError
 from bayes_obscaling.evaluation.backtest import judged_models
 from bayes_obscaling.evaluation.baselines import baseline
-from bayes_obscaling.models.capability import CapabilitySpec
 from bayes_obscaling.models.layout import lay_out
+from bayes_obscaling.models.spec import CapabilitySpec
 
 DATES = {"a-1": "2023-01-10", "a-2": "2023-06-01", "a-3": "2024-02-01", "b-1": "2023-06-02", "b-2": "", "c/c-1": ""}
 Make = Callable[[ScoreTable], Split]
