@@ -20,6 +20,7 @@ DATES = ("2023-07-01", "2023-11-01", "2024-03-01", "2024-05-01")
 # When the frontier suite looks ahead: the first two were there while the model was chosen, the last was not.
 FRONTIER_DATES = ("2025-06-01", "2025-11-01", "2026-03-01")
 REVEALED = (1, 3, 5)  # scores of a new model
+_MOST_NAMED = 13  # tasks of a question that are named before it is answered
 _FEWEST_SCORES = 4  # of a model of which one may be hidden
 _FEWEST_SEEN = 3  # scores of a benchmark from which it is forecast
 FROM_COMPUTE_METHODS = ("mean", "compute", "family-logistic")
@@ -171,7 +172,8 @@ def run_suite(
     """
     parts = []
     for number, q in enumerate(questions, 1):
-        tell(f"{number} of {len(questions)}: {q.label}, {', '.join(q.tasks)} ({q.split.name})")
+        what = ", ".join(q.tasks) if len(q.tasks) <= _MOST_NAMED else f"{len(q.tasks)} tasks and benchmarks"
+        tell(f"{number} of {len(questions)}: {q.label}, {what} ({q.split.name})")
         part = backtest(q.table, q.tasks, q.split, **q.options, **options)
         parts.append(replace(part, cells=q.judged(part.cells)))
     return Backtest.join(parts)
