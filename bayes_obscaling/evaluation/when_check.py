@@ -31,6 +31,7 @@ class WhenCheck(Finding):
     (empty where later than 20 years), ``error_months`` of the median, and ``pit``, the share of draws before.
     """
 
+    drawn_by = "plot_when_check"
     front = ("task", "level", "best", "crossed", "median", "q5", "q95", "error_months")
 
 
