@@ -13,6 +13,7 @@ from bayes_obscaling.data.efforts import effort_level
 from bayes_obscaling.models import capability_equations as equations
 from bayes_obscaling.models.capability_equations import Covariates
 from bayes_obscaling.models.cells import all_scores, best_levels, reasons
+from bayes_obscaling.models.links import Numbers
 from bayes_obscaling.results.scenario import NEW_FAMILY, Scenario
 
 if TYPE_CHECKING:
@@ -22,21 +23,20 @@ if TYPE_CHECKING:
 _RECENT = 1.0
 
 
-def stray(posterior: Posterior, families: Sequence[str], x: Covariates) -> np.ndarray:
+def stray(posterior: Posterior, families: Sequence[str], date: Numbers, flops: Numbers) -> np.ndarray:
     """How far typical models of `families` may be off their lines beyond what was seen, (S, G or 1, N, K).
 
     Two random walks in decades of compute, whose sd grows with the square root of the distance: of efficiency, in
     years after the latest release seen (one path for all), and of a family's line, in decades of compute outside
-    its measured models (one path for each family). Equation 17 of docs/explanation/model.md. Compute that is drawn
-    follows its own trend, and is outside of nothing.
+    its measured models (one path for each family). Equation 17 of docs/explanation/model.md. `date` (N,) is as
+    covariates have it; `flops` (N,) are NaN where compute is drawn: that follows its own trend, and is outside of
+    nothing.
     """
     measurement, spec = posterior.measurement(), posterior.spec
-    years = np.maximum(np.asarray(x.date) - posterior.latest[NEW_FAMILY], 0.0) * ("drift" in measurement)
+    years = np.maximum(np.asarray(date) - posterior.latest[NEW_FAMILY], 0.0) * ("drift" in measurement)
     low, high = np.array([posterior.compute_range[family] for family in families]).T
-    compute = np.asarray(x.compute)
-    outside = np.zeros(len(years))
-    if compute.ndim == 1:
-        outside = np.nan_to_num(np.maximum(np.maximum(compute - high, low - compute), 0.0))
+    compute = np.log10(np.asarray(flops, float)) - equations.COMPUTE_CENTRE
+    outside = np.nan_to_num(np.maximum(np.maximum(compute - high, low - compute), 0.0))
     if not (years.any() or outside.any()):
         return np.zeros(1)
     shape, names = (posterior.size, 1, len(posterior.layout.factors)), list(dict.fromkeys(families))

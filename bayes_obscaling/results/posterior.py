@@ -256,7 +256,8 @@ class Posterior:
         """Typical models of one family, "new" included, with facts as of `covariates`, (N,)."""
         effects = {name: value[..., None, :] for name, value in self.family_effects(family).items()}
         x = self.covariates(family, facts, typical=True)
-        return Place(self.lines(effects, x) + stray(self, [family] * len(np.asarray(x.compute)), x), effects)
+        flops = np.asarray(facts["flops"], float)
+        return Place(self.lines(effects, x) + stray(self, [family] * len(flops), x.date, flops), effects)
 
     def place(self, scenarios: Sequence[Scenario]) -> Place:
         """Capabilities and family effects of scenarios: of models in the table, or drawn around their family's line."""
@@ -272,13 +273,14 @@ class Posterior:
             theta[..., known, :] = self._arrays["theta"][..., rows, :]
             unmeasured = {i: row for i, row in zip(known, rows, strict=True) if not self.measured.iloc[row]}
             if at := list(unmeasured.values()):
-                x = Covariates(*(np.asarray(value)[at] for value in self.layout.measurements[0].covariates))
-                x = x._replace(compute=np.where(np.isin(at, self.layout.structure.unknown_compute), np.nan, x.compute))
-                theta[..., list(unmeasured), :] += stray(self, [families[i] for i in unmeasured], x)
+                date, flops = np.asarray(self.layout.measurements[0].covariates.date), self.table.models["flops"]
+                strayed = stray(self, [families[i] for i in unmeasured], date[at], flops.to_numpy()[at])
+                theta[..., list(unmeasured), :] += strayed
         if new := [i for i, s in enumerate(scenarios) if not s.is_known]:
             mine = {name: value[..., new, :] for name, value in effects.items()}
-            x = self.covariates([families[i] for i in new], facts_of([scenarios[i] for i in new]))
-            typical = self.lines(mine, x) + stray(self, [families[i] for i in new], x)
+            facts = facts_of([scenarios[i] for i in new])
+            x = self.covariates([families[i] for i in new], facts)
+            typical = self.lines(mine, x) + stray(self, [families[i] for i in new], x.date, facts["flops"])
             unit = [self._residual(scenarios[i]) for i in new]
             theta[..., new, :] = typical + self._arrays["residual_sd"][..., None, :] * np.stack(unit, axis=-2)
         if self.layout.structure.is_sparse:
