@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bayes_obscaling.data.dates import DATE_CENTRE, years_of
 from bayes_obscaling.plots import style
 
 if TYPE_CHECKING:
@@ -31,18 +30,19 @@ def plot_when_check(check: WhenCheck, ax: Axes | None = None) -> Axes:
     ax = style.new_axes(ax, 8.0, 1.2 + 0.22 * len(table))
     place = np.arange(len(table))[::-1]
 
-    def year(column: str) -> np.ndarray:
+    def day(column: str) -> np.ndarray:
         dates = table[column].to_numpy(str)
-        return np.where(dates == "", np.nan, DATE_CENTRE + years_of(dates))
+        return np.where(dates == "", "NaT", dates).astype("datetime64[D]")
 
+    latest = np.concatenate([day(name) for name in ("q95", "q5", "crossed")])
+    latest = latest[~np.isnat(latest)].max()
     for low, high, width in (("q5", "q95", 1.5), ("q25", "q75", 4.0)):
-        left, right = year(low), year(high)
-        latest = np.nanmax([right, left])
-        ax.hlines(place, left, np.where(np.isnan(right), latest, right), color=style.BLUE, linewidth=width)
-    ax.plot(year("median"), place, "o", color=style.BLUE, markersize=4, label="forecast")
-    ax.plot(year("crossed"), place, "x", color=style.VERMILLION, markersize=6, label="passed")
+        right = day(high)
+        ax.hlines(place, day(low), np.where(np.isnat(right), latest, right), color=style.BLUE, linewidth=width)
+    ax.plot(day("median"), place, "o", color=style.BLUE, markersize=4, label="forecast")
+    ax.plot(day("crossed"), place, "x", color=style.VERMILLION, markersize=6, label="passed")
     ax.set_yticks(place, [f"{row.task} {row.level:g}" for row in table.itertuples()], fontsize=7)
     ax.legend(loc="lower right")
-    style.finish(ax, "When scores were passed, and when that was forecast", "release date (year)", "", "x")
+    style.finish(ax, "When scores were passed, and when that was forecast", "release date", "", "x")
     style.finding_caption(ax, " ".join(check.sentences), check.problems)
     return ax
