@@ -66,10 +66,6 @@ def forecast(
         raise InputError("A plot shows one task: name one with --task.")
     scenarios = _scenarios(family, flops, date, effort)
     if saved.fit is None:
-        if date and model.drift == "none":
-            raise InputError(
-                "--date says nothing to a fit without a drift", "leave out --date, or fit with --drift family"
-            )
         fitted = _fitted(task, cutoff_flops, as_of, models, scenarios, from_compute, table, model, outputs)
     else:
         from bayes_obscaling.results.fit import CapabilityFit
@@ -123,6 +119,8 @@ def _fitted(
     asked = None if task == ["all"] else task
     table = options.load(asked, models)
     names, wanted = table.resolve_all(asked or _scored(table)), resolved(table, models)
+    if any(scenario.date for scenario in scenarios) and model.spec(table).drift == "none":
+        raise InputError("--date says nothing to a fit without a drift", "leave out --date, or fit with --drift family")
     for scenario in scenarios:
         check_family(table, scenario.family)
         if scenario.flops != scenario.flops and model.spec(table).unknown_compute == "prior":
@@ -260,12 +258,11 @@ def reach(
     def check(table: ScoreTable) -> None:
         check_level(table, table.resolve(task), level)
         check_family(table, family)
+        if (flops is not None or date) and not is_saved and question.model.spec(table).drift == "none":
+            what = "--date is a release date" if date else "--flops asks for a release date"
+            raise InputError(f"{what}, which a fit without a drift does not know", "fit with --drift family")
 
     is_saved = question.saved.fit is not None
-    drift = question.model.drift
-    if (flops is not None or date) and not is_saved and drift == "none":
-        what = "--date is a release date" if date else "--flops asks for a release date"
-        raise InputError(f"{what}, which a fit without a drift does not know", "fit with --drift family")
     fitted = question.fit(None if is_saved else [task], cutoff=cutoff_flops, check=check)
     if flops is None:
         question.show(ask.compute_to_reach(fitted, task, level, family, date), "Compute to reach a score (FLOPs)")
