@@ -64,7 +64,7 @@ def forecast(
     """
     if outputs.plot is not None and (len(task or ()) > 1 or task == ["all"]):
         raise InputError("A plot shows one task: name one with --task.")
-    scenarios = _scenarios(family, flops, date, effort)
+    scenarios = scenarios_of(family, flops, date, effort)
     if saved.fit is None:
         fitted = _fitted(task, cutoff_flops, as_of, models, scenarios, from_compute, table, model, outputs)
     else:
@@ -145,9 +145,10 @@ def _scored(table: ScoreTable) -> list[str]:
     return [name for name in table.benchmarks.index if name in scored]
 
 
-def _scenarios(
+def scenarios_of(
     families: list[str] | None, flops: list[float] | None, dates: list[str] | None, effort: str | None
 ) -> list[Scenario]:
+    """Models to come, from the options that describe them; refused are those that do not pair."""
     families, flops, dates = families or [], flops or [], dates or []
     if len(flops) not in (0, len(families)):
         raise InputError(
