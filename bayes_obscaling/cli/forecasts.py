@@ -22,6 +22,8 @@ from bayes_obscaling.cli.show import err, out, plain, print_table, show, warn
 from bayes_obscaling.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pandas as pd
 
     from bayes_obscaling.data import ScoreTable
@@ -77,7 +79,7 @@ def forecast(
                 f"--date says nothing to {saved.fit}, which has no drift", "fit again with the default drift"
             )
         (err() if outputs.as_json else out()).print(
-            f"Forecast from {plain(saved.fit)} ({fitted.provenance['created']}), fitted to {', '.join(fitted.tasks)}."
+            f"Forecast from {plain(saved.fit)} ({fitted.provenance['created']}), fitted to {_named(fitted.tasks)}."
         )
         _say_if_data_changed(fitted)
     from bayes_obscaling.results.forecast import forecast as make
@@ -124,19 +126,24 @@ def _fitted(
     for scenario in scenarios:
         check_family(table, scenario.family)
         if scenario.flops != scenario.flops and model.spec(table).unknown_compute == "prior":
-            raise InputError(f"A model of {scenario.family} to come needs its compute", "give --flops, such as 3e24")
+            raise InputError(
+                f"A model to come (family {scenario.family}) needs its compute", "give --flops, such as 3e24"
+            )
     where = "every score seen" if cutoff is None else f"cutoff {cutoff:.3g} FLOPs"
     if as_of is not None:
         where = Split.by_date(table, as_of).name  # refused before it is said what is fitted
     elif from_compute and not wanted and cutoff is None:
         raise InputError("--from-compute needs --models, --cutoff-flops or --as-of, to know whose scores to hide.")
-    shown = ", ".join(names) if len(names) <= _MOST_NAMED else f"{len(names)} tasks and benchmarks"
     (err() if outputs.as_json else out()).print(
-        f"Forecast of [bold]{shown}[/]: {len(table.models)} models, {len(table.families)} families, {where}."
+        f"Forecast of [bold]{_named(names)}[/]: {len(table.models)} models, {len(table.families)} families, {where}."
     )
     with model.sampling(table=table) as how:
         hidden = (wanted or True) if from_compute else False
         return fit_table(table, names, cutoff=cutoff, as_of=as_of, from_compute=hidden, **how)
+
+
+def _named(names: Sequence[str]) -> str:
+    return ", ".join(names) if len(names) <= _MOST_NAMED else f"{len(names)} tasks and benchmarks"
 
 
 def _scored(table: ScoreTable) -> list[str]:
