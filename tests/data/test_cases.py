@@ -313,3 +313,9 @@ def test_arena_ratings_do_not_join_a_column_that_was_rescaled(file):
     bounds = pd.DataFrame({"benchmark": ["Arena-Elo"], "lower": [0], "upper": [2000]})
     with pytest.raises(InputError, match="scaled by its own weakest and strongest model"):
         read_scores(path, bounds, into=load_instruct_llms())
+
+
+def test_years_alone_are_said(file):
+    table = read_scores(file("Model,date,quiz\na,2024,.5\nb,2024-03,.4\n"))
+    assert table.models["date"].tolist() == ["2024-07-01", "2024-03-01"]
+    assert "a year alone is read as its 1 July (the dates of a)" in said(table)
