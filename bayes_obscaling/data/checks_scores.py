@@ -17,7 +17,7 @@ _SURE_CHANCE = 0.1  # chance levels from which on nobody scores 0
 _ENOUGH = 40  # scores of a column that say what is usual
 _FEW = 10
 _MIN_COMMON = 5  # equal scores of two columns that are no accident
-_MIN_RANKED = 8
+_MIN_RANKED, _MIN_FALLING = 8, 5
 _MIN_COLUMN = 3  # scores that say what the scale of a column is
 _NEAR_PERFECT = 0.95  # a best score from which on 1 is no surprise
 _ACC_SHIFT = -0.1  # acc of HellaSwag lies .1 to .2 below acc_norm in models of more than a billion parameters
@@ -195,10 +195,10 @@ def few(checked: Checked) -> Lines:
     """Find new benchmarks and tasks with few scores."""
     if checked.parsed is None:
         return
-    for name, _, scores in checked.columns():
-        if name in checked.parsed.benchmarks.index and len(scores) < _FEW:
-            count = "1 score" if len(scores) == 1 else f"{len(scores)} scores"
-            yield "REVIEW", f"{name} has {count}", "expect wide intervals; add scores of models far apart"
+    counts = {name: len(scores) for name, _, scores in checked.columns() if name in checked.parsed.benchmarks.index}
+    few = [f"{name} has {n} score{'s' * (n != 1)}" for name, n in counts.items() if n < _FEW]
+    if few:
+        yield "REVIEW", listed(few, MOST_LISTED), "expect wide intervals; add scores of models far apart"
 
 
 def copies(checked: Checked) -> Lines:
@@ -219,10 +219,11 @@ def falling(checked: Checked) -> Lines:
     """Find scores that fall as the other scores of the models rise."""
     for name, benchmark, scores in checked.columns():
         standing = checked.standing(name).reindex(scores.index)
-        if benchmark["signed"] or standing.notna().sum() < _MIN_RANKED or scores.nunique() < 3:
+        count = standing.notna().sum()
+        if benchmark["signed"] or count < _MIN_FALLING or scores.nunique() < 3:
             continue
         rank = scores.corr(standing, method="spearman")
-        if rank < -0.5:
+        if rank < (-0.5 if count >= _MIN_RANKED else -0.9):  # few scores fall by accident
             yield (
                 "REVIEW",
                 f"{name} falls as the other scores rise (rank correlation {rank:.2f}), as losses and refusal rates do",

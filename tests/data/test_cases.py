@@ -235,6 +235,9 @@ def test_columns_that_copy_fall_or_hold_little():
     assert "my_mmlu has the scores of MMLU" in found(frame, "copies")[0].what
     (falling,) = found(frame, "falling scores")
     assert falling.level == "REVIEW" and "refusals falls as the other scores rise" in falling.what
+    for count, level in ((5, "REVIEW"), (4, "PASS")):  # fewer may fall by accident
+        some = frame[["Model", "refusals"]].iloc[3 : 3 + count]
+        assert found(some, "falling scores")[0].level == level
     (few,) = found(frame, "few scores")
     assert few.what == "exam has 3 scores"
     (scales,) = found(frame, "two scales")
