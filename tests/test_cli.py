@@ -366,10 +366,13 @@ def test_what_the_check_reviews_travels_with_the_table(tmp_path: Path, capsys: p
     (copied,) = [text for text in table.notes if "REVIEW" in text]  # and nothing of the bundled rows
     assert "REVIEW copies: my_mmlu has the scores of MMLU (77 models) -> leave one of them out" in copied
     assert copied in " ".join(capsys.readouterr().err.split()).replace("Note: ", "")
-    names = [f"quiz_{i}" for i in range(7)]
-    mine.write_text(f"Model,{','.join(names)}\nllama-7b{',.3' * 7}\nllama-13b{',.4' * 7}\n")
-    texts = TableOptions(scores=[mine]).load(names).notes
-    assert sum("REVIEW few scores" in text for text in texts) == 5
+    sizes = "".join(f"x/m{i}-7b,M,{2 + i / 10},2,,.3,.5,.2\n" for i in range(7))
+    mine.write_text(f"{HEADER},MMLU,HellaSwag,quiz\n{sizes}y/n-7b,N,,,,.4,.6,.3\n")
+    texts = TableOptions(scores=[mine]).load(["quiz"]).notes
+    checks = [text.partition("REVIEW ")[2].partition(":")[0] for text in texts if "REVIEW" in text]
+    assert len(checks) == 5 and {"size in name", "compute", "families", "few scores"} <= set(
+        checks
+    )  # first one of each
     assert any("more to review: bayes-obscaling check lists all" in text for text in texts)
 
 

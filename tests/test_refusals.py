@@ -99,7 +99,7 @@ def test_a_published_cutoff_that_cannot_be_meant_is_placed(tmp_path: Path):
         ("forecast --task MMLU --date 2025-01", ["--date", "--family"]),
         ("forecast --task MMLU --family new --flops 1e25 --date soon", ["'soon' is no date", "2024-01-31"]),
         ("forecast --task gsm8k_cot --as-of 2024-04 --cutoff-flops 1e22", ["--as-of", "--cutoff-flops"]),
-        ("forecast --task gsm8k_cot --as-of 1999-04", ["'1999-04' is no date"]),
+        ("forecast --task gsm8k_cot --as-of 1999-04", ["the date '1999-04' is before 2000"]),
         ("backtest --task gsm8k_cot --as-of 2024-04 --cutoff-flops 1e22", ["--as-of", "--cutoff-flops"]),
         ("backtest --task gsm8k_cot --as-of 2018", ["No model was released before 2018-07-01"]),
         ("cutoffs --output study --task gsm8k_cot --as-of 2023:2024:1000000", ["1000"]),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -109,7 +110,8 @@ class TableOptions(Options):
         if refused:
             raise InputError("\n".join(refused))
         notes = [f"accepted although the check {name} failed: {_what(ones)}" for name, ones in failed.items()]
-        reviews = [one for one in found if one.level == "REVIEW"]
+        by_check = _by_check(one for one in found if one.level == "REVIEW").values()
+        reviews = [one for nth in zip_longest(*by_check) for one in nth if one]  # the first of each check comes first
         notes += [f"REVIEW {one.check}: {one.what} -> {one.remedy}" for one in reviews[:_MOST_REVIEWS]]
         if (more := len(reviews) - _MOST_REVIEWS) > 0:
             notes.append(f"{more} more to review: bayes-obscaling check lists all")

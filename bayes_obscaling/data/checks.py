@@ -132,6 +132,7 @@ CHECKS: dict[str, tuple[Callable[[Checked], Lines], str]] = {
     "falling scores": (checks_scores.falling, "no score falls as the others rise"),
     "scale": (checks_scores.scale, "scores fill the range they are read in"),
     "failed runs": (checks_scores.failed, "no score is 0 where a guesser gets more"),
+    "perfect scores": (checks_scores.perfect, "no score is exactly 1 where no other comes near"),
     "chance": (checks_scores.chance, "no single score is far below chance"),
     "two scales": (checks_scores.two_scales, "no column mixes raw and chance-corrected scores"),
     "metric": (checks_scores.metric, "HellaSwag agrees with the other scores of the same models"),

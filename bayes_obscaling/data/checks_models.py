@@ -10,9 +10,8 @@ import pandas as pd
 
 from bayes_obscaling.checks import Level, listed
 from bayes_obscaling.data.checked import MOST_LISTED, Checked, Lines, expected
+from bayes_obscaling.data.rules import PLAUSIBLE
 
-# One unit slip is a factor of 1000; no model is known beyond these, from 1 M to 10 T parameters.
-SIZE_LIMITS = {"params": (1e6, 1e13), "tokens": (1e8, 1e14), "flops": (1e15, 1e28)}
 TOKENS_PER_PARAM = (1.0, 1e5)
 _EXPERTS = re.compile(
     r"(?<![a-z0-9.])(?:(?P<total>\d+(?:\.\d+)?)b-a(?P<active>\d+(?:\.\d+)?)b|(?P<count>\d+)x(?P<each>\d+(?:\.\d+)?)b)"
@@ -25,9 +24,12 @@ SIZE_IN_NAME = re.compile(r"(?<![a-z0-9.])(\d+(?:[._]\d+)?)(b\d|b|m)(?![a-z0-9])
 
 def units(checked: Checked) -> Lines:
     """Find sizes, data and FLOPs of an implausible order."""
-    models, remedy = checked.models, "check the unit: a slip is a factor of 1000"
+    models, remedy = (
+        checked.models,
+        "check the unit that the header names, such as (B), (T) or (1E21): a slip is a factor of 1000",
+    )
     slipped = set()
-    for column, (low, high) in SIZE_LIMITS.items():
+    for column, (low, high) in PLAUSIBLE.items():
         for model, value in models.loc[models[column].notna() & ~models[column].between(low, high), column].items():
             slipped.add(model)
             yield "FAIL", f"{model} has {column} {value:g}, outside {low:g}..{high:g}", remedy
@@ -67,12 +69,17 @@ def size_in_name(checked: Checked) -> Lines:
     """Find sizes that are not those of the names."""
     for model, params in checked.models["params"].dropna().items():
         named = _named_params(str(model))
-        if named and not 0.7 <= params / named <= 1.4:
+        if named and _is_plausible(params) and not 0.7 <= params / named <= 1.4:
             yield (
                 "REVIEW",
                 f"{model} is listed with {params / 1e9:g} B parameters, its name says {named / 1e9:g} B",
                 "correct the size, and the FLOPs with it",
             )
+
+
+def _is_plausible(params: float) -> bool:
+    low, high = PLAUSIBLE["params"]  # of others, the check of units speaks
+    return low <= params <= high
 
 
 def _named_params(model: str) -> float | None:

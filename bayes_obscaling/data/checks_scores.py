@@ -17,7 +17,9 @@ _SURE_CHANCE = 0.1  # chance levels from which on nobody scores 0
 _ENOUGH = 40  # scores of a column that say what is usual
 _FEW = 10
 _MIN_COMMON = 5  # equal scores of two columns that are no accident
-_MIN_RANKED = 8
+_MIN_RANKED, _MIN_FALLING = 8, 5
+_MIN_COLUMN = 3  # scores that say what the scale of a column is
+_NEAR_PERFECT = 0.95  # a best score from which on 1 is no surprise
 _ACC_SHIFT = -0.1  # acc of HellaSwag lies .1 to .2 below acc_norm in models of more than a billion parameters
 
 
@@ -45,6 +47,28 @@ def failed(checked: Checked) -> Lines:
                 f"{name} is 0 for {listed(list(zero), _MOST_ROWS)}, where a guesser gets {benchmark['chance']:g}: "
                 "the runs have failed, or no answer could be parsed",
                 "run them again, or leave these cells empty",
+            )
+
+
+def _divided_twice(scores: pd.Series, benchmark: pd.Series) -> bool:
+    """Whether a column has fractions of a percent where a guesser gets more."""
+    return bool(
+        benchmark["upper"] == 1 and benchmark["chance"] > 0 and len(scores) >= _MIN_COLUMN and 0 < scores.max() <= 0.01
+    )
+
+
+def perfect(checked: Checked) -> Lines:
+    """Find scores of exactly 1 where nobody else comes near."""
+    for name, benchmark, scores in checked.columns():
+        everyone = scores.combine_first(checked.matrix[name].dropna()) if name in checked.matrix else scores
+        others = everyone[everyone < 1]
+        right = list(scores.index[scores == 1])
+        if right and not benchmark["signed"] and len(others) >= _MIN_COLUMN and others.max() < _NEAR_PERFECT:
+            yield (
+                "REVIEW",
+                f"{name} is exactly 1 for {listed(right, MOST_LISTED)}, where no other model has more than "
+                f"{others.max():.3f}",
+                "see whether all items were run, or whether 1 stands for something else",
             )
 
 
@@ -76,7 +100,7 @@ def two_scales(checked: Checked) -> Lines:
         zero = _failed(scores, benchmark)
         scores = scores.drop(zero)
         low = scores.index[_far_below_chance(scores, benchmark)]
-        if len(low) < 2:
+        if len(low) < 2 or _divided_twice(scores, benchmark):
             continue
         chance = benchmark["chance"]
         conversion = f"convert those rows: score * (1 - {chance:g}) + {chance:g}"
@@ -146,7 +170,8 @@ def collapsed(checked: Checked) -> Lines:
 
 def metric(checked: Checked) -> Lines:
     """Find HellaSwag scored as acc by a user whose models' other scores ask for acc_norm."""
-    scores = {name: column for name, _, column in checked.columns()}
+    # what is far below chance has another scale, which is a finding of its own
+    scores = {name: column[~_far_below_chance(column, facts)] for name, facts, column in checked.columns()}
     if not checked.own or "HellaSwag" not in scores or "HellaSwag" not in checked.matrix:
         return
     standing = checked.standing("HellaSwag", "ARC-C")
@@ -170,10 +195,10 @@ def few(checked: Checked) -> Lines:
     """Find new benchmarks and tasks with few scores."""
     if checked.parsed is None:
         return
-    for name, _, scores in checked.columns():
-        if name in checked.parsed.benchmarks.index and len(scores) < _FEW:
-            count = "1 score" if len(scores) == 1 else f"{len(scores)} scores"
-            yield "REVIEW", f"{name} has {count}", "expect wide intervals; add scores of models far apart"
+    counts = {name: len(scores) for name, _, scores in checked.columns() if name in checked.parsed.benchmarks.index}
+    few = [f"{name} has {n} score{'s' * (n != 1)}" for name, n in counts.items() if n < _FEW]
+    if few:
+        yield "REVIEW", listed(few, MOST_LISTED), "expect wide intervals; add scores of models far apart"
 
 
 def copies(checked: Checked) -> Lines:
@@ -194,10 +219,11 @@ def falling(checked: Checked) -> Lines:
     """Find scores that fall as the other scores of the models rise."""
     for name, benchmark, scores in checked.columns():
         standing = checked.standing(name).reindex(scores.index)
-        if benchmark["signed"] or standing.notna().sum() < _MIN_RANKED or scores.nunique() < 3:
+        count = standing.notna().sum()
+        if benchmark["signed"] or count < _MIN_FALLING or scores.nunique() < 3:
             continue
         rank = scores.corr(standing, method="spearman")
-        if rank < -0.5:
+        if rank < (-0.5 if count >= _MIN_RANKED else -0.9):  # few scores fall by accident
             yield (
                 "REVIEW",
                 f"{name} falls as the other scores rise (rank correlation {rank:.2f}), as losses and refusal rates do",
@@ -209,13 +235,13 @@ def scale(checked: Checked) -> Lines:
     """Find columns that do not fill the range they are read in."""
     for name, benchmark, scores in checked.columns():
         top = scores.max() * (benchmark["upper"] - benchmark["lower"]) + benchmark["lower"]
-        if benchmark["upper"] >= 10 and len(scores) >= 3 and top <= 1:
+        if benchmark["upper"] >= 10 and len(scores) >= _MIN_COLUMN and top <= 1:
             yield (
                 "REVIEW",
                 f"{name} is read as {benchmark['lower']:g}..{benchmark['upper']:g}, but its largest value is {top:g}",
                 f"if these are fractions, multiply by {benchmark['upper']:g}",
             )
-        if benchmark["upper"] == 1 and len(scores) >= 3 and scores.max() <= 0.01 and benchmark["chance"] > 0:
+        if _divided_twice(scores, benchmark):
             yield (
                 "FAIL",
                 f"{name} has no score above .01, its chance level is {benchmark['chance']:g}",

@@ -47,9 +47,17 @@ def iso_date(text: str, where: str = "") -> str:
             raise InputError(f"{text!r} may be two dates", f"write {year}-{first:02d}-{second:02d} or the other", where)
         day, month = (first, second) if first > 12 else (second, first)
         found = _parsed(f"{year}-{month}-{day}")
-    if found is None or not _EARLIEST <= found < _LATEST:
+    if found is not None and not _EARLIEST <= found < _LATEST:
+        beyond = f"before {_EARLIEST.year}" if found < _EARLIEST else f"after {_LATEST.year - 1}"
+        raise InputError(f"the date {text!r} is {beyond}", "correct it, such as 2024-01-31 or 2024-01", where)
+    if found is None:
         raise InputError(f"{text!r} is no date", "write it as 2024-01-31 or 2024-01", where)
     return found.isoformat()
+
+
+def is_year(text: str) -> bool:
+    """Whether a date says no more than its year."""
+    return re.fullmatch(r"\d{4}", text.strip()) is not None
 
 
 def run_date(text: str, where: str = "") -> str:
@@ -68,7 +76,7 @@ def cut_date(text: str, where: str = "") -> str:
 
 
 def _parsed(text: str) -> date | None:
-    if re.fullmatch(r"\d{4}", text):
+    if is_year(text):
         return date(int(text), 7, 1)
     for pattern in (*_WITH_DAY, *_MONTHS):
         try:

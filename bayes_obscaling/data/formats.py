@@ -43,19 +43,28 @@ class RawTable:
         row 1, or the place in a list.
     notes : tuple of str
         What was understood in reading.
+    other_sheets : tuple of str
+        Further sheets of the workbook, of which one may be meant.
     """
 
     name: str
     frame: pd.DataFrame
     notes: tuple[str, ...] = ()
+    other_sheets: tuple[str, ...] = ()
 
     def error(self, problem: str, remedy: str = "", row: int | None = None) -> InputError:
         """Return the error with its place."""
+        problem += in_sheet(self.other_sheets)
         return InputError(problem, remedy, self.name + ("" if row is None else f", row {row}"))
 
     def noting(self, *notes: str) -> RawTable:
         """Return the table with more notes."""
         return replace(self, notes=(*self.notes, *notes))
+
+
+def in_sheet(others: tuple[str, ...]) -> str:
+    """Return the hint that a problem is one of the first sheet, where nobody said which one is meant."""
+    return f" (in the first sheet; --sheet, in Python sheet=, names another: {', '.join(others)})" if others else ""
 
 
 def open_table(path: Path, sheet: str | None = None) -> RawTable:
@@ -118,7 +127,7 @@ def _table(data: bytes, table: RawTable, file: str, sheet: str | None) -> RawTab
     else:
         found = _text(data, table, file)
     if not len(found.frame.columns):
-        raise table.error("the file is empty", "it needs a header and a row per model")
+        raise found.error("the file is empty", "it needs a header and a row per model")
     return found
 
 
@@ -184,7 +193,8 @@ def _workbook(data: bytes, table: RawTable, sheet: str | None) -> RawTable:
                 where = replace(table, name=f"{table.name}, cell {source.coordinate}")
                 raise where.error("the formula was never calculated", "open the workbook, save it, and read it again")
         rows.append([_shown(cell) for cell in cells])
-    return _headed(rows, table.noting(*notes))
+    others = tuple(names[1:]) if sheet is None else ()
+    return _headed(rows, replace(table, other_sheets=others).noting(*notes))
 
 
 def _shown(cell: Any) -> object:

@@ -11,13 +11,13 @@ import pandas as pd
 
 from bayes_obscaling.checks import listed
 from bayes_obscaling.data.bundled import load_base_llms, load_instruct_llms
-from bayes_obscaling.data.dates import iso_date
+from bayes_obscaling.data.dates import is_year, iso_date
 from bayes_obscaling.data.declared import Declared
 from bayes_obscaling.data.headers import without_percent
 from bayes_obscaling.data.layout import Columns, columns_of
 from bayes_obscaling.data.leaderboards import understood
 from bayes_obscaling.data.names import normal_form
-from bayes_obscaling.data.rules import FLOPS_CONFIDENCE, check_number
+from bayes_obscaling.data.rules import FLOPS_CONFIDENCE, PLAUSIBLE, check_number
 from bayes_obscaling.data.scales import Cell, Duplicates, scores_of
 from bayes_obscaling.data.settings import NO, UNSET, YES, Setting, best_settings, read_setting
 from bayes_obscaling.data.sheet import Sheet, Source, read_sheet
@@ -170,7 +170,33 @@ def _models(table: ScoreTable, sheet: Sheet, columns: Columns, *, one_row_each: 
     if models.circular:
         names = listed(list(models.circular), _MOST_NAMED)
         models.notes.append(f"FLOPs of {names} were estimated from benchmark scores, so they are taken as unknown")
+    models.notes += [*_without_unit(sheet, columns, models), *_years(sheet, columns, models)]
     return models
+
+
+def _without_unit(sheet: Sheet, columns: Columns, models: _Models) -> list[str]:
+    """Return notes about sizes that are too small for numbers without a unit, such as 7 for 7B."""
+    notes = []
+    for position, held in columns.fields.items():
+        if held.name not in PLAUSIBLE or held.exponent:
+            continue
+        numbers = {name: float(fields[held.name]) for name, fields in models.by_name.items()}  # type: ignore[arg-type]
+        small = [f"{name} {number:g}" for name, number in numbers.items() if number < PLAUSIBLE[held.name][0]]
+        if small:
+            column, unit = sheet.columns[position], "1E21" if held.name == "flops" else "B"
+            notes.append(
+                f"{column} names no unit, so its numbers are read as they stand ({listed(small)}); "
+                f"write the unit in the header, such as {column} ({unit})"
+            )
+    return notes
+
+
+def _years(sheet: Sheet, columns: Columns, models: _Models) -> list[str]:
+    """Return a note about dates that are a year alone."""
+    positions = [position for position, held in columns.fields.items() if held.name == "date"]
+    rows = [row for row, cells in sheet.rows if any(is_year(sheet.text(cells[position])) for position in positions)]
+    names = listed(list(dict.fromkeys(models.by_row[row] for row in rows)), _MOST_NAMED)
+    return [f"a year alone is read as its 1 July (the dates of {names})"] * bool(rows)
 
 
 def _family_spellings(table: ScoreTable, sheet: Sheet, columns: Columns) -> dict[str, str]:

@@ -20,6 +20,8 @@ FLOPS = (1e15, 1e30)
 """Training compute that can be meant: no model is known near either end."""
 
 
+PLAUSIBLE = {"params": (1e6, 1e13), "tokens": (1e8, 1e14), "flops": (1e15, 1e28)}
+"""Sizes, data and compute of known models; one unit slip is a factor of 1000."""
 FLOPS_CONFIDENCE = {"confident": 0.29, "likely": 0.61, "speculative": 0.90}
 """Epoch AI's words for how well compute is known, a factor of 3, 10 and 30 at 90 %, as sd of log10 FLOPs in decades."""
 

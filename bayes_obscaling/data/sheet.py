@@ -16,7 +16,7 @@ from typing import TypeAlias
 import numpy as np
 import pandas as pd
 
-from bayes_obscaling.data.formats import RawTable, from_frame, open_table
+from bayes_obscaling.data.formats import RawTable, from_frame, in_sheet, open_table
 from bayes_obscaling.data.names import close_names
 from bayes_obscaling.data.numbers import AmbiguousError, Commas, Number, commas_of, read_number
 from bayes_obscaling.errors import InputError
@@ -35,6 +35,7 @@ class Sheet:
     columns: list[str]
     rows: list[tuple[int, list[object]]]
     notes: tuple[str, ...] = ()
+    other_sheets: tuple[str, ...] = ()
 
     def place(self, row: int | None = None, column: str | None = None) -> str:
         """Return where something stands: the file, and its row and column where they are given."""
@@ -43,7 +44,8 @@ class Sheet:
         return place + ("" if column is None else f", column {column!r}")
 
     def error(self, problem: str, remedy: str = "", row: int | None = None, column: str | None = None) -> InputError:
-        """Return the error with its place."""
+        """Return the error with its place; where it is no single row's, another sheet may be meant."""
+        problem += in_sheet(self.other_sheets) if row in (None, 1) else ""
         return InputError(problem, remedy, self.place(row, column))
 
     def text(self, cell: object) -> str:
@@ -120,7 +122,7 @@ def read_sheet(
     names = [str(column).strip() for column in raw.frame.columns]
     values = raw.frame.to_numpy(dtype=object)
     rows = [(int(number), list(cells)) for number, cells in zip(raw.frame.index, values, strict=True)]
-    found = Sheet(raw.name, names, rows, raw.notes)
+    found = Sheet(raw.name, names, rows, raw.notes, raw.other_sheets)
     columns: set[str] = set()
     for position, column in enumerate(names, start=1):
         if column == "":

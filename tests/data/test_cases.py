@@ -235,6 +235,9 @@ def test_columns_that_copy_fall_or_hold_little():
     assert "my_mmlu has the scores of MMLU" in found(frame, "copies")[0].what
     (falling,) = found(frame, "falling scores")
     assert falling.level == "REVIEW" and "refusals falls as the other scores rise" in falling.what
+    for count, level in ((5, "REVIEW"), (4, "PASS")):  # fewer may fall by accident
+        some = frame[["Model", "refusals"]].iloc[3 : 3 + count]
+        assert found(some, "falling scores")[0].level == level
     (few,) = found(frame, "few scores")
     assert few.what == "exam has 3 scores"
     (scales,) = found(frame, "two scales")
@@ -313,3 +316,9 @@ def test_arena_ratings_do_not_join_a_column_that_was_rescaled(file):
     bounds = pd.DataFrame({"benchmark": ["Arena-Elo"], "lower": [0], "upper": [2000]})
     with pytest.raises(InputError, match="scaled by its own weakest and strongest model"):
         read_scores(path, bounds, into=load_instruct_llms())
+
+
+def test_years_alone_are_said(file):
+    table = read_scores(file("Model,date,quiz\na,2024,.5\nb,2024-03,.4\n"))
+    assert table.models["date"].tolist() == ["2024-07-01", "2024-03-01"]
+    assert "a year alone is read as its 1 July (the dates of a)" in said(table)

@@ -182,3 +182,47 @@ def test_where_models_of_a_sparse_table_stand():
     assert not checked.is_dense
     assert standing["gpt-5.5-pro"] > 0.95 and standing["llama-3-8b"] < 0.1
     assert np.isnan(standing["glm-4.7-flash"])  # one score says nothing
+
+
+WIDE = "Model,Model Family,Model Size (B),Pretraining Data Size (T),MMLU,HellaSwag\n"
+
+
+@pytest.mark.parametrize(
+    ("row", "refused"),
+    [
+        ("llama-7b,LLaMA,20,1,.35,.76\n", "has params 2e+10, but 6.7e+09 in the table"),
+        ("acme/nova-2b,Nova,2,2,-0.02,.65\n", "score -0.02 is below 0"),
+    ],
+)
+def test_what_a_refused_file_says_of_its_other_models_is_known(file, row, refused):
+    findings = check_table(file(f"{WIDE}{row}acme/nova-8b,Nova,8,2,.60,.78\nacme/nova-1b,Nova,1,2,.30,.6\n"))
+    assert findings[0].level == "FAIL" and refused in findings[0].what
+    assert levels(findings)["compute"] == levels(findings)["families"] == "PASS"  # size and data are given: 6 N D
+
+
+def test_a_score_of_exactly_1_is_reviewed_where_nobody_comes_near(file):
+    path = file("Model,Model Family,MMLU,MMLU_stderr,quiz\nme/a-7b,Me,1.0,0,1\nme/b-7b,Me,.4,.01,.2\n")
+    (perfect,) = found(check_table(path), "perfect scores")
+    assert perfect.level == "REVIEW"
+    assert "MMLU is exactly 1 for me/a-7b, where no other model has more than 0.849" in perfect.what
+    for table in (BASE, load_frontier()):
+        assert levels(check_table(table))["perfect scores"] == "PASS"
+
+
+def test_scores_divided_by_100_twice_are_one_finding(file):
+    cells = ((1, 0.003, 60), (2, 0.004, 65), (8, 0.006, 78))
+    rows = [f"acme/nova-{size}b,Nova,{size},2,{mmlu},.{hella}\n" for size, mmlu, hella in cells]
+    failed = [one for one in check_table(file(WIDE + "".join(rows))) if one.level == "FAIL"]
+    assert [one.check for one in failed] == ["scale"] and "divided by 100 twice" in failed[0].remedy
+
+
+def test_sizes_without_a_unit_are_said_and_fail_once(file):
+    path = file("Model,family,params,tokens,MMLU\nacme/nova-8b,Nova,8,2T,.6\nacme/nova-1b,Nova,1B,2T,.3\n")
+    findings = check_table(path)
+    (reading,) = found(findings, "reading")
+    assert reading.what == (
+        "params names no unit, so its numbers are read as they stand (acme/nova-8b 8); write the unit in the header, "
+        "such as params (B)"
+    )
+    assert [one.what for one in findings if one.level == "FAIL"] == ["acme/nova-8b has params 8, outside 1e+06..1e+13"]
+    assert levels(findings)["size in name"] == "PASS"

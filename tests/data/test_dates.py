@@ -59,3 +59,11 @@ def test_an_empty_date_cuts_nowhere():
     assert cut_date("March 2024") == "2024-03-01"
     with pytest.raises(InputError, match=r"^--as-of: The date is empty; write it as"):
         cut_date(" ", "--as-of")
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"), [("1900-01", "the date '1900-01' is before 2000"), ("2101", "the date '2101' is after 2099")]
+)
+def test_a_date_of_another_century_is_one(text: str, sentence: str):
+    with pytest.raises(InputError, match=sentence):
+        iso_date(text)

@@ -246,6 +246,19 @@ def test_sheets_of_a_workbook(tmp_path):
         bo.read(__file__, sheet="first")
 
 
+@pytest.mark.parametrize("page", [{"About": ["scores of the spring"], "by": ["me"]}, {}])
+def test_a_first_sheet_that_is_no_table_brings_the_names_of_the_others(tmp_path, page):
+    path = tmp_path / "book.xlsx"
+    with pd.ExcelWriter(path) as book:
+        pd.DataFrame(page).to_excel(book, sheet_name="README", index=False)
+        pd.DataFrame({"Model": ["llama-7b"], "quiz": ["?!"]}).to_excel(book, sheet_name="Spring", index=False)
+    with pytest.raises(InputError, match=r"in the first sheet; --sheet, in Python sheet=, names another: Spring\)"):
+        read_scores(path)
+    with pytest.raises(InputError) as caught:  # it is no longer a question which sheet is meant
+        read_scores(path, sheet="Spring")
+    assert "--sheet" not in str(caught.value)
+
+
 def test_formulas_that_were_never_calculated_are_refused(tmp_path):
     book = openpyxl.Workbook()
     for row in (["Model", "quiz"], ["llama-7b", "=1/2"]):
