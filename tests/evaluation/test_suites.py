@@ -9,6 +9,7 @@ import pytest
 
 from bayes_obscaling.data import ScoreTable, Split
 from bayes_obscaling.errors import InputError
+from bayes_obscaling.evaluation import suites
 from bayes_obscaling.evaluation import suites as module
 from bayes_obscaling.evaluation.backtest import Backtest, judged_models
 from bayes_obscaling.evaluation.baselines import STANDARD
@@ -116,3 +117,22 @@ def test_running_a_suite_passes_on_what_is_asked(monkeypatch: pytest.MonkeyPatch
     assert told[0] == "1 of 3: agents, top 10%, agentboard (best 10% on agentboard)"
     assert result.cells["task"].tolist() == ["agentboard", "agentbench", "agentboard"]
     assert result.problems == ("slow",)
+
+
+def test_the_frontier_suite_hides_what_came_later_and_reveals_what_it_says():
+    questions = suites.suite("frontier")
+    released, vintage = questions[:3], questions[3:6]
+    assert [q.split.as_of for q in released] == [q.split.as_of for q in vintage] == list(suites.FRONTIER_DATES)
+    table = questions[0].table
+    for q in released + vintage:
+        seen = q.split.masked(table.matrix(table.benchmark_names)).notna()
+        dates = table.models["date"]
+        assert not seen[(dates >= q.split.as_of) & (dates != "")].to_numpy().any()
+        assert (seen[list(q.tasks)].sum() >= 3).all()
+    assert len(vintage[0].split.cells) > 0 and not released[0].split.cells
+    for q, k in zip(questions[6:9], suites.REVEALED, strict=True):
+        seen = q.split.masked(table.matrix(table.benchmark_names)).notna()
+        new = table.models.index[table.models["date"] >= "2025-11-01"]
+        scored = table.matrix(table.benchmark_names).loc[new].notna().sum(axis=1)
+        assert (seen.loc[new].sum(axis=1) == scored.clip(upper=k)).all()
+    assert 0.08 < len(questions[9].split.cells) / len(table.scores) < 0.12
