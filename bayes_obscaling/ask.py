@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from bayes_obscaling.evaluation.latent_check import check_latent_compute
     from bayes_obscaling.evaluation.left_out import leave_models_out
     from bayes_obscaling.evaluation.single_family import single_family
+    from bayes_obscaling.evaluation.when_check import check_when
     from bayes_obscaling.results.curves import capability_curve, compute_curve
     from bayes_obscaling.results.ladder_curves import link_curve, loss_curves
     from bayes_obscaling.results.likelihood import log_likelihood, log_prior

@@ -4,10 +4,9 @@ import pandas as pd
 
 from bayes_obscaling.data.efforts import setting_of
 from bayes_obscaling.data.known import key_of
+from bayes_obscaling.data.rules import FLOPS_CONFIDENCE
 from bayes_obscaling.data.scales import items_of
 
-# Epoch AI states estimates of compute to within a factor of 3, 10 and 30 at 90 % confidence.
-FLOPS_SD = {"confident": 0.29, "likely": 0.61, "speculative": 0.90}
 LEFT_OUT = ("bp_frontiermath", "bp_frontiermath_tier4")  # they repeat frontiermath_v1 and frontiermath_t4_v1
 CATEGORIES = {
     "knowledge": (
@@ -98,7 +97,7 @@ def tidy_models(source):
             "tokens": "",
             "flops": source["flops"].map(number).where(~circular, ""),
             "flops_sd": source["flops_confidence"]
-            .map(FLOPS_SD)
+            .map(FLOPS_CONFIDENCE)
             .map("{:g}".format)
             .replace("nan", "")
             .where(~circular, ""),

@@ -29,6 +29,7 @@ from bayes_obscaling.evaluation.backtest import Backtest
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "docs" / "record"
 OURS, FAMILY = "bayes", "family-logistic"
+IN_TIME = {"best-so-far": "best so far", "latest-median": "latest five", "date-logistic": "date logistic"}
 _SCORES = ["n", "mae", "crps", "coverage_50", "coverage_80", "coverage_90", "coverage_95"]
 _PLACE = re.compile(r"(<!-- record: ([\w-]+) -->\n).*?(<!-- end of record -->)", re.DOTALL)
 
@@ -59,6 +60,14 @@ def by_months(cells: pd.DataFrame) -> pd.DataFrame:
     return Backtest(cells).by_months(("setup", "method"))
 
 
+def by_source(cells: pd.DataFrame) -> pd.DataFrame:
+    """Scores of cells by setup, as-of date and who made the scores, Epoch AI or the vendors."""
+    source = np.where(cells["task"].str.startswith("bp_"), "vendor reports", "Epoch's runs")
+    return Backtest(cells.assign(source=source, as_of=cells["as_of"].fillna(""))).scores(
+        ("setup", "as_of", "source", "method")
+    )
+
+
 RECORDS = {
     "published": Record(
         "backtest --suite published --output {folder}/published",
@@ -84,6 +93,13 @@ RECORDS = {
         ("setup", "months", "method"),
         methods=(OURS, "pc-3", FAMILY),
         tabled=by_months,
+    ),
+    "frontier": Record(
+        "backtest --suite frontier --chains 2 --draws 300 --output {folder}/frontier",
+        "frontier/cells.csv",
+        ("setup", "as_of", "source", "method"),
+        methods=(OURS, *IN_TIME),
+        tabled=by_source,
     ),
     "cutoffs": Record(
         "cutoffs --task word_unscrambling,parsinlu_qa,arithmetic_3ds,gsm8k_cot --cutoffs 1e22:3e23:12 --cohort paper "
@@ -236,6 +252,21 @@ def out_of_time(folder: Path) -> str:
     return markdown(rows)
 
 
+def frontier(folder: Path) -> str:
+    """Frontier models by split and who made the scores: ours, and baselines that read dates alone."""
+    table = read("frontier", folder).fillna({"as_of": ""})
+    head = ["", "as of", "scores by", "n", "MAE", "best so far", "CRPS", *IN_TIME.values()]
+    rows = [[*head, "in 50 %", "80 %", "90 %", "95 %"]]
+    before = ""
+    for (setup, as_of, source), group in table.groupby(["setup", "as_of", "source"], sort=False):
+        by = group.set_index("method").reindex([OURS, *IN_TIME])
+        inside = [number(by[f"coverage_{level}"].iloc[0], 2) for level in (50, 80, 90, 95)]
+        who = ["" if setup == before else str(setup), str(as_of), str(source), f"{by['n'].iloc[0]:.0f}"]
+        rows.append([*who, *smallest_bold(list(by["mae"].iloc[:2])), *smallest_bold(list(by["crps"])), *inside])
+        before = str(setup)
+    return markdown(rows)
+
+
 def cutoffs(folder: Path) -> str:
     """Mean absolute error by cutoff."""
     table = read("cutoffs", folder)
@@ -306,6 +337,7 @@ TABLES: dict[str, Callable[[Path], str]] = {
     "from-compute": by_design("from-compute", {FAMILY: "family", "compute": "compute sigmoid"}),
     "below-cutoff": by_design("below-cutoff", {"pc-3": "PC-3", FAMILY: "family"}),
     "out-of-time": out_of_time,
+    "frontier": frontier,
     "cutoffs": cutoffs,
     "ladder-forecast": ladder_forecast,
     "ladder-backtest": ladder_backtest,

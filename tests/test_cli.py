@@ -244,8 +244,8 @@ def test_the_frontier_table_is_listed_and_checked_when_it_is_named(run: Run, tmp
     assert code == 0 and "188 models, 129 benchmarks and tasks, 3028 scores" in out
     mine = tmp_path / "mine.csv"
     mine.write_text("Model,gpqa diamond,FLOPs\nmine-1,0.8,1e25\n")
-    assert "gpqa diamond is new" in run("check", mine)[1]
-    assert "is new" not in run("check", mine, "--table", "frontier")[1]
+    assert "taken for the known benchmark GPQA-Diamond" in run("check", mine)[1]
+    assert "known benchmark" not in run("check", mine, "--table", "frontier")[1]
 
 
 @pytest.mark.parametrize(

@@ -103,7 +103,7 @@ def test_a_date_asks_for_a_drift(run: Run, monkeypatch: pytest.MonkeyPatch):
     from bayes_obscaling.cli.options import FitOptions
     from bayes_obscaling.models.spec import CapabilitySpec
 
-    monkeypatch.setattr(FitOptions, "spec", lambda _: CapabilitySpec(drift="none"))
+    monkeypatch.setattr(FitOptions, "spec", lambda *_: CapabilitySpec(drift="none"))
     for arguments in ("--flops 1e25", "--date 2026-01"):
         code, _, err = run("reach", "--task", "MMLU", "--level", "0.8", *arguments.split())
         assert code == 2 and "fit with --drift family" in err

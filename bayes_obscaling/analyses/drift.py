@@ -100,7 +100,8 @@ def _gained_score(fit: CapabilityFit, flops: float) -> np.ndarray:
     posterior = fit.posterior
     p, latest = posterior.measurement(posterior.complete), posterior.latest[NEW_FAMILY]
     x = Covariates(covariates_of({"flops": [flops, flops]}).compute, np.array([latest, latest + 1.0]))
-    average = {**p, "intercept": p["intercept_mean"][:, None], "slope": p["slope_mean"][:, None]}
+    none = np.zeros((1, 1, 1))
+    average = {**p, "intercept": p["intercept_mean"][:, None], "slope": p["slope_mean"][:, None], "family_drift": none}
     expected = expected_benchmarks(p, line(average, x), 0.0, np.asarray(fit.layout.measurements[0].chance))
     anchors = [fit.layout.benchmarks.index(name) for name in fit.layout.factors]
     return np.diff(np.asarray(expected)[..., anchors], axis=1)[:, 0]

@@ -132,8 +132,10 @@ def _typical(
     """Place of each family's typical model along a direction, and its slope per decade of compute, (S, F) each."""
     p = fit.posterior.measurement(direction.predictors)
     rows = [fit.layout.families.index(name) for name in families]
-    p |= {name: p[name][:, rows] for name in ("intercept", "slope")}
+    p |= {name: p[name][:, rows] for name in ("intercept", "slope", "family_drift") if name in p}
     x = fit.posterior.covariates(families, {"flops": np.full(len(rows), flops)})
+    if fit.layout.structure.is_sparse:  # of models that reason, or of none: compared alike
+        x = x._replace(reasoning=np.zeros(len(rows)))
     return direction.places(np.asarray(line(p, x))), direction.differences(np.asarray(line_slope(p, x)))
 
 

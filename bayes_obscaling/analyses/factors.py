@@ -10,6 +10,7 @@ from sklearn.decomposition import PCA
 
 from bayes_obscaling.data import ScoreTable
 from bayes_obscaling.data.components import fill_scores
+from bayes_obscaling.errors import InputError
 from bayes_obscaling.models.capability_equations import benchmark_predictor, expected_benchmarks
 from bayes_obscaling.results.finding import Finding
 from bayes_obscaling.results.fit import CapabilityFit
@@ -60,6 +61,8 @@ def factors(fit: CapabilityFit) -> Factors:
     sd, over the models, of the benchmark's logits. Benchmarks that a task leaves out have no weight.
     """
     posterior, layout = fit.posterior, fit.layout
+    if layout.structure.is_sparse:
+        raise InputError("Factors of a sparse table are not taken apart", "see loading in fit.draws")
     p = posterior.measurement(posterior.complete)
     names, anchors = list(layout.benchmarks), list(layout.factors)
     loading, offset = p["loading"], p["family_offset"][:, posterior.family]

@@ -64,12 +64,11 @@ def latent_compute(fit: CapabilityFit, *, widen: float = 1.0) -> LatentCompute:
             "The FLOPs of every model are known: there is nothing to infer (check the method by hiding some)."
         )
     table, _ = compute_of(fit, unknown, widen)
-    prior = fit.spec.priors.unknown_compute
     alone = table[table["siblings"] == 0]
     sentences = [
         f"{len(table)} models of unknown FLOPs, {len(alone)} of them in families of which no FLOPs are known.",
-        f"The prior of log10 FLOPs is N({prior.loc + COMPUTE_CENTRE:g}, {prior.scale:g}); the scores took away "
-        f"{table['learned'].min():.0%} to {table['learned'].max():.0%} of its variance.",
+        _prior_in_words(fit)
+        + f"; the scores took away {table['learned'].min():.0%} to {table['learned'].max():.0%} of its variance.",
         f"Intervals are widened by a factor of {widen:g}."
         if widen != 1
         else "Intervals are not widened: in a check they have been too narrow (check_latent_compute, or --check).",
@@ -93,6 +92,30 @@ def compute_of(fit: CapabilityFit, models: pd.Index, widen: float = 1.0) -> tupl
     frame.insert(0, "family", facts.loc[models, "family"].to_numpy())
     frame.insert(0, "model", list(models))
     frame["sd_decades"] = values.std(axis=0)
-    frame["learned"] = 1 - values.var(axis=0) / fit.spec.priors.unknown_compute.scale**2
-    frame["prior_median"] = 10.0 ** (fit.spec.priors.unknown_compute.loc + COMPUTE_CENTRE)
+    expected, scale = _prior(fit, rows)
+    frame["learned"] = 1 - values.var(axis=0) / scale**2
+    frame["prior_median"] = 10.0**expected
     return frame, values
+
+
+def _prior(fit: CapabilityFit, rows: list[int]) -> tuple[np.ndarray | float, float]:
+    """Median of log10 FLOPs before a model's scores are looked at, and its sd."""
+    if not fit.layout.structure.compute_trend:
+        prior = fit.spec.priors.unknown_compute
+        return prior.loc + COMPUTE_CENTRE, prior.scale
+    p = fit.posterior.measurement(fit.posterior.complete)
+    date = np.asarray(fit.layout.measurements[0].covariates.date)[rows]
+    middle = p["compute_level"].mean() + p["compute_growth"].mean() * date + COMPUTE_CENTRE
+    return middle, float(np.sqrt((p["family_compute_sd"] ** 2 + p["compute_sd"] ** 2).mean()))
+
+
+def _prior_in_words(fit: CapabilityFit) -> str:
+    if not fit.layout.structure.compute_trend:
+        prior = fit.spec.priors.unknown_compute
+        return f"The prior of log10 FLOPs is N({prior.loc + COMPUTE_CENTRE:g}, {prior.scale:g})"
+    growth = fit.posterior.measurement(fit.posterior.complete)["compute_growth"]
+    low, middle, high = np.percentile(growth, (5, 50, 95))
+    return (
+        f"Compute grows {middle:.2f} decades a year (90 % interval {low:.2f} to {high:.2f}), and models are off that "
+        f"trend by {_prior(fit, [0])[1]:.2f} decades"
+    )

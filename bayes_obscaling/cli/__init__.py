@@ -20,7 +20,13 @@ from bayes_obscaling.errors import InputError, Notice
 _INTERRUPTED = 130
 # Commands as the help groups them, and the module that each is in.
 _PANELS: dict[str, dict[str, str]] = {
-    "Forecast": {"forecast": "forecasts", "reach": "forecasts", "ladder": "ladder"},
+    "Forecast": {
+        "forecast": "forecasts",
+        "reach": "forecasts",
+        "when": "forecasts",
+        "score": "score",
+        "ladder": "ladder",
+    },
     "Judge": {"diagnose": "judge", "backtest": "judge", "cutoffs": "studies"},
     "Ask": dict.fromkeys(
         ("factors", "efficiency", "latent-compute", "anomalies", "gain", "agents", "single-family"), "questions"

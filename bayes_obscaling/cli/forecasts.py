@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 _INTERVALS = {"50 %": ("q25", "q75"), "80 %": ("q10", "q90"), "90 %": ("q5", "q95"), "95 %": ("q2.5", "q97.5")}
 # Columns that a narrow terminal does without, the least important one first.
+_MOST_NAMED = 12
 _LEAST = ("80 %", "95 %", "basis", "distance", "50 %", "FLOPs", "date", "observed")
 
 
@@ -38,10 +39,13 @@ def forecast(
     task: Tasks = None,
     cutoff_flops: Cutoff = None,
     models: Models = None,
-    family: Annotated[list[str] | None, "Family of a model to come, or 'new'; with --flops."] = None,
-    flops: Annotated[list[float] | None, flops("Training compute of that model, in FLOPs.")] = None,
+    family: Annotated[list[str] | None, "Family of a model to come, or 'new'."] = None,
+    flops: Annotated[list[float] | None, flops("Its training compute in FLOPs; sparse tables do without.")] = None,
     date: Annotated[
         list[str] | None, "Release date: one for all models to come, or one for each; default the latest of the table."
+    ] = None,
+    effort: Annotated[
+        str | None, "Reasoning effort, from none to max, of all models forecast; default their best."
     ] = None,
     as_of: Annotated[str | None, "Hide the scores of models that were not released before this date."] = None,
     from_compute: FromCompute = False,
@@ -58,11 +62,11 @@ def forecast(
 
     Example: bayes-obscaling forecast --task word_unscrambling --cutoff-flops 8.4e22 --output forecast.csv
     """
-    if outputs.plot is not None and len(task or ()) > 1:
+    if outputs.plot is not None and (len(task or ()) > 1 or task == ["all"]):
         raise InputError("A plot shows one task: name one with --task.")
-    scenarios = _scenarios(family, flops, date)
+    scenarios = _scenarios(family, flops, date, effort)
     if saved.fit is None:
-        if date and model.spec().drift == "none":
+        if date and model.drift == "none":
             raise InputError(
                 "--date says nothing to a fit without a drift", "leave out --date, or fit with --drift family"
             )
@@ -81,8 +85,11 @@ def forecast(
         )
         _say_if_data_changed(fitted)
     from bayes_obscaling.results.forecast import forecast as make
+    from bayes_obscaling.results.scenario import Scenario
 
-    answer = make(fitted, [*resolved(fitted.table, models), *scenarios] or None, tasks=task)
+    known = [Scenario(model=name, effort=effort or "") for name in resolved(fitted.table, models)]
+    names = list(fitted.posterior.names) if task == ["all"] else task
+    answer = make(fitted, [*known, *scenarios] or None, tasks=names)
     keep = saved.save_fit
     show(
         answer,
@@ -113,41 +120,54 @@ def _fitted(
 
     if as_of is not None and cutoff is not None:
         raise InputError("--as-of and --cutoff-flops both say who is hidden", "give one of them")
-    table = options.load(task, models)
-    names, wanted = table.resolve_all(task), resolved(table, models)
+    asked = None if task == ["all"] else task
+    table = options.load(asked, models)
+    names, wanted = table.resolve_all(asked or _scored(table)), resolved(table, models)
     for scenario in scenarios:
         check_family(table, scenario.family)
+        if scenario.flops != scenario.flops and model.spec(table).unknown_compute == "prior":
+            raise InputError(f"A model of {scenario.family} to come needs its compute", "give --flops, such as 3e24")
     where = "every score seen" if cutoff is None else f"cutoff {cutoff:.3g} FLOPs"
     if as_of is not None:
         where = Split.by_date(table, as_of).name  # refused before it is said what is fitted
     elif from_compute and not wanted and cutoff is None:
         raise InputError("--from-compute needs --models, --cutoff-flops or --as-of, to know whose scores to hide.")
+    shown = ", ".join(names) if len(names) <= _MOST_NAMED else f"{len(names)} tasks and benchmarks"
     (err() if outputs.as_json else out()).print(
-        f"Forecast of [bold]{', '.join(names)}[/]: {len(table.models)} models, {len(table.families)} families, {where}."
+        f"Forecast of [bold]{shown}[/]: {len(table.models)} models, {len(table.families)} families, {where}."
     )
-    with model.sampling() as how:
+    with model.sampling(table=table) as how:
         hidden = (wanted or True) if from_compute else False
         return fit_table(table, names, cutoff=cutoff, as_of=as_of, from_compute=hidden, **how)
 
 
-def _scenarios(families: list[str] | None, flops: list[float] | None, dates: list[str] | None) -> list[Scenario]:
+def _scored(table: ScoreTable) -> list[str]:
+    """Tasks and benchmarks of a table that any model has a score on."""
+    scored = set(table.scores["benchmark"])
+    return [name for name in table.benchmarks.index if name in scored]
+
+
+def _scenarios(
+    families: list[str] | None, flops: list[float] | None, dates: list[str] | None, effort: str | None
+) -> list[Scenario]:
     families, flops, dates = families or [], flops or [], dates or []
-    if len(families) != len(flops):
+    if len(flops) not in (0, len(families)):
         raise InputError(
             f"--family was given {len(families)} times and --flops {len(flops)} times: give them in pairs, such as "
             "--family Llama-2 --flops 3e24."
         )
+    flops = flops or [float("nan")] * len(families)
     from bayes_obscaling.results.scenario import Scenario
 
     if dates and not families:
-        raise InputError("--date is the date of a model to come", "name it with --family and --flops")
+        raise InputError("--date is the date of a model to come", "name it with --family")
     if len(dates) not in (0, 1, len(families)):
         raise InputError(
             f"--date was given {len(dates)} times for {len(families)} models", "give one for all, or one for each"
         )
     dates = dates if len(dates) == len(families) else (dates or [""]) * len(families)
     asked = zip(families, flops, dates, strict=True)
-    return [Scenario(family=name, flops=value, date=date) for name, value, date in asked]
+    return [Scenario(family=name, flops=value, date=date, effort=effort or "") for name, value, date in asked]
 
 
 def _say_if_data_changed(fitted: CapabilityFit) -> None:
@@ -242,7 +262,8 @@ def reach(
         check_family(table, family)
 
     is_saved = question.saved.fit is not None
-    if (flops is not None or date) and not is_saved and question.model.spec().drift == "none":
+    drift = question.model.drift
+    if (flops is not None or date) and not is_saved and drift == "none":
         what = "--date is a release date" if date else "--flops asks for a release date"
         raise InputError(f"{what}, which a fit without a drift does not know", "fit with --drift family")
     fitted = question.fit(None if is_saved else [task], cutoff=cutoff_flops, check=check)
@@ -251,3 +272,53 @@ def reach(
         return
     answer = ask.date_to_reach(fitted, task, level, family, flops, growth=growth, start=start)
     question.show(answer, "Release date to reach a score")
+
+
+def when(
+    task: Annotated[str | None, Option("Benchmark.", ("--task", "-t"))] = None,
+    level: Annotated[float | None, "Score to reach, such as 0.9."] = None,
+    family: Annotated[str, "Whose typical model is followed; 'new' is a family never seen."] = "new",
+    any: Annotated[bool, "Follow the best of all models released instead."] = False,
+    trend_compute: Annotated[
+        float | None, "Factor by which compute grows a year, such as 4.5; default learned."
+    ] = None,
+    start: Annotated[str | None, "Date from which on to look; default the latest release seen."] = None,
+    check: Annotated[str | None, "Forecast as of this date when levels were passed, and compare."] = None,
+    *,
+    question: FitQuestion,
+) -> None:
+    """Say when a line of models, or the best of all, reaches a score, its compute being unknown.
+
+    Prints one row: the median date with 50 and 90 % intervals, and the probabilities that it is not reached within
+    twenty years and that it already is.
+
+    Example: bayes-obscaling when --table frontier --task frontiermath_v2 --level 0.9 --any
+    """
+    from bayes_obscaling.data.dates import iso_date
+    from bayes_obscaling.results.reach import check_level
+
+    begin = iso_date(start or "", "--start")
+    if check is not None:
+        if question.saved.fit is not None or task or level or any or start:
+            raise InputError("--check asks about all benchmarks", "leave out the other options of the question")
+        table = question.table.load()
+        with question.model.sampling(table=table) as how:
+            checked = ask.check_when(table, check, **how)
+        question.show(checked, f"When scores were passed, forecast as of {check}", rows=100)
+        return
+    if task is None or level is None:
+        raise InputError("Which score is asked about was not said", "give --task and --level, or --check DATE")
+    if any and family != "new":
+        raise InputError("--any follows all families", "leave out --family, or leave out --any")
+
+    name, goal = task, level
+
+    def possible(table: ScoreTable) -> None:
+        check_level(table, table.resolve(name), goal)
+        check_family(table, family)
+        if question.saved.fit is None and question.model.spec(table).unknown_compute == "prior":
+            raise InputError("This table has no trend of compute in time", "ask `reach`, or add --table frontier")
+
+    fitted = question.fit(None if question.saved.fit is not None else [task], check=possible)
+    answer = ask.when(fitted, task, level, family, best=any, trend_compute=trend_compute, start=begin)
+    question.show(answer, "Date of release to reach a score")

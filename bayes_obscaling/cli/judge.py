@@ -121,7 +121,7 @@ def backtest(
     hold_out: Annotated[list[str] | None, names("--hold-out", help="Hold out these models instead:")] = None,
     leave_family: Annotated[list[str] | None, names("--leave-family", help="Hold out these families instead:")] = None,
     best: Annotated[float | None, "Hold out this share of models best on the task."] = None,
-    suite: Annotated[str | None, "A whole suite: published, from-compute, below-cutoff, out-of-time."] = None,
+    suite: Annotated[str | None, "A whole suite: published, from-compute, below-cutoff, out-of-time, frontier."] = None,
     from_compute: FromCompute = False,
     methods: Methods = None,
     *,
@@ -133,7 +133,8 @@ def backtest(
 
     Prints one row per method: errors, CRPS, how often intervals held the score; then the differences. The forecasts of
     this package are called bayes; the baselines mean, size, compute, pc-1, pc-2, pc-3, pc-4, size-parametric,
-    compute-parametric, pc-1-parametric, pc-2-parametric, pc-3-parametric, pc-4-parametric and family-logistic.
+    compute-parametric, pc-1-parametric, pc-2-parametric, pc-3-parametric, pc-4-parametric, family-logistic and, from
+    release dates alone, best-so-far, latest-median and date-logistic.
 
     Example: bayes-obscaling backtest --task gsm8k_cot --cutoff-flops 8.4e22 --output backtests/
     """
@@ -157,7 +158,7 @@ def backtest(
         scores = table.load(task, hold_out)
         split = _split(scores, task, cut, hold_out, leave_family, best, from_compute)
         (err() if outputs.as_json else out()).print(f"Backtest of [bold]{', '.join(task)}[/]: {plain(split.name)}.")
-        with model.sampling() as how:
+        with model.sampling(table=scores) as how:
             answer = run(scores, task, split, methods=methods, **how)
     show(answer, "", outputs, layout=lambda: _print_backtest(answer), sentences=())
 
@@ -169,7 +170,7 @@ def _run_suite(name: str, model: FitOptions) -> Backtest:
     from bayes_obscaling.evaluation import suites
 
     questions = suites.suite(name)
-    with model.sampling() as how:
+    with model.sampling(table=questions[0].table) as how:
         progress = how.pop("progress")
 
         def count(label: str, done: int, total: int) -> None:

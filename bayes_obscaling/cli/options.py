@@ -65,32 +65,35 @@ class Sampling(Options):
 
         check_sampling(self.chains, self.draws, self.seed)
 
-    def about(self) -> dict[str, Any]:
+    def about(self, table: ScoreTable | None = None) -> dict[str, Any]:  # noqa: ARG002
         """Keywords of every function that fits, apart from those of `sampling`."""
         return {"chains": self.chains, "draws": self.draws, "seed": self.seed}
 
     @contextmanager
-    def sampling(self, label: str | None = None) -> Iterator[dict[str, Any]]:
-        """Keywords of every function that fits; bars show how far it is, one of that label or one per stage."""
+    def sampling(self, label: str | None = None, table: ScoreTable | None = None) -> Iterator[dict[str, Any]]:
+        """Keywords of every function that fits; bars show how far it is, one of that label or one per stage.
+
+        `table` says for which scores the spec is meant; default dense ones.
+        """
         from bayes_obscaling.inference.cache import default_cache_dir
 
         with progress_bars(label) as progress:
-            yield {**self.about(), "cache": default_cache_dir(), "progress": progress}
+            yield {**self.about(table), "cache": default_cache_dir(), "progress": progress}
 
 
 @dataclass(frozen=True)
 class FitOptions(Sampling):
     """What the capability model assumes, and how long to sample it."""
 
-    factors: Annotated[int | None, "Number of latent capabilities, 1 to 8; default 4."] = None
+    factors: Annotated[int | None, "Number of latent capabilities, 1 to 8; default 4, of sparse tables 2."] = None
     curvature: Annotated[bool, "Let capability bend in log compute (Box-Cox law)."] = False
     curve: Annotated[
         Literal["asymmetric", "logistic"] | None,
         "How benchmarks level off: slowly, or logistic up to a learned ceiling, then without drift unless you ask.",
     ] = None
     drift: Annotated[
-        Literal["none", "family", "model"] | None,
-        "Whether efficiency grows with the release date of a family, or of each model; default family.",
+        Literal["none", "family", "model", "line"] | None,
+        "Whether efficiency grows with the release date of a family, of each model, or along lines of families.",
     ] = None
     joint: Annotated[bool, "Joint posterior: task scores may bend the capabilities."] = False
 
@@ -100,9 +103,9 @@ class FitOptions(Sampling):
         if self.factors is not None and not 1 <= self.factors <= _MOST_FACTORS:
             raise InputError(f"--factors is {self.factors}", f"give a whole number from 1 to {_MOST_FACTORS}")
 
-    def spec(self) -> CapabilitySpec:
-        """What is believed."""
-        from bayes_obscaling.models.spec import CapabilitySpec
+    def spec(self, table: ScoreTable | None = None) -> CapabilitySpec:
+        """What is believed of a table, default of a dense one."""
+        from bayes_obscaling.models.spec import CapabilitySpec, spec_for
 
         chosen: dict[str, Any] = {} if self.factors is None else {"n_factors": self.factors}
         if self.curvature:
@@ -111,11 +114,13 @@ class FitOptions(Sampling):
             chosen["drift"] = self.drift
         if self.joint:
             chosen["posterior"] = "joint"
+        if table is not None and spec_for(table).cells == "sparse":
+            return CapabilitySpec.frontier(**chosen, **({} if self.curve is None else {"curve": self.curve}))
         return CapabilitySpec.logistic(**chosen) if self.curve == "logistic" else CapabilitySpec(**chosen)
 
-    def about(self) -> dict[str, Any]:
+    def about(self, table: ScoreTable | None = None) -> dict[str, Any]:
         """Keywords of every function that fits, the spec among them."""
-        return {**super().about(), "spec": self.spec()}
+        return {**super().about(), "spec": self.spec(table)}
 
 
 @dataclass(frozen=True)
@@ -312,5 +317,5 @@ class FitQuestion(Question):
 
         scores = self.table.load(tasks)
         check(scores)
-        with self.model.sampling() as how:
+        with self.model.sampling(table=scores) as how:
             return fit_table(scores, tasks or scores.benchmark_names, cutoff=cutoff, **how)

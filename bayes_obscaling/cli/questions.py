@@ -181,7 +181,7 @@ def latent_compute(
     if question.saved.fit is not None or widen != 1.0:
         raise InputError("--check fits anew, and says by how much to widen: leave out --fit and --widen.")
     table = question.table.load()
-    with question.model.sampling() as how:
+    with question.model.sampling(table=table) as how:
         checked = ask.check_latent_compute(table, folds=folds, whole_families=whole_families, **how)
     question.show(checked, "Hidden FLOPs, inferred", rows=100)
 

@@ -16,6 +16,8 @@ def tables_folder() -> Path:
     return installed if installed.is_dir() else package.parent / "data"
 
 
+# Columns of models and benchmarks that no forecast reads.
+_DESCRIPTIVE = ("cohort", "description", "aliases", "open_weights", "provider")
 Cohort = Literal["paper", "later", "all"]
 
 
@@ -74,7 +76,7 @@ def changed_since(table: ScoreTable) -> tuple[str, ...]:
         ("models", models.loc[shared], today.models.loc[shared]),
         ("benchmarks", table.benchmarks, today.benchmarks.reindex(table.benchmarks.index)),
     ):
-        columns = [c for c in new if c in old and c not in ("cohort", "description", "aliases")]
+        columns = [c for c in new if c in old and c not in _DESCRIPTIVE]
         known = new["family" if what == "models" else "role"].notna()
         a, b = old.loc[known, columns], new.loc[known, columns]
         differs = (a != b) & ~(a.isna() & b.isna())

@@ -12,13 +12,13 @@ from bayes_obscaling.data.headers import without_percent
 from bayes_obscaling.data.known import find_known, key_of, known_benchmarks
 from bayes_obscaling.data.names import close_names
 from bayes_obscaling.data.rules import check_number, check_range, check_role, shared_name
+from bayes_obscaling.data.settings import NO, YES
 from bayes_obscaling.data.sheet import Sheet, Source, read_sheet
 from bayes_obscaling.data.table import ScoreTable
 
 _NUMBERS = ("chance", "n_items", "lower", "upper", "cutoff_flops")
 _FLAGS = ("signed", "has_ceiling")
 _LISTS = {"excludes": ";", "aliases": "|"}  # column -> what separates its names
-_YES, _NO = {"true", "yes", "1", "1.0"}, {"false", "no", "0", "0.0"}
 _CHANCE_AGREES = 0.005  # chance levels that differ more are not the same
 _RESCALED = ("Arena-Elo",)  # bundled scores that were scaled by their own extremes
 _TAKEN = {
@@ -88,9 +88,9 @@ class Declared:
         if field in _LISTS:
             return tuple(part.strip() for part in text.split(_LISTS[field]) if part.strip())
         if field in _FLAGS and text:
-            if text.casefold() not in _YES | _NO:
+            if text.casefold() not in YES | NO:
                 raise sheet.error(f"{text!r} is neither true nor false", "write one of them", row, column)
-            return text.casefold() in _YES
+            return text.casefold() in YES
         if field == "role" and text:
             check_role(text.casefold(), sheet.place(row, column))
         return text.casefold() if field == "role" else text

@@ -10,13 +10,18 @@ from dataclasses import dataclass
 FIELDS = {
     "model": "model|models|model name|name of model|llm|model id|model version|fullname|full name|checkpoint|system",
     "family": "family|model family|series|model series|families",
-    "organization": "organization|organisation|org|organizations|developer|lab|provider|company|maker|creator",
+    "provider": "provider|organization|organisation|org|organizations|developer|lab|labs|company|maker|creator",
     "params": "params|parameters|model size|size|n params|num params|number of parameters|model parameters|param count"
     "|active params|active parameters|parameter count",
     "tokens": "tokens|pretraining data size|training tokens|pretraining tokens|data size|n tokens|num tokens|"
     "number of tokens|training data|training data size|pretraining data|number of training tokens",
     "flops": "flops|flop|training compute|training flops|training flop|compute|total flops|pretraining flops|"
     "train compute",
+    "flops_sd": "flops sd|flop sd|compute sd|log10 flops sd|sd of log10 flops",
+    "flops_confidence": "flops confidence|flop confidence|compute confidence|training compute confidence|confidence",
+    "flops_method": "flops method|compute method|training compute estimation method|compute estimation method",
+    "flops_circular": "flops circular|compute circular",
+    "open_weights": "open weights|open weight|weights open",
     "date": "date|release date|released|publication date|release|model release date|date released|launch date",
 }
 LONG = {
@@ -24,6 +29,10 @@ LONG = {
     "score": "score|value|accuracy|acc|result|mean score|performance|primary score",
     "stderr": "stderr|std err|standard error|se|score stderr|acc stderr|std error",
     "n_items": "n items|items|n samples|num samples|number of items|samples|n questions|effective samples",
+    "setting": "setting|effort|reasoning effort|thinking|thinking budget|thinking effort|reasoning setting",
+    "reasoning": "reasoning|with reasoning|is reasoning",
+    "evaluated": "evaluated|evaluation date|date of evaluation|run date|date of run|eval date|date evaluated|"
+    "started at",
     "chance": "chance|chance level|random baseline|baseline",
 }
 """Words for the columns of a table with a row per score."""
@@ -47,7 +56,7 @@ _ASIDE = (
     ),
     (
         "not a score",
-        r"notes?|comments?|remarks?|description|details|country.*|domain|modality|open weights|accessibility",
+        r"notes?|comments?|remarks?|description|details|country.*|domain|modality|accessibility",
     ),
     (
         "not a score",

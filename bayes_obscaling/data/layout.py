@@ -19,6 +19,7 @@ from bayes_obscaling.data.headers import (
 )
 from bayes_obscaling.data.known import bare, find_known, key_of
 from bayes_obscaling.data.names import close_names
+from bayes_obscaling.data.rules import FLOPS_CONFIDENCE
 from bayes_obscaling.data.sheet import Sheet, no_column
 
 _LONG_ONLY = ("benchmark", "score", "n_items", "chance", "stderr")
@@ -33,8 +34,8 @@ class Columns:
     fields : dict
         What is known of a model.
     long : dict
-        Of a table with a row per score: benchmark, score, stderr, n_items and chance to the position of each; empty
-        for a table with a column per benchmark.
+        Of a table with a row per score: benchmark, score, stderr, n_items, chance and its setting to the position of
+        each; empty for a table with a column per benchmark.
     scores : list
         Columns that hold the scores of one benchmark each.
     errors : dict
@@ -74,7 +75,7 @@ def columns_of(sheet: Sheet, declared: Declared) -> Columns:
     for position, name in enumerate(sheet.columns):
         if position in found.long.values():
             continue
-        if not declared.is_said(name) and (held := _field(sheet, name)):
+        if not declared.is_said(name) and (held := _field(sheet, position, name)):
             _add_field(sheet, found, position, held)
         elif found.long:
             _leave(sheet, found, name)
@@ -82,7 +83,6 @@ def columns_of(sheet: Sheet, declared: Declared) -> Columns:
             _add_other(sheet, declared, found, position)
     if not any(one.name == "model" for one in found.fields.values()):
         raise no_column(sheet, "Model", "a column 'Model' with the names of the models")
-    _take_organization(found, sheet)
     _pair_errors(sheet, declared, found)
     if not found.long and not found.scores and len(found.fields) == 1:
         besides = f" ({'; '.join(found.notes)})" if found.left else ""
@@ -103,9 +103,13 @@ def _long(sheet: Sheet, declared: Declared) -> dict[str, int]:
     return found if is_long else {}
 
 
-def _field(sheet: Sheet, name: str) -> Field | None:
+def _field(sheet: Sheet, position: int, name: str) -> Field | None:
     try:
-        return field_of(name)
+        held = field_of(name)
+        if held and held.name == "flops_confidence" and plain(name) == "confidence":  # of anything, but for its words
+            words = {sheet.text(cells[position]).casefold() for _, cells in sheet.rows}
+            return held if words & set(FLOPS_CONFIDENCE) else None
+        return held
     except ValueError as error:
         problem = f"the unit {str(error)!r} is not known"
         raise sheet.error(problem, "write absolute numbers, or B, T or 1E21 in the header", column=name) from None
@@ -114,22 +118,12 @@ def _field(sheet: Sheet, name: str) -> Field | None:
 def _add_field(sheet: Sheet, found: Columns, position: int, held: Field) -> None:
     for other, before in found.fields.items():
         if before.name == held.name:
-            if held.name == "organization":
+            if held.name == "provider":
                 found.left.append((sheet.columns[position], "not a score"))
                 return
             both = f"{sheet.columns[other]!r} and {sheet.columns[position]!r}"
             raise sheet.error(f"{both} both hold the {held.name}", "remove one")
     found.fields[position] = held
-
-
-def _take_organization(found: Columns, sheet: Sheet) -> None:
-    """Take organizations for families where no column names those."""
-    position = next((at for at, one in found.fields.items() if one.name == "organization"), None)
-    if position is None:
-        return
-    if any(one.name == "family" for one in found.fields.values()):
-        found.left.append((sheet.columns[position], "not a score"))
-        del found.fields[position]
 
 
 def _leave(sheet: Sheet, found: Columns, name: str) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 
+from bayes_obscaling.checks import listed
 from bayes_obscaling.data.bundled import load_base_llms, load_instruct_llms
 from bayes_obscaling.data.dates import iso_date
 from bayes_obscaling.data.declared import Declared
@@ -15,14 +17,21 @@ from bayes_obscaling.data.headers import without_percent
 from bayes_obscaling.data.layout import Columns, columns_of
 from bayes_obscaling.data.leaderboards import understood
 from bayes_obscaling.data.names import normal_form
-from bayes_obscaling.data.rules import check_number
+from bayes_obscaling.data.rules import FLOPS_CONFIDENCE, check_number
 from bayes_obscaling.data.scales import Cell, Duplicates, scores_of
+from bayes_obscaling.data.settings import NO, UNSET, YES, Setting, best_settings, read_setting
 from bayes_obscaling.data.sheet import Sheet, Source, read_sheet
 from bayes_obscaling.data.table import ScoreTable
 from bayes_obscaling.errors import InputError
 
 _MOST_NAMED = 8
-_SIZES = ("params", "tokens", "flops")
+_UNKNOWN: dict[str, object] = {
+    **{"family": "", "params": np.nan, "tokens": np.nan, "flops": np.nan},
+    **{"date": "", "provider": "", "flops_sd": np.nan, "open_weights": ""},
+}
+"""What is known of a model of which nothing is said."""
+_OF_A_SETTING = ("setting", "reasoning", "evaluated")
+_CIRCULAR = re.compile(r"\bbench\s?marks?\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -37,11 +46,13 @@ class Parsed:
         What of a model is given, with the column that holds it.
     models : DataFrame
         Index model (the table's name where it has it); family ("" where none is given), params, tokens, flops, date,
-        organization, row.
+        provider, flops_sd, open_weights, row.
     benchmarks : DataFrame
         The new ones only, as in `ScoreTable`.
     scores : DataFrame
-        model, benchmark, score, n_items, row, column.
+        model, benchmark, score, n_items, row, column, setting, reasoning, evaluated.
+    others : DataFrame
+        The same of scores in other settings.
     assumed : dict
         New benchmark to what is assumed of it, because nobody said.
     notes : tuple of str
@@ -53,6 +64,7 @@ class Parsed:
     models: pd.DataFrame
     benchmarks: pd.DataFrame
     scores: pd.DataFrame
+    others: pd.DataFrame
     assumed: dict[str, str]
     notes: tuple[str, ...]
 
@@ -96,11 +108,12 @@ def parse(
     )
     empty = [read.columns[at] for at in columns.scores if not (scores["column"] == read.columns[at]).any()]
     nothing = [f"no score in {', '.join(empty)}"] * bool(empty)
+    scores, others, several = best_settings(scores)
+    understanding += [several] * bool(several)
     notes = (*read.notes, *columns.notes, *models.notes, *dict.fromkeys(declared.notes), *understanding, *nothing)
-    frame = pd.DataFrame.from_dict(
-        models.by_name, orient="index", columns=["family", *_SIZES, "date", "organization", "row"]
-    ).rename_axis("model")
-    return Parsed(read, columns.named(read), frame, declared.new_rows(scores), scores, declared.assumed(scores), notes)
+    frame = pd.DataFrame.from_dict(models.by_name, orient="index", columns=[*_UNKNOWN, "row"]).rename_axis("model")
+    new, assumed = declared.new_rows(scores), declared.assumed(scores)
+    return Parsed(read, columns.named(read), frame, new, scores, others, assumed, notes)
 
 
 # --------------------------------------------------------------------------------------------------------- models
@@ -111,6 +124,7 @@ class _Models:
     by_name: dict[str, dict[str, object]] = field(default_factory=dict)  # fields and first row
     by_row: dict[int, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    circular: dict[str, None] = field(default_factory=dict)  # models whose FLOPs follow from scores
 
 
 def _models(table: ScoreTable, sheet: Sheet, columns: Columns, *, one_row_each: bool) -> _Models:
@@ -132,6 +146,9 @@ def _models(table: ScoreTable, sheet: Sheet, columns: Columns, *, one_row_each: 
         if known and given.casefold() not in (name.casefold(), name.casefold().rpartition("/")[2]):
             matched[given] = name
         fields["family"] = families.get(str(fields["family"]), "")
+        if fields.pop("is_circular"):
+            fields["flops"] = fields["flops_sd"] = np.nan
+            models.circular.setdefault(name)
         models.by_row[row] = name
         first = models.by_name.get(name)
         if first is None:
@@ -146,9 +163,13 @@ def _models(table: ScoreTable, sheet: Sheet, columns: Columns, *, one_row_each: 
                 first[what] = new
             elif not is_unknown(new) and new != first[what]:
                 problem = f"{name!r} has {what} {new} here and {first[what]} before"
-                raise sheet.error(problem, "make them agree", row, named[what])
+                column = named.get(what, named.get("flops_confidence"))
+                raise sheet.error(problem, "make them agree", row, column)
     pairs = [f"{given} as {name}" for given, name in matched.items()]
     models.notes += [f"read {', '.join(pairs[:_MOST_NAMED])}"] * bool(pairs)
+    if models.circular:
+        names = listed(list(models.circular), _MOST_NAMED)
+        models.notes.append(f"FLOPs of {names} were estimated from benchmark scores, so they are taken as unknown")
     return models
 
 
@@ -165,18 +186,41 @@ def _family_spellings(table: ScoreTable, sheet: Sheet, columns: Columns) -> dict
 
 def _fields(sheet: Sheet, row: int, cells: list[object], columns: Columns) -> dict[str, object]:
     """Return what a row says of its model."""
-    fields: dict[str, object] = {"family": "", **dict.fromkeys(_SIZES, np.nan), "date": "", "organization": ""}
+    fields: dict[str, object] = {**_UNKNOWN, "is_circular": False}
     for position, held in columns.fields.items():
         column = sheet.columns[position]
-        if held.name in ("model", "family", "organization"):
-            fields[held.name] = sheet.text(cells[position])
+        text = sheet.text(cells[position])
+        if held.name in ("model", "family", "provider"):
+            fields[held.name] = text
         elif held.name == "date":
-            fields["date"] = iso_date(sheet.text(cells[position]), sheet.place(row, column))
+            fields["date"] = iso_date(text, sheet.place(row, column))
+        elif held.name == "open_weights":
+            fields["open_weights"] = _open_weights(text)
+        elif held.name == "flops_confidence":
+            fields["flops_sd"] = _sd_of(fields["flops_sd"], text, sheet.place(row, column))
+        elif held.name in ("flops_circular", "flops_method"):
+            found = _CIRCULAR.search(text) if held.name == "flops_method" else text.casefold() in YES
+            fields["is_circular"] = bool(fields["is_circular"] or found)
         else:
             value = sheet.number(row, column, cells[position], held.exponent)
             check_number(held.name, value, sheet.place(row, column))
             fields[held.name] = value
     return fields
+
+
+def _open_weights(text: str) -> str:
+    """Return yes or no, "" for what says neither."""
+    folded = text.casefold()
+    is_open = folded in YES or folded.startswith("open")
+    return "yes" if is_open else "no" if folded in NO or folded.startswith("closed") else ""
+
+
+def _sd_of(given: object, word: str, where: str) -> object:
+    """Return the error of compute, in decades, that a word for its confidence means; a number that was given wins."""
+    if word and word.casefold() not in FLOPS_CONFIDENCE:
+        problem = f"{word!r} is no confidence of compute"
+        raise InputError(problem, f"write {', '.join(FLOPS_CONFIDENCE)}, or leave the cell empty", where)
+    return FLOPS_CONFIDENCE[word.casefold()] if word and is_unknown(given) else given
 
 
 def is_unknown(value: object) -> bool:
@@ -221,7 +265,9 @@ def _long_cells(sheet: Sheet, columns: Columns, models: _Models, declared: Decla
         error = (sheet.columns[at["stderr"]], values[at["stderr"]]) if "stderr" in at else None
         score = sheet.columns[at["score"]]
         n_items = given.get("n_items", np.nan)
-        cells += _cell(sheet, row, score, values[at["score"]], models.by_row[row], name, error, n_items)
+        said = {what: (sheet.columns[at[what]], values[at[what]]) for what in _OF_A_SETTING if what in at}
+        made = read_setting(sheet, row, said)
+        cells += _cell(sheet, row, score, values[at["score"]], models.by_row[row], name, error, n_items, made)
     return cells
 
 
@@ -234,6 +280,7 @@ def _cell(
     benchmark: str,
     error: tuple[str, object] | None,
     n_items: float = np.nan,
+    made: Setting = UNSET,
 ) -> list[Cell]:
     """Return the score in a cell with its error and items, nothing where it is missing."""
     number = sheet.written(row, column, cell)
@@ -247,4 +294,5 @@ def _cell(
         stderr = float(given.value.scaleb(power))
     items = float(number.items) if number.items and np.isnan(n_items) else n_items
     is_count = number.items is not None
-    return [Cell(row, column, model, benchmark, float(number.value), stderr, items, number.is_percent, is_count)]
+    value = float(number.value)
+    return [Cell(row, column, model, benchmark, value, stderr, items, number.is_percent, is_count, made)]

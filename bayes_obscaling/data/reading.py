@@ -4,7 +4,8 @@ Two layouts are read, from a file of any kind (`bayes_obscaling.data.formats`) o
 
 - wide, as published: a column of models, optionally family, size, data, compute and date of release, then a column per
   benchmark or task, in the raw range of that benchmark (0..1; BLEU 0..100) or in percent;
-- long: ``model``, ``benchmark``, ``score``, optionally ``stderr``, ``n_items``, ``chance``, and what a wide table has.
+- long: ``model``, ``benchmark``, ``score``, optionally ``stderr``, ``n_items``, ``chance``, ``setting`` (reasoning
+  effort or thinking budget), ``reasoning``, ``evaluated`` (date of the run), and what a wide table has.
 
 Headers of other tools are understood (`bayes_obscaling.data.headers`), columns that hold no score are left aside, and
 the notes of the table say so. A model that the table knows needs nothing but its name, in any spelling; a new one
@@ -23,9 +24,11 @@ import numpy as np
 import pandas as pd
 
 from bayes_obscaling.data.bundled import known_corrections
+from bayes_obscaling.data.frames import KEY
 from bayes_obscaling.data.names import close_names
 from bayes_obscaling.data.parsing import Parsed, is_unknown, parse
 from bayes_obscaling.data.scales import Duplicates
+from bayes_obscaling.data.settings import joined
 from bayes_obscaling.data.sheet import Source
 from bayes_obscaling.data.table import ScoreTable
 from bayes_obscaling.errors import InputError
@@ -84,14 +87,16 @@ def read_scores(
             f"{parsed.sheet.name}: {len(changed)} scores differ from those they replace by more than {OVERRIDE_NOTED}, "
             f"first {first['model']} on {first['benchmark']}: {first['score']:.3f} for {first['score_table']:.3f}"
         )
-    scores, others = _merged_scores(table, parsed), table.other_settings
+    scores, others = _merged_scores(table, parsed)
     return ScoreTable(models, benchmark_rows, scores, [*table.notes, *notes], other_settings=others)
 
 
 def overrides(table: ScoreTable, parsed: Parsed) -> pd.DataFrame:
     """Return the scores of ``parsed`` that differ visibly from the ``score_table`` they replace."""
     both = parsed.scores.merge(table.scores, on=["model", "benchmark"], suffixes=("", "_table"))
-    return both[(both["score"] - both["score_table"]).abs() > OVERRIDE_NOTED]
+    known = (both["setting"] != "") & (both["setting_table"] != "")
+    is_same = ~known | (both["setting"] == both["setting_table"])  # another setting is another score
+    return both[is_same & ((both["score"] - both["score_table"]).abs() > OVERRIDE_NOTED)]
 
 
 def _merged_models(table: ScoreTable, parsed: Parsed, notes: list[str]) -> pd.DataFrame:
@@ -101,18 +106,22 @@ def _merged_models(table: ScoreTable, parsed: Parsed, notes: list[str]) -> pd.Da
     conflicts: list[tuple[int, str, str]] = []
     alone, rounded, respelled = [], [], []
     for name, fields in parsed.models.to_dict("index").items():
-        row, organization = int(fields.pop("row")), fields.pop("organization")
+        row, provider = int(fields.pop("row")), fields["provider"]
         if name not in models:
             if fields["family"] == "":
-                fields["family"] = organization or str(name).rpartition("/")[2]
-                alone += [] if organization else [str(name)]
+                fields["family"] = provider or str(name).rpartition("/")[2]
+                alone += [] if provider else [str(name)]
             models[str(name)] = fields | {"cohort": "user"}
         known = models[str(name)]
+        if not is_unknown(known["flops"]) and str(name) in before.index:
+            fields["flops_sd"] = np.nan  # it is of compute that is not used
         for field, value in fields.items():
             if is_unknown(value) or value == known[field]:
                 continue
             if is_unknown(known[field]):
                 known[str(field)] = value
+            elif field in ("provider", "open_weights"):
+                continue  # the table's, which a spelling does not change
             elif field == "family":
                 respelled.append(f"{name} is in {known[field]}, not {value}")
             elif field == "date":
@@ -134,8 +143,8 @@ def _merged_models(table: ScoreTable, parsed: Parsed, notes: list[str]) -> pd.Da
     notes += _said(sheet.name, "the table's sizes are used where yours are rounded", rounded)
     notes += _said(sheet.name, "the table's family is used", respelled)
     notes += _said(sheet.name, "models without a family are one of their own", [_hint(table, name) for name in alone])
-    used = parsed.columns.get("organization")
-    if used and any(name not in before.index for name in parsed.models.index):
+    used = parsed.columns.get("provider")
+    if used and "family" not in parsed.columns and any(name not in before.index for name in parsed.models.index):
         notes.append(f"{sheet.name}: there is no column of families: {used} is taken for the family of new models")
     merged = pd.DataFrame.from_dict(models, orient="index", columns=list(before.columns))
     return merged.astype(before.dtypes.to_dict()).rename_axis(before.index.name)
@@ -168,17 +177,17 @@ def _conflict(parsed: Parsed, conflicts: list[tuple[int, str, str]]) -> InputErr
     return parsed.sheet.error(problem, remedy, row, parsed.columns[field])
 
 
-def _merged_scores(table: ScoreTable, parsed: Parsed) -> pd.DataFrame:
-    """Return the scores of the table and the file together, the file's where both have one."""
-    key = ["model", "benchmark"]
-    old, new = table.scores, parsed.scores[[*key, "score", "n_items"]]
-    both = old.merge(new, on=key, suffixes=("", "_new"))
+def _merged_scores(table: ScoreTable, parsed: Parsed) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the scores of the table and the file together, and those in other settings."""
+    old = table.scores
+    new = parsed.scores[list(old.columns)]
+    both = old.merge(new, on=KEY, suffixes=("", "_new"))
     # the same score again says nothing new, and must not lose its own item count
-    is_same = np.isclose(both["score"], both["score_new"], rtol=0, atol=_ROUNDING) & both["n_items_new"].isna()
+    is_bare = both["n_items_new"].isna() & (both["setting_new"] == "") & (both["evaluated_new"] == "")
+    is_same = np.isclose(both["score"], both["score_new"], rtol=0, atol=_ROUNDING) & is_bare
     new = new[~_keys(new).isin(_keys(both[is_same]))]
-    old = old[~_keys(old).isin(_keys(new))]
-    return pd.concat([old, new]) if len(new) else old
+    return joined(old, table.other_settings, new, parsed.others)
 
 
 def _keys(scores: pd.DataFrame) -> pd.MultiIndex:
-    return pd.MultiIndex.from_frame(scores[["model", "benchmark"]])
+    return pd.MultiIndex.from_frame(scores[KEY])

@@ -20,6 +20,10 @@ FLOPS = (1e15, 1e30)
 """Training compute that can be meant: no model is known near either end."""
 
 
+FLOPS_CONFIDENCE = {"confident": 0.29, "likely": 0.61, "speculative": 0.90}
+"""Epoch AI's words for how well compute is known, a factor of 3, 10 and 30 at 90 %, as sd of log10 FLOPs in decades."""
+
+
 def check_number(field: str, value: float, where: str = "") -> None:
     """Refuse a number that the column `field` of a table cannot hold; NaN is a number that is not known."""
     if math.isnan(value):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Literal
 
 import numpy as np
@@ -11,6 +11,7 @@ import pandas as pd
 
 from bayes_obscaling.data.declared import Declared, is_index
 from bayes_obscaling.data.rules import out_of_range, two_scores
+from bayes_obscaling.data.settings import UNSET, Setting
 from bayes_obscaling.data.sheet import Sheet
 
 Duplicates = Literal["refuse", "mean", "first"]
@@ -41,6 +42,8 @@ class Cell:
         Its item count, NaN where none is given.
     is_percent, is_count : bool
         Whether a percent sign follows; whether it is a count such as ``204/400``, whose value is a fraction.
+    made : Setting
+        In what setting it was made, and when.
     """
 
     row: int
@@ -52,6 +55,7 @@ class Cell:
     n_items: float = np.nan
     is_percent: bool = False
     is_count: bool = False
+    made: Setting = UNSET
 
 
 @dataclass(frozen=True)
@@ -73,12 +77,12 @@ def scores_of(
     chance_corrected: bool,
     duplicates: Duplicates,
 ) -> tuple[pd.DataFrame, list[str]]:
-    """Return the scores as fractions (model, benchmark, score, n_items, row, column), and what was understood.
+    """Return the scores as fractions, with item count, place and setting, and what was understood.
 
     Raises
     ------
     InputError
-        If a score is outside its range, a column mixes percent and fractions, or a model has two scores.
+        If a score is outside its range, a column mixes percent and fractions, or a model has two scores in a setting.
     """
     rows, notes = [], []
     by_benchmark: dict[str, list[Cell]] = {}
@@ -101,12 +105,13 @@ def scores_of(
             score = cell.value if cell.is_count else (cell.value - lower) / (upper - lower)
             score = min(max(score, lowest / upper if chance_corrected and is_fraction else 0.0), 1.0)
             n_items = _items(sheet, cell, score, cell.stderr / (upper - lower))
-            rows.append((cell.model, name, score, count if np.isnan(n_items) else n_items, cell.row, cell.column))
+            items, made = count if np.isnan(n_items) else n_items, cell.made
+            rows.append((cell.model, name, score, items, cell.row, cell.column, *astuple(made)))
     errors = list(dict.fromkeys(c.benchmark for column in by_benchmark.values() for c in column if c.stderr > 0))
     if errors:
         notes.append(f"standard errors of {', '.join(errors)} are read as item counts, n = p (1 - p) / error^2")
-    frame = pd.DataFrame(rows, columns=["model", "benchmark", "score", "n_items", "row", "column"])
-    frame = frame.astype({"score": float, "n_items": float})
+    columns = ["model", "benchmark", "score", "n_items", "row", "column", "setting", "reasoning", "evaluated"]
+    frame = pd.DataFrame(rows, columns=columns).astype({"score": float, "n_items": float, "reasoning": float})
     return _without_repeats(sheet, frame, declared, duplicates, notes), notes
 
 
@@ -138,12 +143,14 @@ def _scale(sheet: Sheet, column: list[Cell], name: str, usual: tuple[float, floa
 
 def _items(sheet: Sheet, cell: Cell, score: float, error: float) -> float:
     """Return the item count of a score: as given, or as many as a standard error is worth."""
-    if not np.isnan(cell.n_items) or np.isnan(error):
+    if np.isnan(error):
         return cell.n_items
+    problem = f"standard error {cell.stderr:g} of score {cell.value:g} cannot be"
     if not 0 <= error <= _LARGEST_ERROR:
-        problem = f"standard error {cell.stderr:g} of score {cell.value:g} cannot be"
         raise sheet.error(problem, "give it on the scale of the score", cell.row, cell.column)
-    return items_of(score, error)
+    if error == 0 and 0 < score < 1:
+        raise sheet.error(problem, "leave it empty if it is not known", cell.row, cell.column)
+    return items_of(score, error) if np.isnan(cell.n_items) else cell.n_items
 
 
 def items_of(score: float, error: float) -> float:
@@ -180,8 +187,8 @@ def _outside(outside: list[Cell], column: list[Cell], lower: float, upper: float
 def _without_repeats(
     sheet: Sheet, frame: pd.DataFrame, declared: Declared, duplicates: Duplicates, notes: list[str]
 ) -> pd.DataFrame:
-    """Return one score per model and benchmark; several are refused, averaged, or all but the first dropped."""
-    key = ["model", "benchmark"]
+    """Return one score per model, benchmark and setting; several are refused, averaged, or one is kept."""
+    key = ["model", "benchmark", "setting"]
     repeated = frame.duplicated(key)
     if not repeated.any():
         return frame
@@ -197,7 +204,7 @@ def _without_repeats(
     notes.append(f"{cells} scores are means of several runs, whose spread is their noise")
     usual = declared.table.benchmarks["n_items"].to_dict()
     usual |= {name: facts["n_items"] for name, facts in declared.rows.items() if "n_items" in facts}
-    rows = [_mean(group, usual.get(str(name), np.nan)) for (_, name), group in frame.groupby(key, sort=False)]
+    rows = [_mean(group, usual.get(str(name), np.nan)) for (_, name, _), group in frame.groupby(key, sort=False)]
     return pd.DataFrame(rows, columns=frame.columns).astype({"score": float, "n_items": float})
 
 

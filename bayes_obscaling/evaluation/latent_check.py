@@ -15,6 +15,10 @@ from bayes_obscaling.inference.limits import check_sampling
 from bayes_obscaling.models.spec import CapabilitySpec
 from bayes_obscaling.progress import Progress, shows_progress
 from bayes_obscaling.results.fit import CapabilityFit
+from bayes_obscaling.results.summaries import LEVELS, interval_columns
+
+# Decades: models whose FLOPs were published with a larger error are not judged.
+_EXACT_SD = 0.3
 
 
 @shows_progress()
@@ -35,7 +39,7 @@ def check_latent_compute(
     Parameters
     ----------
     table : ScoreTable
-        The scores; models of unknown FLOPs stay unknown and are not judged.
+        The scores; models of unknown FLOPs, or of FLOPs known to half a decade only, are not judged.
     folds : int
         Number of fits; in each the FLOPs of about one in `folds` models are hidden, at random, so that every model is
         judged once.
@@ -51,7 +55,8 @@ def check_latent_compute(
         For fewer than two folds, or more than there are models (families) of known FLOPs.
     """
     check_sampling(chains, draws, seed)
-    known = table.models[table.models["flops"].notna()]
+    # What is not known well enough says little about an estimate of it.
+    known = table.models[table.models["flops"].notna() & ~(table.models["flops_sd"] > _EXACT_SD)]
     number = _folds(known, folds, whole_families, seed)
     parts, problems = [], []
     for fold in range(folds):
@@ -96,6 +101,11 @@ def _judged(fit: CapabilityFit, flops: pd.Series) -> pd.DataFrame:
     """Inferred compute of models beside the true FLOPs, which were hidden."""
     frame, values = compute_of(fit, flops.index)
     truth = np.log10(flops.to_numpy())
+    # What was published is compute with an error of its own: the interval is judged as one for the published figure.
+    error_sd = fit.table.models.loc[flops.index, "flops_sd"].fillna(0.0).to_numpy()
+    values = values + error_sd * fit.posterior.rng("published compute").standard_normal(values.shape)
+    frame[list(LEVELS)] = 10.0 ** interval_columns(values)[list(LEVELS)].to_numpy()
+    frame["sd_decades"] = values.std(axis=0)
     error = np.log10(frame["median"].to_numpy()) - truth
     return frame.assign(flops=10.0**truth, error=error, pit=(values < truth).mean(axis=0))
 

@@ -18,7 +18,7 @@ from bayes_obscaling.inference.cache import content_hash
 from bayes_obscaling.inference.executor import Job, run_jobs
 from bayes_obscaling.inference.run import fingerprint
 from bayes_obscaling.inference.store import Result, Store
-from bayes_obscaling.models.spec import CapabilitySpec
+from bayes_obscaling.models.spec import CapabilitySpec, spec_for
 from bayes_obscaling.progress import Progress
 
 
@@ -36,11 +36,17 @@ def backtest_each(
     after each. Returned are the cells, and sampling problems (each once, with the number of fits it is in) and
     backtests that failed; an `InputError` is raised when every one of them did.
     """
-    spec = spec or CapabilitySpec()
     jobs = []
     for q in questions:
         asked = {**q.options, "up_to": q.up_to, **options}
-        content = [q.table.data_hash, spec.model_dump(), q.tasks, dataclasses.asdict(q.split), asked, fingerprint()]
+        content = [
+            q.table.data_hash,
+            (spec or spec_for(q.table)).model_dump(),
+            q.tasks,
+            dataclasses.asdict(q.split),
+            asked,
+            fingerprint(),
+        ]
         jobs.append(Job(content_hash(content, ()), f"{q.label}: {q.split.name}", (q, spec, cache, options)))
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(cache) / "backtests" if cache is not None else Path(scratch)
@@ -55,7 +61,7 @@ def backtest_each(
     return pd.concat([frame for frame, _ in outcome.results.values()], ignore_index=True), problems + failures
 
 
-def _one(arguments: tuple[Question, CapabilitySpec, Path | str | None, dict[str, Any]]) -> Result:
+def _one(arguments: tuple[Question, CapabilitySpec | None, Path | str | None, dict[str, Any]]) -> Result:
     """One backtest, in the shape that is stored."""
     q, spec, cache, options = arguments
     answer = backtest(q.table, q.tasks, q.split, spec=spec, cache=cache, **q.options, **options)

@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from bayes_obscaling.data import Split, load_base_llms, load_instruct_llms
+from bayes_obscaling.data import ScoreTable, Split, load_base_llms, load_frontier, load_instruct_llms
 from bayes_obscaling.data.names import unknown
 from bayes_obscaling.evaluation.backtest import Backtest, backtest, judged_models
-from bayes_obscaling.evaluation.baselines import STANDARD
+from bayes_obscaling.evaluation.baselines import IN_TIME, STANDARD
 from bayes_obscaling.evaluation.questions import Question
 
 # The ten published tasks that count items, by their published cutoff.
@@ -17,6 +17,12 @@ EARLY_TASKS = ("word_unscrambling", "parsinlu_qa", "ipa_transliterate", "gsm8k_d
 ARITHMETIC_TASKS = ("arithmetic_3ds", "arithmetic_2dm", "arithmetic_3da", "arithmetic_2da")
 # When the out-of-time suite looks ahead: at 40, 54, 74 and 80 of 97 models.
 DATES = ("2023-07-01", "2023-11-01", "2024-03-01", "2024-05-01")
+# When the frontier suite looks ahead: the first two were there while the model was chosen, the last was not.
+FRONTIER_DATES = ("2025-06-01", "2025-11-01", "2026-03-01")
+REVEALED = (1, 3, 5)  # scores of a new model
+_MOST_NAMED = 13  # tasks of a question that are named before it is answered
+_FEWEST_SCORES = 4  # of a model of which one may be hidden
+_FEWEST_SEEN = 3  # scores of a benchmark from which it is forecast
 FROM_COMPUTE_METHODS = ("mean", "compute", "family-logistic")
 
 
@@ -25,7 +31,7 @@ def suite(name: str) -> list[Question]:
 
     Parameters
     ----------
-    name : {"published", "from-compute", "below-cutoff", "out-of-time"}
+    name : {"published", "from-compute", "below-cutoff", "out-of-time", "frontier"}
         "published": the setups of Ruan, Maddison and Hashimoto (2024): emergent tasks, post-training, agents.
         "from-compute": standard benchmarks forecast from family and FLOPs alone: D1, the largest model of each
         family; D2, all but the smallest of families of three or more; D3, whole families, a third of them at a time.
@@ -35,6 +41,9 @@ def suite(name: str) -> list[Question]:
         "out-of-time": of the published models and those released later, what was released before each of `DATES` is
         learned from, and what came after is forecast: tasks from benchmarks, and benchmarks from family, FLOPs and
         date (which a fit reads when its efficiency drifts).
+        "frontier": of the frontier table, at each of `FRONTIER_DATES`: everything of models released since is hidden;
+        so is, in a second design, every score that was measured since; and at the second date one, three and five
+        scores of each new model are revealed; last, a random tenth of all scores is hidden.
 
     Raises
     ------
@@ -46,6 +55,7 @@ def suite(name: str) -> list[Question]:
         "from-compute": _from_compute,
         "below-cutoff": _below_cutoff,
         "out-of-time": _out_of_time,
+        "frontier": _frontier,
     }
     if name not in suites:
         raise unknown("suite", name, suites)
@@ -121,6 +131,32 @@ def _out_of_time() -> list[Question]:
     return questions
 
 
+def _frontier() -> list[Question]:
+    table = load_frontier()
+    released = [Split.by_date(table, date, "all") for date in FRONTIER_DATES]
+    splits = [("released since", split) for split in released]
+    splits += [("released or measured since", Split.by_vintage(table, date)) for date in FRONTIER_DATES]
+    splits += [(f"{k} scores revealed", released[1].revealing(table, k)) for k in REVEALED]
+    splits.append(("scores at random", _random_cells(table)))
+    questions = []
+    for label, split in splits:
+        seen = split.masked(table.matrix(table.benchmark_names)).notna().sum()
+        judged = judged_models(table, table.benchmark_names, split, has_trend=True)
+        names = tuple(name for name in table.benchmark_names if seen[name] >= _FEWEST_SEEN and judged[name])
+        questions.append(Question(table, names, split, label, tuple(IN_TIME)))
+    return questions
+
+
+def _random_cells(table: ScoreTable) -> Split:
+    """A random tenth of the scores of models with four or more."""
+    scores = table.scores
+    many = scores[scores.groupby("model")["model"].transform("size") >= _FEWEST_SCORES]
+    chosen = many.sample(frac=0.1, random_state=0)
+    return Split(
+        "a tenth of the scores at random", (), cells=tuple(zip(chosen["model"], chosen["benchmark"], strict=True))
+    )
+
+
 def run_suite(
     questions: Sequence[Question],
     *,
@@ -136,7 +172,8 @@ def run_suite(
     """
     parts = []
     for number, q in enumerate(questions, 1):
-        tell(f"{number} of {len(questions)}: {q.label}, {', '.join(q.tasks)} ({q.split.name})")
+        what = ", ".join(q.tasks) if len(q.tasks) <= _MOST_NAMED else f"{len(q.tasks)} tasks and benchmarks"
+        tell(f"{number} of {len(questions)}: {q.label}, {what} ({q.split.name})")
         part = backtest(q.table, q.tasks, q.split, **q.options, **options)
         parts.append(replace(part, cells=q.judged(part.cells)))
     return Backtest.join(parts)

@@ -67,7 +67,8 @@ def covariates_of(facts: Mapping[str, Any]) -> Covariates:
     flops = np.asarray(facts["flops"], float)
     known = np.isfinite(flops)
     compute = np.where(known, np.log10(np.where(known, flops, 1.0)) - COMPUTE_CENTRE, 0.0)
-    return Covariates(compute=compute, date=years_of(facts["date"]) if "date" in facts else np.zeros(flops.shape))
+    date = years_of(facts["date"]) if "date" in facts else np.zeros(flops.shape)
+    return Covariates(compute=compute, date=date, reasoning=np.zeros(flops.shape))
 
 
 class Measurements(NamedTuple):
@@ -174,7 +175,10 @@ def benchmark_response(p: Parameters, eta: Numbers, chance: Numbers) -> jax.Arra
 
 
 def expected_cells(p: Parameters, theta: jax.Array, cells: Cells, chance: jax.Array) -> jax.Array:
-    """Expected scores (C,) of the cells of a sparse table; `theta` (M, K) are capabilities at a model's best effort."""
+    """Expected scores (C,) of the cells of a sparse table; `theta` (M, K) are capabilities at a model's best effort.
+
+    Equation 37 of docs/explanation/model.md, in the response curve.
+    """
     at = cells.benchmark
     here = theta[cells.model] + p["reasoning_step"] * cells.reasoning[:, None]
     here = here + p["effort_step"] * cells.effort[:, None]
@@ -195,7 +199,8 @@ def expected_benchmarks(p: Parameters, theta: Numbers, offset: Numbers, chance: 
 def cell_noise(p: Parameters, expected: Numbers, cells: Cells) -> dist.StudentT:
     """Distribution (C,) of the scores of a sparse table around their expectation.
 
-    Its tails are heavier than normal: sources disagree about some scores by ten points.
+    Equation 39 of docs/explanation/model.md. Its tails are heavier than normal: sources disagree about some scores by
+    ten points.
     """
     dispersion = jnp.asarray(p["overdispersion"])[cells.benchmark]
     scale = jnp.sqrt(score_variance(expected, cells.inv_items, dispersion, BENCHMARK_FLOOR_SD))

@@ -28,7 +28,8 @@ _SMALLEST_COMPUTE_SD = 0.02
 def intercept_from_level(level: jax.Array, p: Parameters, data: Measurements, s: Structure) -> jax.Array:
     """Population mean (K,) of the intercepts, from the capability of a typical family in the middle of the table.
 
-    Intercepts themselves are those of 2023 at 3e22 FLOPs, years and decades before most models of such a table: what is
+    Equation 36 of docs/explanation/model.md. Intercepts themselves are those of 2023 at 3e22 FLOPs, years and
+    decades before most models of such a table: what is
     known of them hangs on slopes and drifts.
     """
     date, compute = _middle(data, s)
@@ -49,7 +50,10 @@ def _published(s: Structure) -> np.ndarray:
 
 
 def trending_compute(data: Measurements, priors: Priors, s: Structure) -> jax.Array:
-    """Compute (M,) around its trend in time; what was published counts as a measurement of it, with its error."""
+    """Compute (M,) around its trend in time; what was published counts as a measurement of it, with its error.
+
+    Equations 33 and 34 of docs/explanation/model.md.
+    """
     names = ("compute_growth", "family_compute_sd", "compute_sd")
     p: dict[str, Numbers] = {name: believe(priors, name) for name in names}
     with plate("family", s.n_families, dim=-1):
@@ -70,7 +74,10 @@ def trending_compute(data: Measurements, priors: Priors, s: Structure) -> jax.Ar
 
 
 def sparse_scores(data: Measurements, p: dict[str, Numbers], theta: jax.Array, priors: Priors, s: Structure) -> None:
-    """Benchmark curves that are drawn from a population of benchmarks, and the scores of the cells that there are."""
+    """Benchmark curves that are drawn from a population of benchmarks, and the scores of the cells that there are.
+
+    Equation 38 of docs/explanation/model.md.
+    """
     assert data.cells is not None
     n, factors = s.n_benchmarks, plate("factor", s.n_factors, dim=-1)
     is_anchor = jnp.asarray(np.isin(np.arange(n), s.anchors))

@@ -43,5 +43,6 @@ if TYPE_CHECKING:
     from bayes_obscaling.plots.ladder import plot_ladder_forecast, plot_link, plot_loss
     from bayes_obscaling.plots.left_out import plot_models_left_out, plot_single_family
     from bayes_obscaling.plots.methods import plot_coverage, plot_forest, plot_pit
+    from bayes_obscaling.plots.when import plot_when_check
 
 __all__, __getattr__, __dir__ = lazy_names(__name__, __file__)

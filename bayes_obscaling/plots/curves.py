@@ -101,14 +101,17 @@ def plot_reach(reach: Reach, ax: Axes | None = None) -> Axes:
     share = np.arange(1, len(finite) + 1) / len(reach.draws)
     ax.step(finite, share, where="post", color=style.BLUE, linewidth=2)
     ax.set_ylim(-0.02, 1.02)
-    who = "a family never seen" if row["family"] == "new" else row["family"]
+    typical = (
+        "a typical model of a family never seen" if row["family"] == "new" else f"a typical model of {row['family']}"
+    )
+    who = "the best of all models" if row["family"] == "any" else typical
     what, along = "compute", "training compute (FLOPs)"
     if "until" in row:
         what, along = "release date", "release date (year)"
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     else:
         ax.set_xscale("log")
-    title = f"{row['task']}: {what} at which a typical model of {who}\nreaches {row['level']:g}"
+    title = f"{row['task']}: {what} at which {who}\nreaches {row['level']:g}"
     style.finish(ax, title, along, "probability that it has", "both")
     style.finding_caption(ax, " ".join(reach.sentences), reach.problems)
     return ax

@@ -58,6 +58,9 @@ _METHODS = {
     "mean": ("black", "*"),
     "no change": ("black", "x"),
     "mean gain": ("black", "+"),
+    "best-so-far": (VERMILLION, "*"),
+    "latest-median": (PURPLE, "*"),
+    "date-logistic": (SKY, "*"),
 }
 _OURS = "bayes"
 _OUR_COLOURS = (BLUE, "black", SKY, ORANGE)

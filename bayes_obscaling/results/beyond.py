@@ -71,7 +71,8 @@ def drawn_covariates(
 ) -> Covariates:
     """Covariates in which compute that was not given, and whether a model reasons, are drawn: (S, 1, N).
 
-    Compute comes from its trend at the date of release; reasoning from the share of recent models of the family, of
+    Equation 40 of docs/explanation/model.md. Compute comes from its trend at the date of release; reasoning from
+    the share of recent models of the family, of
     all for a family never seen, unless an effort was asked for. As they are, where the fit has neither. `typical`
     models are on the trend of their family's compute.
     """

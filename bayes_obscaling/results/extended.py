@@ -9,8 +9,16 @@ import numpy as np
 import xarray as xr
 
 from bayes_obscaling.errors import InputError
-from bayes_obscaling.models.capability_equations import Measurements, TaskScores
-from bayes_obscaling.results.likelihood import Values, at_benchmarks, at_tasks, log_likelihood, new_scores, noise_at
+from bayes_obscaling.models.capability_equations import Cells, Measurements, TaskScores
+from bayes_obscaling.results.likelihood import (
+    Values,
+    at_benchmarks,
+    at_tasks,
+    log_likelihood,
+    new_scores,
+    noise_at,
+    scores_name,
+)
 from bayes_obscaling.results.prior_predictive import draw_from_prior
 
 if TYPE_CHECKING:
@@ -27,10 +35,14 @@ class SeenScores:
 
     def __init__(self, fit: CapabilityFit, index: int) -> None:
         layout = fit.layout
-        self.data: dict[str, Measurements | TaskScores] = {"benchmark_score": layout.measurements[index]}
+        data = layout.measurements[index]
+        measured: Measurements | Cells = data if data.cells is None else data.cells
+        self.data: dict[str, Measurements | Cells | TaskScores] = {scores_name(layout.structure): measured}
         if layout.task_scores is not None:
             self.data["task_score"] = layout.task_scores
-        self.columns = {"benchmark_score": np.array(layout.benchmarks), "task_score": np.array(layout.tasks)}
+        benchmarks = np.array(layout.benchmarks)
+        self.columns = dict.fromkeys(("benchmark_score", "cell_score"), benchmarks)
+        self.columns["task_score"] = np.array(layout.tasks)
         self.models = np.array(layout.models)
 
     def dataset(self, values: dict[str, np.ndarray]) -> xr.Dataset:
@@ -38,13 +50,17 @@ class SeenScores:
         arrays: dict[str, Any] = {}
         coords: dict[str, Any] = {}
         for name, data in self.data.items():
-            rows, columns = np.nonzero(np.asarray(data.seen))
+            at = np.nonzero(np.asarray(data.seen))
+            rows, columns = (
+                (np.asarray(data.model)[at], np.asarray(data.benchmark)[at]) if isinstance(data, Cells) else at
+            )
             kind = name.removesuffix("_score")
             dim = f"{kind}_observation"
             models, names = self.models[rows], self.columns[name][columns]
             coords[f"{kind}_model"], coords[kind] = (dim, models), (dim, names)
             coords[dim] = [f"{model}, {column}" for model, column in zip(models, names, strict=True)]
-            chosen = values[name][..., rows, columns]
+            place: tuple[Any, ...] = (..., *at)
+            chosen = values[name][place]
             arrays[name] = (("chain", "draw", dim) if chosen.ndim == 3 else (dim,), chosen)
         return xr.Dataset(arrays, coords)
 
@@ -88,7 +104,7 @@ def _like(posterior: xr.DataArray, prior: xr.DataArray) -> xr.DataArray:
 
 def _replicates(fit: CapabilityFit, index: int) -> Values:
     """New evaluations (chain, draw, model, benchmark or task) at every draw, inside 0..1."""
-    moments = {"benchmark_score": at_benchmarks(fit, index, noise_at)}
+    moments = {scores_name(fit.layout.structure): at_benchmarks(fit, index, noise_at)}
     if fit.layout.task_scores is not None:
         moments["task_score"] = at_tasks(fit, fit.spec.predictive_sd, noise_at)
     rng = np.random.default_rng([fit.posterior.seed, 8])

@@ -87,6 +87,11 @@ def log_prior(fit: CapabilityFit) -> xr.Dataset:
     return densities(fit).prior
 
 
+def scores_name(structure: Structure) -> str:
+    """Name of the observed site of the measurement."""
+    return "cell_score" if structure.is_sparse else "benchmark_score"
+
+
 @remembered
 def densities(fit: CapabilityFit) -> Densities:
     """Log likelihood and log prior of a fit together."""
@@ -95,9 +100,12 @@ def densities(fit: CapabilityFit) -> Densities:
     pointwise, believed = [], []
     for index, data in enumerate(layout.measurements):
         score, prior = at_benchmarks(fit, index, _densities)
-        pointwise.append(np.where(np.asarray(data.seen), score, np.nan))
+        seen = data.seen if data.cells is None else data.cells.seen
+        pointwise.append(np.where(np.asarray(seen), score, np.nan))
         believed.append(prior)
-    likelihood: dict[str, Any] = {"benchmark_score": ((*at_draw, "model", "benchmark"), np.stack(pointwise, axis=2))}
+    name = scores_name(layout.structure)
+    dims = ("cell",) if layout.structure.is_sparse else ("model", "benchmark")
+    likelihood: dict[str, Any] = {name: ((*at_draw, *dims), np.stack(pointwise, axis=2))}
     summed: dict[str, Any] = {
         name: (at_draw, np.stack([prior[name] for prior in believed], axis=2)) for name in believed[0]
     }
@@ -151,8 +159,8 @@ def noise_at(sites: Sites, observed: str) -> tuple[jax.Array, jax.Array]:
 
 def new_scores(name: str, expected: np.ndarray, scale: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """New evaluations inside 0..1 for the observed site of that name, around expected scores; see `noise_at`."""
-    is_task = name == "task_score"
-    unit = rng.standard_t(equations.TASK_NOISE_DF, scale.shape) if is_task else rng.standard_normal(scale.shape)
+    df = {"task_score": equations.TASK_NOISE_DF, "cell_score": equations.CELL_NOISE_DF}.get(name)
+    unit = rng.standard_normal(scale.shape) if df is None else rng.standard_t(df, scale.shape)
     return np.clip(expected + scale * unit, 0.0, 1.0)
 
 
@@ -184,7 +192,7 @@ def _densities(sites: Sites, observed: str) -> tuple[jax.Array, dict[str, jax.Ar
 def _at_benchmarks(values: Values, data: Measurements, priors: Priors, structure: Structure, read: Read) -> Any:
     def one(draw: Values) -> Any:
         sites = sites_at(lambda: model.measurement(data, priors, structure), draw, jax.random.key(0))
-        return read(sites, "benchmark_score")
+        return read(sites, scores_name(structure))
 
     return jax.vmap(one)(values)
 

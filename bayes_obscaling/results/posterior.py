@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import replace
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -87,6 +88,13 @@ class Posterior:
             self._arrays[str(name)] = array.reshape(self.size, *array.shape[2:])
             if "predictors" in value.dims:
                 self._measured.add(str(name))
+
+    def at_draws(self, rows: np.ndarray) -> Posterior:
+        """Return the posterior at some of its draws, by position (S,), in as many chains."""
+        other = copy(self)
+        other.__dict__ = {name: value for name, value in self.__dict__.items() if name not in ("scales", "_new_family")}
+        other._arrays = {name: value[rows] for name, value in self._arrays.items()}
+        return other
 
     # --- draws ----------------------------------------------------------------------------------------------------
 
@@ -331,11 +339,20 @@ class Posterior:
         Noise is keyed by the fit's seed, the scenario and the task: a forecast does not depend on what else is asked.
         """
         inverse = inverse_items(self._item_counts(scenarios, names))
-        expected, sd = self._moments(self.place(scenarios), names, inverse)
+        return self.scores_at(self.place(scenarios), [s.name for s in scenarios], names, inverse)
+
+    def scores_at(
+        self, place: Place, who: Sequence[str], names: Sequence[str], inverse: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """As `scores`, of N places by the names of who stands there; `inverse` (N, J) items, default the usual ones."""
+        if inverse is None:
+            usual = inverse_items(self.table.benchmarks.loc[list(names), "n_items"].to_numpy(float))
+            inverse = np.tile(usual, (len(who), 1))
+        expected, sd = self._moments(place, names, inverse)
         unit = np.empty_like(expected)
         for j, name in enumerate(names):
-            for i, scenario in enumerate(scenarios):
-                rng = self.rng("noise", scenario.name, name)
+            for i, one in enumerate(who):
+                rng = self.rng("noise", one, name)
                 if self.has_head(name):
                     unit[:, i, j] = rng.standard_t(equations.TASK_NOISE_DF, self.size)
                 elif self.layout.structure.is_sparse:

@@ -15,7 +15,7 @@ from bayes_obscaling.data import ScoreTable, Split
 from bayes_obscaling.errors import InputError
 from bayes_obscaling.models import capability as model
 from bayes_obscaling.models.layout import Layout, lay_out
-from bayes_obscaling.models.spec import CapabilitySpec, Structure
+from bayes_obscaling.models.spec import CapabilitySpec, Structure, spec_for
 from bayes_obscaling.models.trace import noted, sites_of
 from bayes_obscaling.results.likelihood import new_scores, noise_at, sites_at
 
@@ -70,7 +70,7 @@ def prior_predictive(
         raise InputError("No task was named: name one, such as word_unscrambling.")
     if draws < 1:
         raise InputError(f"{draws} draws were asked for: take at least one.")
-    spec = spec or CapabilitySpec()
+    spec = spec or spec_for(table)
     drawn = draw_from_prior(lay_out(table, names, Split.all_seen(), spec), spec, draws, seed)
     return xr.DataTree.from_dict({"prior": drawn.parameters, "prior_predictive": drawn.scores})
 

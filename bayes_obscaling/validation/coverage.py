@@ -36,9 +36,13 @@ CONDITIONS = {
     "as assumed": "nothing is broken",
     "kink": "in the families forecast from compute, capability rises half as fast above the family's median compute",
     "contaminated": "all scores of one family on GSM8K are 0.2 too high",
+    "drift stops": "families released after the middle one are no more efficient for it",
+    "family jumps": "models forecast from compute are a decade of compute better than their family's line",
+    "logistic curve": "benchmarks level off as the logistic function does",
     "heavy tails": "scores scatter as Student t with 2.5 degrees of freedom, of the same scale",
 }
 _HEAVY_DF = 2.5
+_JUMP = 1.0  # decades
 
 
 def bundled_table() -> ScoreTable:
@@ -81,6 +85,17 @@ def simulate_table(source: CapabilityFit, condition: str, rng: Rng) -> Simulated
             rows = family == f
             beyond = np.maximum(t["compute"][rows] - np.median(t["compute"][rows]), 0.0)
             t["theta"][rows] -= 0.5 * t["slope"][f] * beyond[:, None]
+    hidden_rows = ~np.asarray(data.seen).any(axis=1)
+    if condition == "drift stops":
+        date = np.asarray(data.covariates.date)
+        late = np.maximum(date - np.median(date), 0.0)
+        affected = np.unique(family[late > 0])
+        t["theta"] -= t["slope_mean"] * t["drift"] * late[:, None]
+    if condition == "family jumps":
+        affected = np.unique(family[hidden_rows])
+        t["theta"][hidden_rows] += _JUMP * t["slope"][family[hidden_rows]]
+    if condition == "logistic curve":
+        t["asymmetry"] = np.ones_like(t["asymmetry"])
     p = simulate.benchmark_curve(t, data)
     q = simulate.task_curve(t, simulate.standardised(t["theta"], layout.reference), tasks)
     heavy = condition == "heavy tails"

@@ -15,7 +15,7 @@ import pytest
 from numpyro import handlers
 from numpyro.infer.util import log_density
 from scipy import stats
-from sparse import CATEGORIES, HIDDEN, sparse_table
+from sparse_tables import CATEGORIES, HIDDEN, sparse_table
 from synthetic import trace_of
 
 from bayes_obscaling.data import ScoreTable, Split, load_base_llms, load_frontier, load_instruct_llms

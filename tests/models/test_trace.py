@@ -57,10 +57,33 @@ def test_every_dim_has_labels_of_its_length(bundled: tuple[Layout, CapabilitySpe
             assert tuple(len(layout.labels[dim]) for dim in site.dims) == site.shape, site.name
 
 
+# Priors that only the measurement of sparse tables reads.
+_OF_SPARSE_TABLES = {
+    "level_mean",
+    "family_drift_sd",
+    "compute_middle",
+    "compute_growth",
+    "family_compute_sd",
+    "compute_sd",
+    "reasoning_step",
+    "effort_step",
+    "difficulty_mean",
+    "difficulty_sd",
+    "loading_median",
+    "loading_sd",
+    "loading_share_sd",
+    "overdispersion_median",
+    "overdispersion_sd",
+}
+
+
 def test_kinds_priors_and_parts(bundled: tuple[Layout, CapabilitySpec]):
     sites = both(*bundled)
     assert {name for name, site in sites.items() if site.kind == "observed"} == {"benchmark_score", "task_score"}
-    assert {site.prior for site in sites.values() if site.prior} == set(Priors.model_fields) - {"ceiling_gap"}
+    assert {site.prior for site in sites.values() if site.prior} == set(Priors.model_fields) - {
+        "ceiling_gap",
+        *_OF_SPARSE_TABLES,
+    }
     parts = {name: site.of for name, site in sites.items() if site.is_part}
     assert parts == {
         "loading_free": "loading",

@@ -28,7 +28,7 @@ from bayes_obscaling.validation.ranks import (
     load_calibration,
     rank_values,
 )
-from bayes_obscaling.validation.subjects import heads_subject, measurement_subject
+from bayes_obscaling.validation.subjects import SUBJECTS, heads_subject, measurement_subject
 
 QUICK = {"settings": Settings(warmup=200, thin=2, target_accept=0.8, max_depth=5), "draws": 200}
 
@@ -157,7 +157,7 @@ def test_every_prior_of_the_model_is_ranked():
         "steepness": "steepness_median",
     }
     believed = {of_part.get(name, name) for name in Priors.model_fields}
-    assert believed <= {*measured.ranked, *headed.ranked}
+    assert believed <= {*measured.ranked, *headed.ranked, *SUBJECTS["sparse"]().ranked}
     for subject in (measured, headed):
         assert set(subject.ranked) <= set(subject.simulate(np.random.default_rng(1))[0])
 

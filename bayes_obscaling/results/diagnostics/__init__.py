@@ -86,6 +86,8 @@ def diagnose(fit: CapabilityFit | LadderFit) -> Diagnosis:
         left_out, forecasts = ladder.leave_one_out(fit), ladder.next_rung(fit)
         priors, sensitivity = ladder.prior_table(fit), ladder.sensitivity_table(fit, forecasts)
         influence = ladder.influence_table(fit, left_out, forecasts)
+    elif fit.layout.structure.is_sparse:
+        return _of_sparse(fit)
     else:
         left_out, forecasts = leave_one_out(fit), asked_forecasts(fit)
         priors, sensitivity = prior_table(fit), sensitivity_table(fit, forecasts)
@@ -118,6 +120,21 @@ def diagnose(fit: CapabilityFit | LadderFit) -> Diagnosis:
             "sensitivity": SENSITIVITY_LIMIT,
             "shift": SHIFT_LIMIT,
         },
+    )
+
+
+def _of_sparse(fit: CapabilityFit) -> Diagnosis:
+    """Checks of the sampler alone, and a word about those that were not made."""
+    remedy = "Judge it by back-tests: `backtest --suite frontier`, or a split that reveals some scores."
+    left = Check("scores", "REVIEW", "not left out one by one", "This is not computed for sparse tables.", remedy)
+    checks = [*check_sampler(fit), left]
+    return Diagnosis(
+        table=pd.DataFrame([asdict(check) for check in checks]),
+        sentences=_sentences(checks),
+        problems=fit.problems,
+        parts={"parameters": parameter_table(fit), "energy": fit.energies},
+        fit=fit,
+        limits={"e_bfmi": BFMI_LIMITS[1], "e_bfmi_fail": BFMI_LIMITS[0]},
     )
 
 

@@ -80,6 +80,11 @@ def leave_one_out(fit: CapabilityFit) -> tuple[LeaveOneOut, ...]:
     -------
     tuple of LeaveOneOut
         One entry a stage: a predictor set of the measurement, and the task heads.
+
+    Raises
+    ------
+    InputError
+        For a sparse table, see `predict_left_out`.
     """
     kept = kept_draws(fit.posterior)
     stages = [_of_capabilities(fit, index, kept) for index in range(len(fit.layout.predictor_sets))]

@@ -18,6 +18,7 @@ import numpy as np
 import xarray as xr
 from scipy.special import logsumexp
 
+from bayes_obscaling.errors import InputError
 from bayes_obscaling.models.capability_equations import (
     BENCHMARK_CURVE,
     BENCHMARK_SHAPE,
@@ -60,6 +61,11 @@ def predict_left_out(fit: CapabilityFit, predictors: str = "all") -> xr.Dataset:
         ``pareto_k`` (above .7: not to be trusted), and the quantiles of the prediction ``median, q5, q25, q75, q95``;
         NaN where the fit has seen no score. Attribute ``p_loo`` is the effective number of parameters.
 
+    Raises
+    ------
+    InputError
+        For a sparse table, of which this is not computed.
+
     Notes
     -----
     Given a draw of all else, the capabilities of a model follow from its other scores and from the family line that
@@ -67,6 +73,9 @@ def predict_left_out(fit: CapabilityFit, predictors: str = "all") -> xr.Dataset:
     score's density is integrated numerically over its linear predictor. Near floors and ceilings the response curve
     is not linear, and the approximation rough; there scores say little.
     """
+    if fit.layout.structure.is_sparse:
+        remedy = "judge it by back-tests: backtest --suite frontier, or a split that reveals some scores"
+        raise InputError("Scores of a sparse table are not left out one by one", remedy)
     labels = fit.layout.predictor_labels
     return _predict(fit, labels.index(predictors) if predictors in labels else 0)
 

@@ -1,0 +1,57 @@
+"""The command score."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from bayes_obscaling.cli.groups import Option
+from bayes_obscaling.cli.options import FitQuestion, Tasks
+from bayes_obscaling.cli.show import note, print_table
+from bayes_obscaling.errors import InputError
+
+
+def score(
+    files: Annotated[list[Path] | None, Option("Tables of scores of new models.", is_argument=True)] = None,
+    task: Tasks = None,
+    *,
+    question: FitQuestion,
+) -> None:
+    """Score models that a fit has not seen, without fitting again.
+
+    Prints their capabilities, then forecasts of the tasks of the fit and of the benchmarks they have no score on. With
+    --fit in seconds; without it the bundled table is fitted first.
+
+    Example: bayes-obscaling score new_models.csv --fit fit.nc --task word_unscrambling
+    """
+    if not files:
+        raise InputError("No scores were given", "name a table of scores of new models")
+    if question.table.scores:
+        raise InputError("Scores of new models are the argument", "leave out --scores")
+    for file in files:
+        if not file.exists():
+            raise InputError(f"There is no file {file}", "name a table of scores of new models")
+    from bayes_obscaling.data import read_scores
+    from bayes_obscaling.results.score import score as score_models
+
+    is_saved = question.saved.fit is not None
+    before = None if is_saved else question.table.load(task)
+
+    def merged(table: object) -> object:
+        for file in files or ():
+            table = read_scores(file, into=table)  # type: ignore[arg-type]
+        return table
+
+    if before is not None:
+        merged(before)  # refused before anything is fitted
+    fitted = question.fit(None if is_saved else task)
+    table = merged(fitted.table)
+    for line in table.notes:  # type: ignore[attr-defined]
+        if line not in fitted.table.notes:
+            note(line)
+    answer = score_models(fitted, table, tasks=task)  # type: ignore[arg-type]
+    if not question.outputs.as_json:
+        print_table(answer.capabilities.round(2).astype(str), "Capabilities (logits of their anchors)")
+        shown = answer.pareto_k.round(2).astype(str).rename_axis("model").reset_index()
+        print_table(shown, "Pareto k: above 0.7, fit again with the model")
+    question.show(answer, "Forecasts given their scores")

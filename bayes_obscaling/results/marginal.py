@@ -1,0 +1,138 @@
+"""A new model given draws of all else: draws of its capabilities, and how likely its scores are, at every draw at once.
+
+At each posterior draw the capabilities are a priori normal about the line of their family. Importance sampling from a
+Student t about the mode, found by Gauss and Newton's steps, gives the marginal likelihood and one draw.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpyro.distributions as dist
+
+from bayes_obscaling.models.capability_equations import BENCHMARK_FLOOR_SD, CELL_NOISE_DF
+from bayes_obscaling.models.links import response_slope, score_variance
+
+PARTICLES = 64  # a posterior draw
+_DF = 6.0  # of the Student t that proposals are drawn from
+_STEPS = 8  # of Gauss and Newton
+_LONGEST = 2.0  # a step, prior sd
+_SMALLEST_SLOPE = 1e-4
+_DRAWS = 500  # at a time: memory stays flat
+
+
+class Curves(NamedTuple):
+    """Response curves of the I benchmarks that a new model was scored on, at S draws."""
+
+    loading: jax.Array  # (S, I, K)
+    difficulty: jax.Array  # (S, I)
+    ceiling_gap: jax.Array  # (S, I)
+    asymmetry: jax.Array  # (S, I), 1 where curves are logistic
+    overdispersion: jax.Array  # (S, I)
+    offset: jax.Array  # (S, I) of the family, or its mean
+    offset_sd: jax.Array  # (S, I) 0 for a family of the fit
+
+
+class Scores(NamedTuple):
+    """Scores of a new model (I,)."""
+
+    score: jax.Array
+    seen: jax.Array
+    inv_items: jax.Array
+    chance: jax.Array
+
+
+def capabilities_given_scores(
+    key: jax.Array, curves: Curves, mean: jax.Array, sd: jax.Array, along: jax.Array, scores: Scores, heavy: bool
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Draws of capabilities (S, K) and of offsets (S, I), and log marginal likelihoods (S,) of the scores.
+
+    Parameters
+    ----------
+    key : jax key
+        For the particles.
+    curves : Curves
+        At S draws.
+    mean, sd : array (S, K)
+        Of the capabilities before any score is looked at, independent of each other ...
+    along : array (S, K)
+        ... but for what a standard normal number moves all of them by: unknown compute. 0 where it is known.
+    scores : Scores
+        Of the model.
+    heavy : bool
+        Whether the noise is that of sparse tables, Student t.
+    """
+    parts = []
+    for start in range(0, len(mean), _DRAWS):
+        rows = jnp.minimum(jnp.arange(start, start + _DRAWS), len(mean) - 1)  # one shape: compiled once
+        here = Curves(*(value[rows] for value in curves))
+        keys = jax.random.split(jax.random.fold_in(key, start), _DRAWS)
+        parts.append(_given_scores(keys, here, mean[rows], sd[rows], along[rows], scores, heavy))
+    return tuple(jnp.concatenate(values)[: len(mean)] for values in zip(*parts, strict=True))  # type: ignore[return-value]
+
+
+@partial(jax.jit, static_argnames="heavy")
+def _given_scores(
+    keys: jax.Array, curves: Curves, mean: jax.Array, sd: jax.Array, along: jax.Array, scores: Scores, heavy: bool
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    one = partial(_one, scores=scores, heavy=heavy)
+    return jax.vmap(one)(keys, curves, mean, sd, along)
+
+
+def _one(
+    key: jax.Array, c: Curves, mean: jax.Array, sd: jax.Array, along: jax.Array, scores: Scores, heavy: bool
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    # All in standard normal numbers: of each capability, of what moves all of them, of each offset.
+    factors, count = len(mean), len(scores.score)
+    spread = jnp.concatenate([jnp.diag(sd), along[:, None]], axis=1)  # (K, K + 1)
+    design = jnp.concatenate([c.loading @ spread, jnp.diag(c.offset_sd)], axis=1)  # (I, K + 1 + I)
+    middle = c.loading @ mean + c.difficulty + c.offset
+    size = factors + 1 + count
+
+    def at(z: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+        expected, slope = response_slope(middle + design @ z, scores.chance, c.ceiling_gap, c.asymmetry)
+        variance = score_variance(expected, scores.inv_items, c.overdispersion, BENCHMARK_FLOOR_SD)
+        return expected, slope, variance
+
+    def information(z: jax.Array) -> tuple[jax.Array, jax.Array]:
+        expected, slope, variance = at(z)
+        slope = jnp.maximum(slope, _SMALLEST_SLOPE)
+        weight = jnp.where(scores.seen, slope**2 / variance, 0.0)
+        precision = jnp.eye(size) + design.T @ (weight[:, None] * design)
+        return precision, design.T @ (weight * (scores.score - expected) / slope) - z
+
+    def step(_: int, z: jax.Array) -> jax.Array:
+        precision, gradient = information(z)
+        move = jnp.linalg.solve(precision, gradient)
+        return z + move * jnp.minimum(1.0, _LONGEST / jnp.maximum(jnp.abs(move).max(), 1e-12))
+
+    mode = jax.lax.fori_loop(0, _STEPS, step, jnp.zeros(size))
+    root = jnp.linalg.cholesky(information(mode)[0])
+    normal, gamma, pick = jax.random.split(key, 3)
+    unit = jax.random.normal(normal, (PARTICLES, size))
+    # one chi-square for all dimensions of a particle
+    tail = jnp.sqrt(_DF / 2.0 / jax.random.gamma(gamma, _DF / 2.0, (PARTICLES, 1)))
+    moved = unit * tail
+    z = mode + jax.scipy.linalg.solve_triangular(root.T, moved.T, lower=False).T
+
+    def log_target(one: jax.Array) -> jax.Array:
+        expected, _, variance = at(one)
+        scale = jnp.sqrt(variance)
+        noise = dist.StudentT(CELL_NOISE_DF, expected, scale) if heavy else dist.Normal(expected, scale)
+        fit = jnp.where(scores.seen, noise.log_prob(scores.score), 0.0).sum()
+        return fit - 0.5 * (one**2).sum() - 0.5 * size * jnp.log(2.0 * jnp.pi)
+
+    half = jax.scipy.special.gammaln((_DF + size) / 2.0) - jax.scipy.special.gammaln(_DF / 2.0)
+    log_proposal = (
+        half
+        - 0.5 * size * jnp.log(_DF * jnp.pi)
+        + jnp.log(jnp.diag(root)).sum()
+        - 0.5 * (_DF + size) * jnp.log1p((moved**2).sum(axis=1) / _DF)
+    )
+    log_weight = jax.vmap(log_target)(z) - log_proposal
+    chosen = z[jax.random.categorical(pick, log_weight)]
+    theta = mean + spread @ chosen[: factors + 1]
+    return theta, c.offset + c.offset_sd * chosen[factors + 1 :], jax.nn.logsumexp(log_weight) - jnp.log(PARTICLES)

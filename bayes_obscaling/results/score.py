@@ -1,0 +1,325 @@
+"""Score models that a fit has not seen: what they can do, given their scores and the fit, without a new fit.
+
+The posterior of everything else changes little when one model joins many. So each posterior draw is kept, weighted by
+how likely it makes the new model's scores: exact up to Monte Carlo error, as item response theory scores an examinee.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from bayes_obscaling.data.table import ScoreTable
+from bayes_obscaling.errors import InputError
+from bayes_obscaling.models import capability_equations as equations
+from bayes_obscaling.models.capability_equations import COMPUTE_CENTRE, Covariates
+from bayes_obscaling.models.layout import inverse_items
+from bayes_obscaling.results.forecast import Forecast, tasks_of
+from bayes_obscaling.results.leave_one_out.weights import smoothed
+from bayes_obscaling.results.marginal import Curves, Scores, capabilities_given_scores
+from bayes_obscaling.results.posterior import Place, Posterior
+from bayes_obscaling.results.scenario import NEW_FAMILY
+
+if TYPE_CHECKING:
+    from bayes_obscaling.data.sheet import Source
+    from bayes_obscaling.results.fit import CapabilityFit
+
+# Pareto k above which weights are not to be trusted (Vehtari et al. 2024).
+K_LIMIT = 0.7
+_ROOM = 8  # scores of a model are filled up to a multiple of this: few shapes to compile
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Scored(Forecast):
+    """Forecasts of models that the fit has not seen, given their scores.
+
+    Attributes
+    ----------
+    pareto_k : Series
+        By model: how far its scores move the posterior of all else. Above .7 it is to be fitted anew.
+    capabilities : DataFrame
+        By model and capability: ``median, q5, q95``, in logits of the capability's anchor.
+    """
+
+    pareto_k: pd.Series = field(kw_only=True, repr=False)
+    capabilities: pd.DataFrame = field(kw_only=True, repr=False)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Models that move the posterior too far to be scored, and what `Forecast` warns of."""
+        far = self.pareto_k[self.pareto_k > K_LIMIT]
+        told = tuple(
+            f"{name}: Pareto k {k:.2f} is above {K_LIMIT:g}, its scores change what the fit says of others: fit again "
+            "with it (--refit)."
+            for name, k in far.items()
+        )
+        return told + super().warnings
+
+
+def score(
+    fit: CapabilityFit, source: ScoreTable | Source | Path, *, tasks: str | Sequence[str] | None = None
+) -> Scored:
+    """Return forecasts of models that the fit has not seen, given their scores, without a new fit.
+
+    Parameters
+    ----------
+    fit : CapabilityFit
+        From `bayes_obscaling.fit` or a file.
+    source : ScoreTable, DataFrame or path
+        Scores of the new models, as in `bayes_obscaling.read`; a table may hold models of the fit as well, which are
+        left as they are.
+    tasks : str or sequence of str, optional
+        What to forecast; default the tasks of the fit, and the benchmarks that a new model has no score on.
+
+    Raises
+    ------
+    InputError
+        When there is no new model, one has no score on a benchmark of the fit, or a task is not in the fit.
+
+    Notes
+    -----
+    ``p(phi, theta_new | Y, y_new)`` is proportional to ``p(phi | Y) p(y_new | phi) p(theta_new | y_new, phi)``: draws
+    of the fit are resampled by the marginal likelihood of the new scores, smoothed (Vehtari et al. 2024), in each chain
+    by itself. A new family's effects are drawn from the population of families, and its offsets on the benchmarks with
+    the capabilities; compute that is unknown is drawn with them. Several new models are scored one by one: they do not
+    teach each other. Under a cut posterior task scores of the new model are not read.
+    """
+    table = _table(fit, source)
+    new = [name for name in table.models.index if name not in set(fit.layout.models)]
+    if not new:
+        raise InputError("Every model is in the fit already", "give scores of others, or fit again to change those")
+    if fit.spec.compute_law != "log-linear":
+        raise InputError("Models can be scored under the log-linear law only", "fit without --curvature")
+    names = tasks_of(fit, tasks) if tasks is not None else _unasked(fit, table, new)
+    parts = [_Newcomer(fit, table, model) for model in new]
+    answers = [part.forecast(names) for part in parts]
+    means, draws = (np.concatenate([answer[k] for answer in answers], axis=1) for k in (0, 1))
+    by_chain = fit.posterior.by_chain
+    array = xr.DataArray(
+        by_chain(draws),
+        dims=("chain", "draw", "scenario", "task"),
+        coords={"scenario": new, "task": names},
+        name="score",
+    )
+    about = pd.DataFrame([row for part in parts for row in part.about(names)])
+    k = pd.Series({part.model: part.pareto_k for part in parts}, name="pareto_k")
+    capabilities = pd.DataFrame([row for part in parts for row in part.capabilities()])
+    return Scored(array, by_chain(means), about, "response", fit, pareto_k=k, capabilities=capabilities)
+
+
+def _table(fit: CapabilityFit, source: ScoreTable | Source | Path) -> ScoreTable:
+    if isinstance(source, ScoreTable):
+        return source
+    from bayes_obscaling.data.reading import read_scores
+
+    return read_scores(source, into=fit.table)
+
+
+def _unasked(fit: CapabilityFit, table: ScoreTable, new: list[str]) -> list[str]:
+    """Tasks of the fit, and benchmarks that one of the new models has no score on."""
+    known = [name for name in fit.layout.benchmarks if table.find(name)]
+    scores = table.matrix(known).reindex(columns=list(fit.layout.benchmarks)).loc[new]
+    missing = [name for name in fit.layout.benchmarks if scores[name].isna().any()]
+    return [*(name for name in fit.tasks if name not in fit.layout.benchmarks), *missing] or list(fit.tasks)
+
+
+class _Newcomer:
+    """One new model, placed under every predictor set of a fit."""
+
+    def __init__(self, fit: CapabilityFit, table: ScoreTable, model: str) -> None:
+        self.fit, self.table, self.model, self.posterior = fit, table, model, fit.posterior
+        facts = table.models.loc[model]
+        self.family = str(facts["family"])
+        self.known_family = self.family in fit.layout.families
+        self.flops = float(facts["flops"])
+        self.date = str(facts["date"])
+        sets = range(len(fit.layout.predictor_sets))
+        placed = [self._placed(predictors) for predictors in sets]
+        self.rows = [rows for rows, *_ in placed]  # resampled draws, by predictor set
+        self.theta = [theta for _, theta, *_ in placed]
+        self.offset = [offset for _, _, offset, *_ in placed]
+        self.compute = placed[self.posterior.complete][3]
+        self.pareto_k = float(max(k for *_, k in placed))
+
+    # --- the capabilities of one predictor set ------------------------------------------------------------------------
+
+    def _placed(self, predictors: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, float]:
+        """Resampled draws (S,), and there capabilities (S, K), offsets (S, I) and compute (S,); Pareto k."""
+        p = self.posterior.measurement(predictors)
+        at, scores = self._scores(predictors)
+        base, slope, variance, x_mean, x_sd = self._line(p, predictors)
+        offset, offset_sd = self._offsets(p)
+        room = at + [0] * (-len(at) % _ROOM)
+        shapes = [p["ceiling_gap"], p.get("asymmetry", np.ones_like(p["ceiling_gap"])), p["overdispersion"]]
+        curves = Curves(
+            jnp.asarray(p["loading"][:, room]),
+            *(jnp.asarray(value[:, room]) for value in (p["difficulty"], *shapes, offset, offset_sd)),
+        )
+        key = jax.random.key(int(self.posterior.rng("score", self.model, str(predictors)).integers(2**31)))
+        mean, along = base + slope * x_mean[:, None], slope * x_sd[:, None]
+        prior = [jnp.asarray(value) for value in (mean, np.sqrt(variance), along)]
+        is_sparse = self.fit.layout.structure.is_sparse
+        found = capabilities_given_scores(key, curves, prior[0], prior[1], prior[2], scores, is_sparse)
+        theta, of_family, log_weight = map(np.asarray, found)
+        rows, pareto_k = self._resampled(log_weight)
+        # compute given the capabilities, which is normal
+        precision = np.where(x_sd > 0, 1.0 / np.maximum(x_sd, 1e-9) ** 2, np.inf)
+        with np.errstate(invalid="ignore"):
+            total = precision + (slope**2 / variance).sum(axis=1)
+            pull = (slope * (theta - base - slope * x_mean[:, None]) / variance).sum(axis=1)
+        unit = self.posterior.rng("score compute", self.model).standard_normal(len(theta))
+        known = ~np.isfinite(precision)
+        safe = np.where(known, 1.0, total)
+        compute = np.where(known, x_mean, x_mean + pull / safe + unit / np.sqrt(safe))
+        effects = offset + offset_sd * self.posterior.rng("score offsets", self.model).standard_normal(offset.shape)
+        effects[:, at] = of_family[:, : len(at)]
+        return rows, theta[rows], effects[rows], compute[rows], pareto_k
+
+    def _scores(self, predictors: int) -> tuple[list[int], Scores]:
+        """Positions of the benchmarks that the model was scored on, and its scores filled up with unseen ones."""
+        layout = self.fit.layout
+        left_out = layout.predictor_sets[predictors]
+        known = [name for name in layout.benchmarks if name not in left_out and self.table.find(name)]
+        values = self.table.matrix(known).loc[self.model].dropna()
+        if values.empty:
+            raise InputError(
+                f"{self.model} has no score on a benchmark of the fit", f"add one, such as {layout.benchmarks[0]}"
+            )
+        at = [layout.benchmarks.index(name) for name in values.index]
+        items = inverse_items(self.table.item_counts(values.index).loc[self.model].to_numpy(float))
+        fill = -len(at) % _ROOM
+        chance = np.asarray(layout.measurements[0].chance)[at]
+        filled = (np.pad(array, (0, fill), constant_values=value) for array, value in (
+            (values.to_numpy(float), 0.5), (np.ones(len(at), bool), False), (items, 1.0), (chance, 0.0)
+        ))  # fmt: skip
+        return at, Scores(*map(jnp.asarray, filled))
+
+    def _line(self, p: dict[str, np.ndarray], predictors: int) -> tuple[np.ndarray, ...]:
+        """Capabilities before any score: ``base + slope x`` (S, K), their variance (S, K); mean and sd (S,) of x."""
+        posterior, structure = self.posterior, self.fit.layout.structure
+        name = self.family if self.known_family else NEW_FAMILY
+        facts = {"flops": np.array([self.flops if np.isfinite(self.flops) else 1.0]), "date": np.array([self.date])}
+        x = posterior.covariates([name], facts)
+        effects = {k: v[:, predictors] for k, v in posterior.family_effects(name).items() if v.ndim == 3}
+        variance = p["residual_sd"] ** 2
+        if not self.known_family:  # its intercept with the residual, its slope drawn
+            effects["intercept"] = p["intercept_mean"]
+            variance = variance + p["intercept_sd"] ** 2
+        own: dict[str, Any] = {}
+        own |= {k: effects[k][:, None] for k in ("intercept", "slope", "family_drift") if k in effects}
+        own |= {k: v for k, v in p.items() if k not in equations.FAMILY_EFFECTS}
+        reasoning = np.asarray(x.reasoning)
+        if structure.is_sparse:
+            reasoning = np.full((posterior.size, 1), float(self._reasons()))
+        at_zero = Covariates(np.zeros((posterior.size, 1)), np.asarray(x.date), reasoning)
+        base = np.asarray(equations.line(own, at_zero))[:, 0]
+        return base, effects["slope"], variance, *self._compute(p, name)
+
+    def _reasons(self) -> bool:
+        from bayes_obscaling.models.cells import reasons
+
+        return bool(reasons(self.table)[self.model])
+
+    def _compute(self, p: dict[str, np.ndarray], family: str) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and sd (S,) of compute before any score."""
+        size, structure = self.posterior.size, self.fit.layout.structure
+        if np.isfinite(self.flops):
+            error = float(np.nan_to_num(self.table.models.at[self.model, "flops_sd"]))
+            return np.full(size, np.log10(self.flops) - COMPUTE_CENTRE), np.full(size, error)
+        if not structure.compute_trend:
+            prior = self.fit.spec.priors.unknown_compute
+            return np.full(size, prior.loc), np.full(size, prior.scale)
+        facts = {"flops": np.array([np.nan]), "date": np.array([self.date])}
+        drawn = np.asarray(self.posterior.covariates([family], facts, typical=True).compute)
+        return drawn.reshape(size), p["compute_sd"]
+
+    def _offsets(self, p: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """Offsets of the family on benchmarks, or their mean, and the sd about it, (S, I) each."""
+        none = np.zeros_like(p["difficulty"])
+        if "family_offset" not in p:
+            return none, none
+        if self.known_family:
+            return p["family_offset"][:, self.fit.layout.families.index(self.family)], none
+        return none, p["family_offset_sd"]
+
+    def _resampled(self, log_weight: np.ndarray) -> tuple[np.ndarray, float]:
+        """Positions of draws, resampled in each chain by smoothed weights, and Pareto k."""
+        smooth, k = smoothed(log_weight[:, None])
+        weights = np.exp(smooth[:, 0]).reshape(self.posterior.chains, -1)
+        rng, per_chain = self.posterior.rng("resample", self.model), self.posterior.per_chain
+        rows = []
+        for chain, weight in enumerate(weights):
+            edges = np.cumsum(weight / weight.sum())
+            places = (np.arange(per_chain) + rng.random()) / per_chain  # systematic: least variance
+            chosen = np.searchsorted(edges, places).clip(0, per_chain - 1)
+            rows.append(chain * per_chain + rng.permutation(chosen))
+        return np.concatenate(rows), float(k[0])
+
+    # --- its forecasts ------------------------------------------------------------------------------------------------
+
+    def forecast(self, names: list[str]) -> tuple[np.ndarray, np.ndarray]:
+        """Expected scores and new evaluations (S, 1, J)."""
+        result = np.empty((2, self.posterior.size, 1, len(names)))
+        for predictors in {self.posterior.predictors_of(name) for name in names}:
+            columns = [j for j, name in enumerate(names) if self.posterior.predictors_of(name) == predictors]
+            there = self._at(predictors)
+            chosen = [names[j] for j in columns]
+            result[:, :, :, columns] = there.scores_at(self._place(there, predictors), [self.model], chosen)
+        return result[0], result[1]
+
+    def _at(self, predictors: int) -> Posterior:
+        """The fit's posterior at the resampled draws of one predictor set."""
+        return self.posterior.at_draws(self.rows[predictors])
+
+    def _place(self, there: Posterior, predictors: int) -> Place:
+        sets = len(self.fit.layout.predictor_sets)
+        theta = np.repeat(self.theta[predictors][:, None, None], sets, axis=1)
+        effects = {"family_offset": np.repeat(self.offset[predictors][:, None, None], sets, axis=1)}
+        family = there.family_effects(self.family if self.known_family else NEW_FAMILY)
+        if "task_family_offset" in family:
+            effects["task_family_offset"] = family["task_family_offset"][:, None]
+        return Place(theta, effects)
+
+    def about(self, names: list[str]) -> list[dict[str, Any]]:
+        """Rows of a forecast's `about`."""
+        latent = [np.nan] * 3
+        if not np.isfinite(self.flops):
+            latent = list(10.0 ** (np.percentile(self.compute, (50, 5, 95)) + COMPUTE_CENTRE))
+        known = [name for name in names if self.table.find(name)]
+        observed = self.table.matrix(known).loc[self.model].reindex(names)
+        families = self.fit.table.models["family"]
+        return [
+            {
+                "model": self.model,
+                "family": self.family,
+                "flops": self.flops,
+                "task": name,
+                "basis": "benchmarks",
+                "observed": float(observed[name]),
+                "seen": name in self.fit.layout.benchmarks and bool(np.isfinite(observed[name])),
+                "distance": np.nan,
+                "family_models": int((families == self.family).sum()),
+                **dict(zip(("latent_flops", "latent_flops_q5", "latent_flops_q95"), latent, strict=True)),
+                "date": self.date,
+                "dated_by": "model" if self.date else "",
+                "months_ahead": np.nan,
+            }
+            for name in names
+        ]
+
+    def capabilities(self) -> list[dict[str, Any]]:
+        """Median and 90 % interval of each capability."""
+        low, middle, high = np.percentile(self.theta[self.posterior.complete], (5, 50, 95), axis=0)
+        factors = self.fit.layout.factors
+        return [
+            {"model": self.model, "capability": name, "median": middle[k], "q5": low[k], "q95": high[k]}
+            for k, name in enumerate(factors)
+        ]
