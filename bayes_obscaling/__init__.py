@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from bayes_obscaling.models.ladder import LadderSpec
     from bayes_obscaling.models.priors import Priors
     from bayes_obscaling.models.spec import CapabilitySpec
+    from bayes_obscaling.pages.page import report
     from bayes_obscaling.results.diagnostics import Diagnosis
     from bayes_obscaling.results.finding import Finding
     from bayes_obscaling.results.fit import CapabilityFit, Fit, LadderFit

@@ -104,6 +104,8 @@ def read(
 ) -> ScoreTable | Ladder:
     """Return a table of scores, or a ladder, of your own.
 
+    What cannot be right is refused only where it cannot be read: see `check` for units, chance and scales.
+
     Parameters
     ----------
     source : path or DataFrame

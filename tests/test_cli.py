@@ -14,6 +14,7 @@ import pytest
 from bayes_obscaling import cli
 from bayes_obscaling.cli.scores import TableOptions
 from bayes_obscaling.data import ScoreTable, bundled, load_base_llms
+from bayes_obscaling.errors import InputError
 
 pytestmark = pytest.mark.usefixtures("unsampled")
 Run = Callable[..., tuple[int, str, str]]
@@ -244,8 +245,8 @@ def test_the_frontier_table_is_listed_and_checked_when_it_is_named(run: Run, tmp
     assert code == 0 and "188 models, 129 benchmarks and tasks, 3028 scores" in out
     mine = tmp_path / "mine.csv"
     mine.write_text("Model,gpqa diamond,FLOPs\nmine-1,0.8,1e25\n")
-    assert "taken for the known benchmark GPQA-Diamond" in run("check", mine)[1]
-    assert "known benchmark" not in run("check", mine, "--table", "frontier")[1]
+    assert "gpqa diamond is taken for the known benchmark" in run("check", mine)[1]
+    assert "is taken for" not in run("check", mine, "--table", "frontier")[1]
 
 
 @pytest.mark.parametrize(
@@ -289,3 +290,96 @@ def test_own_scores_go_to_the_frontier_table_when_it_is_named(tmp_path: Path) ->
     merged = TableOptions(scores=[mine], bundled="frontier").load(["mmmu"])
     assert merged.matrix(["bp_mmmu"]).at["mine-1", "bp_mmmu"] == 0.8
     assert len(merged.other_settings) == 225 and merged.models.at["gpt-4.5", "provider"] == "OpenAI"
+
+
+UNITS = (
+    f"{HEADER},MMLU,HellaSwag,my_exam\n"
+    "acme/nova-8b,Nova,8,4,{flops},.6,.78,.5\n"
+    "acme/nova-1b,Nova,1,{tokens},,.3,.6,.3\n"
+)
+RIGHT = {"flops": "192", "tokens": "2"}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "found"),
+    [
+        ({"flops": "1.92e23"}, "acme/nova-8b has flops 1.92e+44, outside 1e+15..1e+28"),
+        ({"tokens": "4000"}, "acme/nova-1b has tokens 4e+15, outside 1e+08..1e+14"),
+    ],
+)
+@pytest.mark.parametrize(
+    "command",
+    [
+        "forecast --task my_exam",
+        "select --task my_exam --budget 3",
+        "backtest --task my_exam --cutoff-flops 1e23",
+        "anomalies",
+        "cutoffs --task my_exam --cutoffs 1e23 --output {folder}/study",
+    ],
+)
+def test_what_the_check_fails_is_not_forecast(
+    command: str, wrong: dict[str, str], found: str, tmp_path: Path, run: Run
+) -> None:
+    mine = tmp_path / "mine.csv"
+    mine.write_text(UNITS.format(**RIGHT | wrong))
+    code, out, err = run(*command.format(folder=tmp_path).split(), "--scores", mine)
+    assert code == 2 and out == "" and not (tmp_path / "study").exists()
+    sentence = next(line for line in err.splitlines() if line.startswith("Error:"))
+    assert "mine.csv: the check units failed" in sentence and found in sentence
+    assert "a slip is a factor of 1000" in sentence and sentence.endswith("go on with --accept units.")
+
+
+def test_every_failed_check_has_a_sentence_and_is_accepted_by_name(tmp_path: Path) -> None:
+    mine = tmp_path / "mine.csv"
+    mine.write_text(UNITS.format(flops="1.92e23", tokens="2"))
+    with pytest.raises(InputError) as caught:
+        TableOptions(scores=[mine]).load(["my_exam"])
+    units, flops = str(caught.value).splitlines()
+    assert units.endswith("--accept units.") and flops.endswith("--accept flops.")
+    assert "acme/nova-8b has 1e+21 times the FLOPs of 6 N D" in flops
+    with pytest.raises(InputError, match="the check flops failed"):
+        TableOptions(scores=[mine], accept=["units"]).load(["my_exam"])
+    table = TableOptions(scores=[mine], accept=["Units", "flops"]).load(["my_exam"])
+    assert table.models.at["acme/nova-8b", "flops"] == 1.92e44
+    accepted = [text for text in table.notes if "accepted although the check" in text]
+    assert len(accepted) == 2 and "units failed: acme/nova-8b has flops 1.92e+44" in accepted[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ("--scores mine.csv --accept unit", "There is no check 'unit': did you mean units?"),
+        ("--scores mine.csv --accept size-in-nam", "did you mean size in name"),
+        ("--accept units", "--accept is about your own table: give that table with --scores"),
+    ],
+)
+def test_what_cannot_be_accepted(arguments: str, sentence: str, run: Run) -> None:
+    code, _, err = run("forecast", "--task", "MMLU", *arguments.split())
+    assert code == 2 and sentence in err and len(err.splitlines()) == 1
+
+
+def test_what_the_check_reviews_travels_with_the_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    base = load_base_llms("paper")
+    mine = tmp_path / "mine.csv"
+    base.matrix(["MMLU"])["MMLU"].dropna().rename("my_mmlu").rename_axis("Model").to_csv(mine)
+    table = TableOptions(scores=[mine], cohort="paper").load(["my_mmlu"])
+    (copied,) = [text for text in table.notes if "REVIEW" in text]  # and nothing of the bundled rows
+    assert "REVIEW copies: my_mmlu has the scores of MMLU (77 models) -> leave one of them out" in copied
+    assert copied in " ".join(capsys.readouterr().err.split()).replace("Note: ", "")
+    names = [f"quiz_{i}" for i in range(7)]
+    mine.write_text(f"Model,{','.join(names)}\nllama-7b{',.3' * 7}\nllama-13b{',.4' * 7}\n")
+    texts = TableOptions(scores=[mine]).load(names).notes
+    assert sum("REVIEW few scores" in text for text in texts) == 5
+    assert any("more to review: bayes-obscaling check lists all" in text for text in texts)
+
+
+def test_bundled_scores_in_a_users_file_are_not_checked_again(tmp_path: Path) -> None:
+    base = load_base_llms()
+    mine = tmp_path / "mine.csv"
+    scores = base.matrix([*base.benchmark_names, *base.task_names])
+    scores["my_exam"] = [0.2 + 0.003 * i for i in range(len(scores))]
+    ranges = base.benchmarks["upper"] - base.benchmarks["lower"]
+    (
+        scores * ranges.reindex(scores.columns).fillna(1) + base.benchmarks["lower"].reindex(scores.columns).fillna(0)
+    ).to_csv(mine, index_label="Model")
+    assert not [text for text in TableOptions(scores=[mine]).load(["my_exam"]).notes if "REVIEW" in text]

@@ -25,7 +25,7 @@ LINE = (
     ("inference",),
     ("analyses",),
     ("evaluation",),
-    ("plots", "design"),
+    ("plots", "design", "pages"),
     ("validation",),
     ("verbs", "ask"),
     ("cli",),

@@ -26,6 +26,7 @@ _PANELS: dict[str, dict[str, str]] = {
         "when": "forecasts",
         "score": "score",
         "ladder": "ladder",
+        "report": "report",
     },
     "Judge": {"diagnose": "judge", "backtest": "judge", "cutoffs": "studies"},
     "Ask": dict.fromkeys(

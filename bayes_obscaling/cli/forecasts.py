@@ -22,6 +22,8 @@ from bayes_obscaling.cli.show import err, out, plain, print_table, show, warn
 from bayes_obscaling.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pandas as pd
 
     from bayes_obscaling.data import ScoreTable
@@ -64,12 +66,8 @@ def forecast(
     """
     if outputs.plot is not None and (len(task or ()) > 1 or task == ["all"]):
         raise InputError("A plot shows one task: name one with --task.")
-    scenarios = _scenarios(family, flops, date, effort)
+    scenarios = scenarios_of(family, flops, date, effort)
     if saved.fit is None:
-        if date and model.drift == "none":
-            raise InputError(
-                "--date says nothing to a fit without a drift", "leave out --date, or fit with --drift family"
-            )
         fitted = _fitted(task, cutoff_flops, as_of, models, scenarios, from_compute, table, model, outputs)
     else:
         from bayes_obscaling.results.fit import CapabilityFit
@@ -81,7 +79,7 @@ def forecast(
                 f"--date says nothing to {saved.fit}, which has no drift", "fit again with the default drift"
             )
         (err() if outputs.as_json else out()).print(
-            f"Forecast from {plain(saved.fit)} ({fitted.provenance['created']}), fitted to {', '.join(fitted.tasks)}."
+            f"Forecast from {plain(saved.fit)} ({fitted.provenance['created']}), fitted to {_named(fitted.tasks)}."
         )
         _say_if_data_changed(fitted)
     from bayes_obscaling.results.forecast import forecast as make
@@ -123,22 +121,29 @@ def _fitted(
     asked = None if task == ["all"] else task
     table = options.load(asked, models)
     names, wanted = table.resolve_all(asked or _scored(table)), resolved(table, models)
+    if any(scenario.date for scenario in scenarios) and model.spec(table).drift == "none":
+        raise InputError("--date says nothing to a fit without a drift", "leave out --date, or fit with --drift family")
     for scenario in scenarios:
         check_family(table, scenario.family)
         if scenario.flops != scenario.flops and model.spec(table).unknown_compute == "prior":
-            raise InputError(f"A model of {scenario.family} to come needs its compute", "give --flops, such as 3e24")
+            raise InputError(
+                f"A model to come (family {scenario.family}) needs its compute", "give --flops, such as 3e24"
+            )
     where = "every score seen" if cutoff is None else f"cutoff {cutoff:.3g} FLOPs"
     if as_of is not None:
         where = Split.by_date(table, as_of).name  # refused before it is said what is fitted
     elif from_compute and not wanted and cutoff is None:
         raise InputError("--from-compute needs --models, --cutoff-flops or --as-of, to know whose scores to hide.")
-    shown = ", ".join(names) if len(names) <= _MOST_NAMED else f"{len(names)} tasks and benchmarks"
     (err() if outputs.as_json else out()).print(
-        f"Forecast of [bold]{shown}[/]: {len(table.models)} models, {len(table.families)} families, {where}."
+        f"Forecast of [bold]{_named(names)}[/]: {len(table.models)} models, {len(table.families)} families, {where}."
     )
     with model.sampling(table=table) as how:
         hidden = (wanted or True) if from_compute else False
         return fit_table(table, names, cutoff=cutoff, as_of=as_of, from_compute=hidden, **how)
+
+
+def _named(names: Sequence[str]) -> str:
+    return ", ".join(names) if len(names) <= _MOST_NAMED else f"{len(names)} tasks and benchmarks"
 
 
 def _scored(table: ScoreTable) -> list[str]:
@@ -147,9 +152,10 @@ def _scored(table: ScoreTable) -> list[str]:
     return [name for name in table.benchmarks.index if name in scored]
 
 
-def _scenarios(
+def scenarios_of(
     families: list[str] | None, flops: list[float] | None, dates: list[str] | None, effort: str | None
 ) -> list[Scenario]:
+    """Models to come, from the options that describe them; refused are those that do not pair."""
     families, flops, dates = families or [], flops or [], dates or []
     if len(flops) not in (0, len(families)):
         raise InputError(
@@ -260,12 +266,11 @@ def reach(
     def check(table: ScoreTable) -> None:
         check_level(table, table.resolve(task), level)
         check_family(table, family)
+        if (flops is not None or date) and not is_saved and question.model.spec(table).drift == "none":
+            what = "--date is a release date" if date else "--flops asks for a release date"
+            raise InputError(f"{what}, which a fit without a drift does not know", "fit with --drift family")
 
     is_saved = question.saved.fit is not None
-    drift = question.model.drift
-    if (flops is not None or date) and not is_saved and drift == "none":
-        what = "--date is a release date" if date else "--flops asks for a release date"
-        raise InputError(f"{what}, which a fit without a drift does not know", "fit with --drift family")
     fitted = question.fit(None if is_saved else [task], cutoff=cutoff_flops, check=check)
     if flops is None:
         question.show(ask.compute_to_reach(fitted, task, level, family, date), "Compute to reach a score (FLOPs)")

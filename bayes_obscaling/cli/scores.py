@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from bayes_obscaling.cli.groups import Option, Options
+from bayes_obscaling.cli.groups import Option, Options, names
 from bayes_obscaling.cli.show import note
 from bayes_obscaling.errors import InputError
 
 if TYPE_CHECKING:
+    from bayes_obscaling.checks import Check
     from bayes_obscaling.data import ScoreTable
 
 DescribedBy = Annotated[Path | None, "Chance, items, range of your own benchmarks (a table)."]
@@ -19,7 +20,11 @@ Sheet = Annotated[str | None, "Sheet of a workbook; default the first."]
 OnDuplicates = Annotated[
     Literal["refuse", "mean", "first"], "Several scores of a model on a benchmark: refuse, average, or keep the first."
 ]
+Accept = Annotated[list[str] | None, names("--accept", help="Go on although these checks of your scores failed:")]
 Bundled = Annotated[str, Option("Bundled table: base, instruct or frontier.", ("--table",))]
+
+
+_MOST_REVIEWS, _MOST_FAILED = 5, 4  # in the notes of a table; of one check, in a sentence
 
 
 def bundled_table(name: str) -> ScoreTable:
@@ -43,12 +48,17 @@ class TableOptions(Options):
     benchmarks: DescribedBy = None
     sheet: Sheet = None
     duplicates: OnDuplicates = "refuse"
+    accept: Accept = None
     cohort: Annotated[Literal["all", "paper"] | None, "Bundled base models: all 148, or the study's 77."] = None
+
+    def check(self) -> None:
+        """Refuse names of checks that there are not."""
+        self._accepted()
 
     def load(
         self, tasks: Sequence[str] | None = None, models: Sequence[str] | None = None, bundled: str = ""
     ) -> ScoreTable:
-        """Merge the user's files into a bundled table, and keep the models to fit on.
+        """Merge the user's files, each of them checked, into a bundled table, and keep the models to fit on.
 
         Parameters
         ----------
@@ -58,9 +68,12 @@ class TableOptions(Options):
             Models to keep as well.
         bundled : {"base", "instruct", "frontier"}, optional
             Name of the bundled table where no option says it; default that which holds the tasks.
-        """
-        from bayes_obscaling.data import read_scores
 
+        Raises
+        ------
+        InputError
+            If a file cannot be used, or fails a check that is not accepted.
+        """
         name = self.bundled or bundled
         before = table = bundled_table(name) if name else self._holding(tasks or ())
         if self.bundled == "instruct" and self.scores:
@@ -71,8 +84,7 @@ class TableOptions(Options):
         if not self.scores and about_own:
             raise InputError(f"{about_own[0]} is about your own table: give that table with --scores.")
         for file in self.scores or ():
-            how: dict[str, Any] = {"sheet": self.sheet, "duplicates": self.duplicates}
-            table = read_scores(file, self.benchmarks, tasks=tuple(tasks or ()), into=table, **how)
+            table = self._merged(table, file, tasks or ())
         for line in table.notes if self.scores else ():
             note(line)
         if before is not bundled_table("base") or self.cohort != "paper":
@@ -80,6 +92,41 @@ class TableOptions(Options):
         kept = {*_changed_models(before, table), *resolved(table, models)}
         facts = table.models
         return table.select(list(facts.index[(facts["cohort"] == self.cohort) | facts.index.isin(kept)]))
+
+    def _merged(self, table: ScoreTable, file: Path, tasks: Sequence[str]) -> ScoreTable:
+        """The table with a file that is checked before it is believed; its notes say what was found."""
+        from bayes_obscaling.data.checks import check_merged
+        from bayes_obscaling.data.parsing import parse
+        from bayes_obscaling.data.reading import merge
+
+        how: dict[str, Any] = {"sheet": self.sheet, "duplicates": self.duplicates}
+        parsed = parse(table, file, self.benchmarks, tasks=tuple(tasks), **how)
+        after = merge(table, parsed)
+        found = check_merged(table, parsed, after)
+        accepted = self._accepted()
+        failed = _by_check(one for one in found if one.level == "FAIL")
+        refused = [_refusal(file, name, ones) for name, ones in failed.items() if name not in accepted]
+        if refused:
+            raise InputError("\n".join(refused))
+        notes = [f"accepted although the check {name} failed: {_what(ones)}" for name, ones in failed.items()]
+        reviews = [one for one in found if one.level == "REVIEW"]
+        notes += [f"REVIEW {one.check}: {one.what} -> {one.remedy}" for one in reviews[:_MOST_REVIEWS]]
+        if (more := len(reviews) - _MOST_REVIEWS) > 0:
+            notes.append(f"{more} more to review: bayes-obscaling check lists all")
+        return after.noting(f"{file}: {text}" for text in notes)
+
+    def _accepted(self) -> set[str]:
+        """Names of the checks that are accepted, as they are spelled."""
+        if not self.accept:
+            return set()
+        from bayes_obscaling.data.checks import CHECKS
+        from bayes_obscaling.data.names import unknown
+
+        spelled = {_words(name): name for name in CHECKS}
+        for name in self.accept:
+            if _words(name) not in spelled:
+                raise unknown("check", name, CHECKS)
+        return {spelled[_words(name)] for name in self.accept}
 
     def _holding(self, tasks: Sequence[str]) -> ScoreTable:
         """The first bundled table that alone holds the tasks, the base table where none does.
@@ -95,14 +142,39 @@ class TableOptions(Options):
         return base
 
 
+def _words(name: str) -> str:
+    """The words of the name of a check, however they are joined."""
+    return " ".join(name.casefold().replace("-", " ").replace("_", " ").split())
+
+
+def _by_check(found: Iterable[Check]) -> dict[str, list[Check]]:
+    """What was found by the name of the check."""
+    grouped: dict[str, list[Check]] = {}
+    for one in found:
+        grouped.setdefault(one.check, []).append(one)
+    return grouped
+
+
+def _what(found: Sequence[Check]) -> str:
+    """What one check has found, in one sentence."""
+    more = f"; and {len(found) - _MOST_FAILED} more" if len(found) > _MOST_FAILED else ""
+    return "; ".join(one.what for one in found[:_MOST_FAILED]) + more
+
+
+def _refusal(file: Path, name: str, found: Sequence[Check]) -> str:
+    """The sentence about a check that failed: what was found, what to do, and how to go on nevertheless."""
+    remedies = "; ".join(dict.fromkeys(one.remedy for one in found))
+    flag = name.replace(" ", "-")
+    return f"{file}: the check {name} failed: {_what(found)}. Remedy: {remedies}; or go on with --accept {flag}."
+
+
 def _changed_models(before: ScoreTable, table: ScoreTable) -> set[str]:
     """Models that are new in a table, or have a score that is new or differs."""
     if table is before:
         return set()
-    key = ["model", "benchmark"]
-    known, now = (part.scores.set_index(key)["score"] for part in (before, table))
-    same = now.index.isin(known.index) & (known.reindex(now.index) == now)
-    return {*(set(table.models.index) - set(before.models.index)), *now.index[~same].get_level_values("model")}
+    from bayes_obscaling.data.reading import new_scores
+
+    return {*(set(table.models.index) - set(before.models.index)), *new_scores(before, table)["model"]}
 
 
 def resolved(table: ScoreTable, models: Sequence[str] | None) -> list[str]:

@@ -55,7 +55,8 @@ class Checked:
     @cached_property
     def own(self) -> list[str]:
         """Models of a user's file, none for a table."""
-        return [] if self.parsed is None else [str(model) for model in self.models.index]
+        named = dict.fromkeys([*self.models.index, *self.scores["model"]])
+        return [] if self.parsed is None else [str(model) for model in named]
 
     @cached_property
     def bases(self) -> dict[str, str]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
 import pandas as pd
 
@@ -11,7 +13,7 @@ from bayes_obscaling.data import checks_models, checks_scores
 from bayes_obscaling.data.bundled import load_base_llms
 from bayes_obscaling.data.checked import Checked, Lines
 from bayes_obscaling.data.parsing import Parsed, parse
-from bayes_obscaling.data.reading import read_scores
+from bayes_obscaling.data.reading import merge, new_scores
 from bayes_obscaling.data.scales import Duplicates
 from bayes_obscaling.data.sheet import Source
 from bayes_obscaling.data.table import ScoreTable
@@ -50,24 +52,43 @@ def check_table(
         checked = Checked(source.models, source.benchmarks, source.scores, source, source.models["family"])
     else:
         against = against or load_base_llms()
+        how: dict[str, Any] = {"sheet": sheet, "duplicates": duplicates}
         try:
-            parsed = parse(against, source, benchmarks, chance_corrected=True, sheet=sheet, duplicates=duplicates)
-        except InputError as error:
-            return [_unreadable(error)]
-        context = against
-        try:
-            context = read_scores(source, benchmarks, into=against, sheet=sheet, duplicates=duplicates)
+            parsed = parse(against, source, benchmarks, **how)
+            context = merge(against, parsed)
         except InputError as error:
             findings.append(_unreadable(error))
+            try:  # what can be understood is checked all the same, beside all that the file says
+                parsed = parse(against, source, benchmarks, chance_corrected=True, **how)
+                possible = replace(parsed, scores=parsed.scores.assign(score=parsed.scores["score"].clip(lower=0)))
+                context = merge(against, possible, strict=False)
+            except InputError:
+                return findings
         checked = _checked(parsed, against, context)
     if not findings:
         counts = f"{len(checked.models)} models, {len(checked.benchmarks)} benchmarks and tasks"
         findings.append(Check("readable", "PASS", f"{counts}, {len(checked.scores)} scores"))
     findings += [Check("reading", "PASS", text) for text in _reading(checked)]
-    for name, (check, passed) in CHECKS.items():
-        lines = [Check(name, level, what, remedy=remedy) for level, what, remedy in check(checked)]
-        findings += lines or [Check(name, "PASS", passed)]
+    for name, (_, passed) in CHECKS.items():
+        findings += _found(name, checked) or [Check(name, "PASS", passed)]
     return findings
+
+
+def check_merged(before: ScoreTable, parsed: Parsed, after: ScoreTable) -> list[Check]:
+    """Return every REVIEW and FAIL of what a file brings into a table, apart from what the notes of reading say.
+
+    Models and scores that the table had already, and has still, are not looked at again.
+    """
+    models, known = after.models, before.models.reindex(after.models.index)
+    is_known = (models.eq(known) | (models.isna() & known.isna())).all(axis=1)
+    new = models[~is_known | ~models.index.isin(before.models.index)]
+    said = replace(parsed, assumed={})
+    checked = Checked(new, after.benchmarks, new_scores(before, after), after, new["family"], said, before)
+    return [one for name in CHECKS if name != _NOTED for one in _found(name, checked)]
+
+
+def _found(name: str, checked: Checked) -> list[Check]:
+    return [Check(name, level, what, remedy=remedy) for level, what, remedy in CHECKS[name][0](checked)]
 
 
 def _checked(parsed: Parsed, against: ScoreTable, context: ScoreTable) -> Checked:
@@ -83,8 +104,6 @@ def _reading(checked: Checked) -> list[str]:
     """Return how a file was read; what is assumed of new benchmarks has a check of its own."""
     if checked.parsed is None or checked.before is None:
         return []
-    if checked.context is checked.before:
-        return list(checked.parsed.notes)
     place = f"{checked.parsed.sheet.name}: "
     texts = [text.removeprefix(place) for text in checked.context.notes[len(checked.before.notes) :]]
     return [text for text in texts if text not in checked.parsed.assumed.values() and "scores differ from" not in text]
@@ -95,6 +114,7 @@ def _unreadable(error: InputError) -> Check:
     return Check("readable", "FAIL", place + error.problem, remedy=error.remedy or "correct the table")
 
 
+_NOTED = "replaced scores"  # what the notes of a table say as well
 CHECKS: dict[str, tuple[Callable[[Checked], Lines], str]] = {
     "units": (checks_models.units, "sizes, data and FLOPs are of a plausible order"),
     "flops": (checks_models.six_n_d, "FLOPs agree with 6 N D wherever both are known"),
@@ -119,6 +139,6 @@ CHECKS: dict[str, tuple[Callable[[Checked], Lines], str]] = {
         checks_scores.collapsed,
         "no score is next to nothing where models of like scores get much more",
     ),
-    "replaced scores": (checks_scores.replaced, "no score replaces a different one"),
+    _NOTED: (checks_scores.replaced, "no score replaces a different one"),
 }
 """Every check by name, with the sentence that says it passed."""

@@ -75,9 +75,13 @@ def read_scores(
         If a file cannot be used: one sentence with file, row, column and remedy.
     """
     table = ScoreTable.empty() if into is None else into
-    parsed = parse(table, source, benchmarks, tasks=tasks, sheet=sheet, duplicates=duplicates)
+    return merge(table, parse(table, source, benchmarks, tasks=tasks, sheet=sheet, duplicates=duplicates))
+
+
+def merge(table: ScoreTable, parsed: Parsed, *, strict: bool = True) -> ScoreTable:
+    """Return a table with what a file says; where they differ about a model, the file is refused if `strict`."""
     notes = [f"{parsed.sheet.name}: {text}" for text in parsed.notes]
-    models = _merged_models(table, parsed, notes)
+    models = _merged_models(table, parsed, notes, strict=strict)
     benchmark_rows = pd.concat([table.benchmarks, parsed.benchmarks]) if len(parsed.benchmarks) else table.benchmarks
     notes += [f"{parsed.sheet.name}: {text}" for text in parsed.assumed.values()]
     changed = overrides(table, parsed)
@@ -91,6 +95,14 @@ def read_scores(
     return ScoreTable(models, benchmark_rows, scores, [*table.notes, *notes], other_settings=others)
 
 
+def new_scores(before: ScoreTable, after: ScoreTable) -> pd.DataFrame:
+    """Return the scores of a table that another does not have, or has otherwise."""
+    scores = after.scores
+    now = scores.set_index(KEY)["score"]
+    known = before.scores.set_index(KEY)["score"].reindex(now.index)
+    return scores[(known != now).to_numpy()]
+
+
 def overrides(table: ScoreTable, parsed: Parsed) -> pd.DataFrame:
     """Return the scores of ``parsed`` that differ visibly from the ``score_table`` they replace."""
     both = parsed.scores.merge(table.scores, on=["model", "benchmark"], suffixes=("", "_table"))
@@ -99,7 +111,7 @@ def overrides(table: ScoreTable, parsed: Parsed) -> pd.DataFrame:
     return both[is_same & ((both["score"] - both["score_table"]).abs() > OVERRIDE_NOTED)]
 
 
-def _merged_models(table: ScoreTable, parsed: Parsed, notes: list[str]) -> pd.DataFrame:
+def _merged_models(table: ScoreTable, parsed: Parsed, notes: list[str], *, strict: bool) -> pd.DataFrame:
     """Return the models of the table and the file together; what both know must agree."""
     sheet, before = parsed.sheet, table.models
     models: dict[str, dict[str, Any]] = {str(name): fields for name, fields in before.to_dict("index").items()}
@@ -138,7 +150,7 @@ def _merged_models(table: ScoreTable, parsed: Parsed, notes: list[str]) -> pd.Da
         params, tokens = known["params"], known["tokens"]
         if np.isnan(known["flops"]) and not np.isnan(params * tokens):
             known["flops"] = float(f"{6 * params * tokens:.12g}")
-    if conflicts:
+    if conflicts and strict:
         raise _conflict(parsed, conflicts)
     notes += _said(sheet.name, "the table's sizes are used where yours are rounded", rounded)
     notes += _said(sheet.name, "the table's family is used", respelled)

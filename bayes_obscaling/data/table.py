@@ -249,6 +249,10 @@ class ScoreTable:
             self.notes,
         )
 
+    def noting(self, notes: Iterable[str]) -> ScoreTable:
+        """Return this table with more notes."""
+        return ScoreTable._trusted(self._models, self._benchmarks, self._scores, self._others, [*self.notes, *notes])
+
     @cached_property
     def data_hash(self) -> str:
         """SHA-256 of the contents, whatever the order of the rows."""

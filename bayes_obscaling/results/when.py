@@ -143,8 +143,8 @@ def _best_of_all(fit: CapabilityFit, task: str, years: np.ndarray, extra: np.nda
     """Best expected score (S, years) so far of all models released from the first year on.
 
     Each line with a release in the last year releases a Poisson number of models a month. Given a draw, the linear
-    predictor of a model of a line is normal about the line's, with the variance of Equation 41 of
-    docs/explanation/model.md, so that the best of n is its quantile at U ** (1 / n).
+    predictor of a model of a line is normal about the line's, so that the best of n is its quantile at U ** (1 / n):
+    Equation 41 of docs/explanation/model.md.
     """
     posterior, models = fit.posterior, fit.table.models
     date = years_of(models["date"])

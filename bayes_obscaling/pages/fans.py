@@ -1,0 +1,71 @@
+"""Scores of a new model of one family along training compute and along release date, for the page of a forecast."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bayes_obscaling.data.dates import date_at, years_of
+from bayes_obscaling.results.fit import CapabilityFit
+from bayes_obscaling.results.forecast import family_of, forecast
+from bayes_obscaling.results.release import release_date
+from bayes_obscaling.results.scenario import NEW_FAMILY, Scenario
+from bayes_obscaling.results.summaries import LEVELS
+
+# Levels of the quantiles of new evaluations, per cent.
+_PERCENTS = np.arange(5, 100, 5)
+_POINTS = 25
+# Years after the latest release up to which a fan follows dates.
+_YEARS_AHEAD = 2.0
+
+
+def fans(fit: CapabilityFit, tasks: Sequence[str], family: str) -> dict[str, Any]:
+    """Whose scores are followed, and the fans along compute (``by_compute``) and along release date (``by_date``).
+
+    A fan is a list of points: ``task``, ``flops`` or ``date``, ``median, q5, q25, q75, q95`` of the expected score, and
+    ``quantiles`` of a new evaluation, thousandths at every five per cent. It is empty where the fit has no compute, or
+    no drift, to follow.
+    """
+    family = family_of(fit, family)
+    who = "a family never seen" if family == NEW_FAMILY else family
+    date = release_date(fit, family)
+    facts = fit.table.models
+    flops = facts["flops"].dropna()
+    own = flops[facts.loc[flops.index, "family"] == family]
+    places = np.log10(own if len(own) else flops)
+    found: dict[str, Any] = {"family": family, "who": who, "by_compute": [], "by_date": []}
+    found |= {"at_date": date, "at_flops": None}
+    if len(places):
+        grid = 10.0 ** np.linspace(np.floor(places.min() - 0.3), np.ceil(places.max() + 0.3), _POINTS)
+        scenarios = [Scenario("new model", family, value) for value in grid]
+        found["by_compute"] = _followed(fit, tasks, scenarios, "flops", grid.tolist())
+    dates = years_of([text for text in facts["date"] if text])
+    if fit.drift == "none" or not len(dates) or (fit.drift == "family" and family != NEW_FAMILY):
+        return found
+    at = float("nan") if fit.layout.structure.compute_trend else float(flops.max())
+    days = [date_at(year) for year in np.linspace(dates.min(), dates.max() + _YEARS_AHEAD, _POINTS)]
+    scenarios = [Scenario("new model", family, at, date=day) for day in days]
+    found["by_date"] = _followed(fit, tasks, scenarios, "date", days)
+    found["at_flops"] = None if np.isnan(at) else at
+    return found
+
+
+def _followed(
+    fit: CapabilityFit, tasks: Sequence[str], scenarios: list[Scenario], along: str, places: Sequence[Any]
+) -> list[dict[str, Any]]:
+    """Points of a fan, task by task."""
+    # one name for all scenarios, hence one residual and the noise of one evaluation: curves without jumps
+    drawn = forecast(fit, scenarios, tasks=tasks)
+    size = drawn.fit.posterior.size
+    means = drawn.means.reshape(size, len(scenarios), len(tasks))
+    scores = drawn.flat.reshape(size, len(scenarios), len(tasks))
+    points = []
+    for j, task in enumerate(tasks):
+        bands = pd.DataFrame(np.quantile(means[..., j], list(LEVELS.values()), axis=0).T, columns=list(LEVELS))
+        quantiles = np.rint(1000 * np.percentile(scores[..., j], _PERCENTS, axis=0).T).astype(int).tolist()
+        for place, band, own in zip(places, bands.round(4).to_dict("records"), quantiles, strict=True):
+            points.append({"task": task, along: place, **band, "quantiles": own})
+    return points

@@ -1,0 +1,62 @@
+"""What the page of a backtest shows, gathered as plain values that JSON can hold."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from bayes_obscaling import __version__
+from bayes_obscaling.evaluation.scoring import LEVELS, OURS, inside
+from bayes_obscaling.pages.gather import records
+
+if TYPE_CHECKING:
+    from bayes_obscaling.evaluation.backtest import Backtest
+
+# Misses that are named.
+_MOST_MISSES = 40
+
+
+def gather_record(answer: Backtest) -> dict[str, Any]:
+    """Return everything that the page of a backtest shows: coverage, scores against baselines, PIT, and the misses."""
+    cells = answer.cells
+    scores = answer.scores(("method",)).sort_values("crps")
+    coverage = [
+        {"method": row["method"], "claimed": level / 100, "found": float(row[f"coverage_{level}"])}
+        for row in scores.to_dict("records")
+        for level in LEVELS
+        if row[f"coverage_{level}"] == row[f"coverage_{level}"]
+    ]
+    ours = cells[cells["method"] == OURS]
+    far = answer.by_distance().rename(columns={"decades": "bin"})
+    tasks = list(dict.fromkeys(cells["task"]))
+    what = ", ".join(tasks) if len(tasks) < 4 else f"{len(tasks)} tasks"
+    models = ours["model"].nunique()
+    return {
+        "kind": "record",
+        "title": f"Backtest of {what}",
+        "question": f"How good were forecasts of {models} held-out model{'s' * (models != 1)} on {what}?",
+        "table": f"{len(ours)} forecasts that have been answered",
+        "hidden": ", ".join(dict.fromkeys(cells["setup"])),
+        "version": __version__,
+        "verdict": answer.verdict,
+        "numbers": "",
+        "problems": list(answer.problems),
+        "sentences": list(answer.sentences),
+        "scores": records(scores),
+        "differences": records(answer.differences()),
+        "coverage": coverage,
+        "pit": records(ours[["pit"]].dropna()),
+        "distance": records(far[["bin", "method", "n", "crps"]]),
+        "misses": records(_misses(answer)),
+        "forecasts": len(ours),
+        "notes": [],
+        "csv": cells.to_csv(index=False, float_format="%.6g"),
+    }
+
+
+def _misses(answer: Backtest) -> Any:
+    """Observed scores outside our 90 % intervals, the furthest outside first, in widths of the interval."""
+    ours = answer.cells[answer.cells["method"] == OURS]
+    missed = ours[inside(ours, 90) == 0]
+    outside = (missed["q5"] - missed["observed"]).clip(lower=0) + (missed["observed"] - missed["q95"]).clip(lower=0)
+    columns = ["task", "model", "family", "observed", "median", "q5", "q95", "distance"]
+    return missed[columns].assign(outside=outside).sort_values("outside", ascending=False).head(_MOST_MISSES)

@@ -1,0 +1,147 @@
+"""Pages in headless Chromium: nothing is loaded, nothing fails, and what can be moved moves the numbers."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scored_cells import made_backtest
+
+import bayes_obscaling as bo
+from bayes_obscaling.results.fit import CapabilityFit
+
+pytest.importorskip("altair")
+playwright = pytest.importorskip("playwright.sync_api")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with playwright.sync_playwright() as play:
+        opened = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield opened
+        opened.close()
+
+
+@pytest.fixture(scope="module")
+def file(dated_fit: CapabilityFit, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    asked = [*dated_fit.layout.models[:6], bo.Scenario(family="new", flops=1e24, date="2025-06-01")]
+    return bo.report(dated_fit, tmp_path_factory.mktemp("page") / "report.html", asked, tasks=["task-0", "bench-0"])
+
+
+@pytest.fixture
+def tab(browser: Any) -> Iterator[Any]:
+    """A page that keeps what it asked for and what it complained of."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    page = context.new_page()
+    page.told, page.asked = [], []
+    page.on("console", lambda message: page.told.append(message.text) if message.type in ("error", "warning") else None)
+    page.on("pageerror", lambda error: page.told.append(str(error)))
+    page.on("request", lambda request: page.asked.append(request.url))
+    yield page
+    context.close()
+
+
+def open_file(tab: Any, file: Path, hash: str = "") -> None:
+    tab.goto(f"file://{file}{hash}")
+    tab.wait_for_selector("html[data-ready]", timeout=60_000)
+
+
+def probabilities(tab: Any) -> dict[str, str]:
+    rows = tab.locator("#reaching tbody tr:not([hidden])")
+    return dict(row.split("\t")[:2] for row in rows.all_inner_texts())
+
+
+def percent(text: str) -> float:
+    return {"<1 %": 0.0, ">99 %": 1.0}.get(text) if text[0] in "<>" else float(text.split()[0]) / 100  # type: ignore[return-value]
+
+
+def test_nothing_leaves_and_nothing_fails(tab: Any, file: Path) -> None:
+    open_file(tab, file)
+    assert [url for url in tab.asked if not url.startswith(("file:", "data:"))] == []
+    assert tab.told == []
+    assert tab.locator(".chart svg").count() == 5
+
+
+def test_the_slider_moves_probabilities_as_the_draws_say(tab: Any, file: Path, dated_fit: CapabilityFit) -> None:
+    open_file(tab, file)
+    names = [*dated_fit.layout.models[:6], bo.Scenario(family="new", flops=1e24, date="2025-06-01")]
+    answer = bo.forecast(dated_fit, names, tasks="task-0")
+    before = probabilities(tab)
+    seen = set()
+    for s in (0.25, 0.5, 0.8):
+        tab.locator("#s").fill(str(s))
+        assert tab.locator("#s-value").inner_text() == f"{s:.2f}"
+        shown = probabilities(tab)
+        expected = answer.probability(s).set_index("model")["probability"]
+        assert set(shown) == set(expected.index)
+        for model, text in shown.items():
+            assert abs(percent(text) - expected[model]) < 0.021, (s, model)
+        seen.add(tuple(shown.values()))
+    assert len(seen) == 3 and before != shown
+    # the same from the keyboard, and kept in the address
+    tab.locator("#s").focus()
+    tab.keyboard.press("ArrowRight")
+    assert tab.locator("#s-value").inner_text() == "0.81" and "s=0.81" in tab.url
+    assert np.isfinite([percent(text) for text in probabilities(tab).values()]).all()
+
+
+def test_what_is_shown_is_in_the_address(tab: Any, file: Path) -> None:
+    open_file(tab, file, "#task=bench-0&family=new&s=0.3")
+    assert tab.locator("#task").input_value() == "bench-0" and tab.locator("#s-value").inner_text() == "0.30"
+    assert tab.locator("#forecasts tbody tr:not([hidden])").count() == 1
+    tab.locator("#family").select_option("")
+    assert tab.locator("#forecasts tbody tr:not([hidden])").count() == 7 and "task=bench-0" in tab.url
+    tab.wait_for_function("document.querySelectorAll('#intervals .mark-symbol').length > 0")
+    assert tab.told == []
+
+
+def test_tabs_and_tables_work_by_keyboard(tab: Any, file: Path) -> None:
+    open_file(tab, file)
+    assert tab.locator("#panel-compute").is_visible() and not tab.locator("#panel-date").is_visible()
+    tab.locator("#tab-compute").focus()
+    tab.keyboard.press("ArrowRight")
+    assert tab.locator("#panel-date").is_visible() and not tab.locator("#panel-compute").is_visible()
+    assert tab.evaluate("document.activeElement.id") == "tab-date"
+    box = tab.locator("#by-date svg").bounding_box()
+    assert box and box["width"] > 600  # it has found its width
+    tab.keyboard.press("Tab")  # from the tab to its panel
+    assert tab.evaluate("document.activeElement.id") == "panel-date"
+    button = tab.locator("#forecasts th button", has_text="median")
+    button.focus()
+    tab.keyboard.press("Enter")
+    medians = [
+        float(text) for text in tab.locator("#forecasts tbody tr:not([hidden]) td:nth-child(6)").all_inner_texts()
+    ]
+    assert medians == sorted(medians, reverse=True)
+    assert tab.locator("#forecasts th", has_text="median").get_attribute("aria-sort") == "descending"
+
+
+def test_one_model_shows_every_score_of_it(tab: Any, file: Path, dated_fit: CapabilityFit) -> None:
+    open_file(tab, file)
+    model = dated_fit.layout.models[2]
+    tab.locator("#model").select_option(label=model)
+    rows = [row.split("\t") for row in tab.locator("#cells tbody tr").all_inner_texts()]
+    observed = dated_fit.table.matrix(dated_fit.posterior.names).loc[model]
+    assert {row[0]: row[1] for row in rows} == {name: f"{score:.3f}" for name, score in observed.items()}
+
+
+def test_it_prints_and_fits_a_phone(tab: Any, file: Path) -> None:
+    open_file(tab, file)
+    tab.emulate_media(media="print")
+    assert tab.locator("#panel-date").is_visible() and not tab.locator(".bar").is_visible()
+    assert len(tab.pdf()) > 20_000
+    tab.emulate_media(media="screen", color_scheme="dark")
+    assert tab.evaluate("getComputedStyle(document.body).backgroundColor") != "rgb(255, 255, 255)"
+    tab.set_viewport_size({"width": 400, "height": 800})
+    assert tab.evaluate("document.documentElement.scrollWidth") <= 400
+
+
+def test_a_backtest_in_the_browser(tab: Any, tmp_path: Path) -> None:
+    open_file(tab, bo.report(made_backtest(), tmp_path / "a.html"))
+    assert tab.told == [] and tab.locator(".chart svg").count() == 3
