@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from sparse import sparse_fit, sparse_table
+from sparse_tables import sparse_fit, sparse_table
 from synthetic import Scatter
 
 from bayes_obscaling.data import ScoreTable, Split

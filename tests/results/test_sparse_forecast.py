@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sparse import BENCHMARKS, HIDDEN, sparse_fit, sparse_table
+from sparse_tables import BENCHMARKS, HIDDEN, sparse_fit, sparse_table
 
 from bayes_obscaling.data import Split
 from bayes_obscaling.errors import InputError

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from sparse import sparse_fit, sparse_table
+from sparse_tables import sparse_fit, sparse_table
 
 from bayes_obscaling import ask
 from bayes_obscaling.data import Split
