@@ -1,6 +1,6 @@
 """Simulation-based calibration of the default models in full; goes on where it was stopped.
 
-    python scripts/calibration.py [--sets 200] [--tables 10] [--only measurement heads ladder coverage factors]
+    python scripts/calibration.py [--sets 200] [--tables 10] [--only measurement heads ladder sparse coverage factors]
 
 One row of ranks a data set in FOLDER/ranks-NAME.csv; then tables of uniformity, figures, and sentences on the screen.
 "coverage" fits simulated tables whose truth breaks an assumption, one file a table in FOLDER/tables: coverage.csv,
