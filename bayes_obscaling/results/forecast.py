@@ -16,6 +16,7 @@ from bayes_obscaling.data.names import family_named
 from bayes_obscaling.data.rules import check_flops
 from bayes_obscaling.errors import InputError
 from bayes_obscaling.models.capability_equations import COMPUTE_CENTRE
+from bayes_obscaling.models.cells import reasons
 from bayes_obscaling.results.convergence import Convergence, assess
 from bayes_obscaling.results.fit import CapabilityFit
 from bayes_obscaling.results.predictive import Predictive
@@ -245,7 +246,10 @@ def checked(fit: CapabilityFit, scenario: Scenario) -> Scenario:
     if scenario.effort and not structure.is_sparse:
         raise InputError("The fit knows no efforts", "leave the effort out, or fit a table with settings")
     if scenario.is_known:
-        return Scenario(model=fit.table.resolve_model(scenario.model), effort=scenario.effort)
+        name = fit.table.resolve_model(scenario.model)
+        if scenario.effort not in ("", "none") and not reasons(fit.table)[name]:
+            raise InputError(f"{name} has no score with reasoning", "leave the effort out")
+        return Scenario(model=name, effort=scenario.effort)
     if np.isnan(scenario.flops) and structure.compute_trend:
         return replace(scenario, family=family_of(fit, scenario.family))
     if not 0 < scenario.flops < np.inf:

@@ -167,3 +167,13 @@ def test_tasks_of_a_sparse_table_are_read_off_its_capabilities():
     assert (answer.about["basis"] == "benchmarks").all() and np.isfinite(answer.draws.to_numpy()).all()
     to_come = forecast(fit, Scenario("one", NEW_FAMILY, date=SOON), tasks=["task-0", "bench-0"])
     assert np.ptp(to_come.samples("task-0")) > 0.05 and (to_come.about["basis"] == "date").all()
+
+
+def test_a_model_that_never_reasoned_has_no_effort_to_raise(fit: CapabilityFit):
+    from bayes_obscaling.models.cells import reasons
+
+    silent = reasons(fit.table)
+    silent = silent.index[silent == 0.0]
+    assert len(silent)
+    with pytest.raises(InputError, match="has no score with reasoning: leave the effort out"):
+        forecast(fit, Scenario(str(silent[0]), effort="high"))
