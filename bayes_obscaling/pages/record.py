@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from bayes_obscaling import __version__
 from bayes_obscaling.evaluation.scoring import LEVELS, OURS, inside
 from bayes_obscaling.pages.gather import records
 
@@ -36,7 +36,7 @@ def gather_record(answer: Backtest) -> dict[str, Any]:
         "question": f"How good were forecasts of {models} held-out model{'s' * (models != 1)} on {what}?",
         "table": f"{len(ours)} forecasts that have been answered",
         "hidden": ", ".join(dict.fromkeys(cells["setup"])),
-        "version": __version__,
+        "version": version("bayes_obscaling"),
         "verdict": answer.verdict,
         "numbers": "",
         "problems": list(answer.problems),
