@@ -29,6 +29,7 @@ def gather_record(answer: Backtest) -> dict[str, Any]:
     far = answer.by_distance().rename(columns={"decades": "bin"})
     tasks = list(dict.fromkeys(cells["task"]))
     what = ", ".join(tasks) if len(tasks) < 4 else f"{len(tasks)} tasks"
+    missed = _misses(answer)
     models = ours["model"].nunique()
     return {
         "kind": "record",
@@ -46,7 +47,8 @@ def gather_record(answer: Backtest) -> dict[str, Any]:
         "coverage": coverage,
         "pit": records(ours[["pit"]].dropna()),
         "distance": records(far[["bin", "method", "n", "crps"]]),
-        "misses": records(_misses(answer)),
+        "misses": records(missed.head(_MOST_MISSES)),
+        "missed": len(missed),
         "forecasts": len(ours),
         "notes": [],
         "csv": cells.to_csv(index=False, float_format="%.6g"),
@@ -59,4 +61,4 @@ def _misses(answer: Backtest) -> Any:
     missed = ours[inside(ours, 90) == 0]
     outside = (missed["q5"] - missed["observed"]).clip(lower=0) + (missed["observed"] - missed["q95"]).clip(lower=0)
     columns = ["task", "model", "family", "observed", "median", "q5", "q95", "distance"]
-    return missed[columns].assign(outside=outside).sort_values("outside", ascending=False).head(_MOST_MISSES)
+    return missed[columns].assign(outside=outside).sort_values("outside", ascending=False)
