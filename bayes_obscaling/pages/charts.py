@@ -23,7 +23,7 @@ def charts(facts: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Specifications of the charts of a page of gathered facts, by the name of the place that they go to."""
     if facts["kind"] == "forecast":
         latent = any(point["flops_low"] is not None for point in facts["points"])
-        made = {
+        made: dict[str, alt.TopLevelMixin] = {
             "intervals": _intervals(),
             "by-compute": _scores(_COMPUTE, "flops", "by_compute", latent),
             "by-date": _scores(_DATE, "date", "by_date", False),
@@ -56,15 +56,15 @@ def _finished(chart: alt.TopLevelMixin) -> dict[str, Any]:
             "columns": 4,
             "labelLimit": 240,
         },
-        "header": {"labelColor": _INK, "titleColor": _INK},
+        "axisY": {"labelLimit": 220},
     }
     return spec
 
 
-def _intervals() -> alt.LayerChart:
+def _intervals() -> alt.TopLevelMixin:
     """Forecasts: a dot at the median, bars of 50, 80 and 90 %, what was observed, and the best score so far."""
     base = alt.Chart(alt.NamedData("rows")).encode(
-        y=alt.Y("label:N", sort=None, title=None).axis(labelLimit=220),
+        y=alt.Y("label:N", sort=None, title=None),
         tooltip=[
             alt.Tooltip("model:N", title="model"),
             alt.Tooltip("task:N", title="task"),
@@ -112,7 +112,7 @@ def _fan(x: alt.X, data: str) -> list[alt.Chart]:
     return [*bands, base.mark_line(color=_BLUE, strokeWidth=2).encode(y="median:Q")]
 
 
-def _scores(x: alt.X, along: str, data: str, latent: bool) -> alt.LayerChart:
+def _scores(x: alt.X, along: str, data: str, latent: bool) -> alt.TopLevelMixin:
     """Observed scores by compute or date, the fan of a family, and forecasts of what is not observed."""
     base = alt.Chart(alt.NamedData("points")).transform_filter(f"isValid(datum.{along})").encode(x=x, y="observed:Q")
     tips = ["model:N", "family:N", "flops_text:N", "date:N", alt.Tooltip("observed:Q", format=".3f")]
@@ -140,7 +140,7 @@ def _scores(x: alt.X, along: str, data: str, latent: bool) -> alt.LayerChart:
     return alt.layer(*layers, marks).properties(height=_HEIGHT)
 
 
-def _reaching(x: alt.X, data: str) -> alt.LayerChart:
+def _reaching(x: alt.X, data: str) -> alt.TopLevelMixin:
     """Probability of reaching a score along compute or date; the page works it out when the score is moved."""
     base = alt.Chart(alt.NamedData(data)).encode(
         x=x, y=alt.Y("p:Q", scale=_SCORE, title="P(score ≥ s)").axis(format="%")
@@ -150,7 +150,7 @@ def _reaching(x: alt.X, data: str) -> alt.LayerChart:
     return alt.layer(line, dots).properties(height=180)
 
 
-def _coverage() -> alt.LayerChart:
+def _coverage() -> alt.TopLevelMixin:
     """How often intervals held the score, against how often they should."""
     x = alt.X("claimed:Q", title="Level of the interval").scale(domain=[0.4, 1]).axis(format="%", tickCount=6)
     base = alt.Chart(alt.NamedData("coverage")).encode(
@@ -164,7 +164,7 @@ def _coverage() -> alt.LayerChart:
     return alt.layer(ideal, line).properties(height=260)
 
 
-def _pit() -> alt.Chart:
+def _pit() -> alt.TopLevelMixin:
     """Where observed scores fell in their forecasts: even, where forecasts are calibrated."""
     return (
         alt.Chart(alt.NamedData("pit"))
@@ -177,7 +177,7 @@ def _pit() -> alt.Chart:
     )
 
 
-def _distance() -> alt.Chart:
+def _distance() -> alt.TopLevelMixin:
     """Error by distance beyond what was seen."""
     return (
         alt.Chart(alt.NamedData("distance"))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from bayes_obscaling import __version__
 from bayes_obscaling.models.capability_equations import COMPUTE_CENTRE
 from bayes_obscaling.pages.fans import fans
 from bayes_obscaling.results.fit import CapabilityFit
@@ -72,7 +72,7 @@ def header(answer: Forecast, rows: pd.DataFrame) -> dict[str, Any]:
         "question": f"What will {models} model{'s' * (models != 1)} score on {what}?",
         "table": f"{len(fit.table.models)} models of {len(fit.table.families)} families{latest}",
         "hidden": f"{len(fit.split.held_out)} models ({fit.split.name})" if fit.split.held_out else "no score",
-        "version": __version__,
+        "version": version("bayes_obscaling"),
         "verdict": answer.verdict,
         "numbers": answer.convergence.numbers,
         "problems": list(answer.problems),
@@ -102,9 +102,10 @@ def forecast_rows(answer: Forecast) -> pd.DataFrame:
     rows["own"] = names.isin(models.index[models["cohort"] == "user"])
     rows["own"] &= not rows["own"].all()  # marked among others only
     # the release date by which a reader knows a model, whether or not the fit has read it
-    rows["date"] = rows["date"].where(rows["date"] != "", names.map(models["date"]).fillna(""))
+    known = models["date"].to_dict()
+    rows["date"] = [date or known.get(name, "") for date, name in zip(rows["date"], names, strict=True)]
     best = {task: task_facts(fit, task)["best"] for task in rows["task"].unique()}
-    rows["best"] = rows["task"].map(best).astype(float)
+    rows["best"] = np.array([best[task] for task in rows["task"]], dtype=float)
     beats = (flat > rows["best"].to_numpy()).mean(axis=0)
     rows["p_best"] = np.where(rows["best"].notna() & ~rows["seen"], beats, np.nan)
     rows["flops_text"] = [

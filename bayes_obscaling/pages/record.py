@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from bayes_obscaling import __version__
 from bayes_obscaling.evaluation.scoring import LEVELS, OURS, inside
 from bayes_obscaling.pages.gather import records
 
@@ -29,6 +29,7 @@ def gather_record(answer: Backtest) -> dict[str, Any]:
     far = answer.by_distance().rename(columns={"decades": "bin"})
     tasks = list(dict.fromkeys(cells["task"]))
     what = ", ".join(tasks) if len(tasks) < 4 else f"{len(tasks)} tasks"
+    missed = _misses(answer)
     models = ours["model"].nunique()
     return {
         "kind": "record",
@@ -36,7 +37,7 @@ def gather_record(answer: Backtest) -> dict[str, Any]:
         "question": f"How good were forecasts of {models} held-out model{'s' * (models != 1)} on {what}?",
         "table": f"{len(ours)} forecasts that have been answered",
         "hidden": ", ".join(dict.fromkeys(cells["setup"])),
-        "version": __version__,
+        "version": version("bayes_obscaling"),
         "verdict": answer.verdict,
         "numbers": "",
         "problems": list(answer.problems),
@@ -46,7 +47,8 @@ def gather_record(answer: Backtest) -> dict[str, Any]:
         "coverage": coverage,
         "pit": records(ours[["pit"]].dropna()),
         "distance": records(far[["bin", "method", "n", "crps"]]),
-        "misses": records(_misses(answer)),
+        "misses": records(missed.head(_MOST_MISSES)),
+        "missed": len(missed),
         "forecasts": len(ours),
         "notes": [],
         "csv": cells.to_csv(index=False, float_format="%.6g"),
@@ -59,4 +61,4 @@ def _misses(answer: Backtest) -> Any:
     missed = ours[inside(ours, 90) == 0]
     outside = (missed["q5"] - missed["observed"]).clip(lower=0) + (missed["observed"] - missed["q95"]).clip(lower=0)
     columns = ["task", "model", "family", "observed", "median", "q5", "q95", "distance"]
-    return missed[columns].assign(outside=outside).sort_values("outside", ascending=False).head(_MOST_MISSES)
+    return missed[columns].assign(outside=outside).sort_values("outside", ascending=False)

