@@ -11,6 +11,7 @@ _BLUE, _RED = "#3A8FC4", "#E0702A"
 # Follows the text of the page, dark or light.
 _INK = "currentColor"
 _SCORE = alt.Scale(domain=[0, 1])
+_TICKS = alt.Axis(tickCount=6)
 _COMPUTE = (
     alt.X("flops:Q", title="Training compute (FLOPs)").scale(type="log", nice=False).axis(format="~e", tickCount=6)
 )
@@ -18,13 +19,14 @@ _DATE = alt.X("date:T", title="Release date").axis(tickCount=6)
 _HEIGHT = 340
 
 
-def charts(kind: str) -> dict[str, dict[str, Any]]:
-    """Specifications of the charts of a page, by the name of the place that they go to."""
-    if kind == "forecast":
+def charts(facts: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Specifications of the charts of a page of gathered facts, by the name of the place that they go to."""
+    if facts["kind"] == "forecast":
+        latent = any(point["flops_low"] is not None for point in facts["points"])
         made = {
             "intervals": _intervals(),
-            "by-compute": _scores(_COMPUTE, "flops", "by_compute"),
-            "by-date": _scores(_DATE, "date", "by_date"),
+            "by-compute": _scores(_COMPUTE, "flops", "by_compute", latent),
+            "by-date": _scores(_DATE, "date", "by_date", False),
             "reaching-compute": _reaching(_COMPUTE, "by_compute"),
             "reaching-date": _reaching(_DATE, "by_date"),
         }
@@ -37,7 +39,6 @@ def _finished(chart: alt.TopLevelMixin) -> dict[str, Any]:
     grey = "rgba(128,128,128,0.25)"
     spec: dict[str, Any] = chart.to_dict()
     spec["width"] = "container"
-    spec["autosize"] = {"type": "fit-x", "contains": "padding"}
     spec["config"] = {
         "background": "transparent",
         "font": "system-ui, sans-serif",
@@ -46,8 +47,15 @@ def _finished(chart: alt.TopLevelMixin) -> dict[str, Any]:
             **dict.fromkeys(("labelColor", "titleColor"), _INK),
             **dict.fromkeys(("gridColor", "domainColor", "tickColor"), grey),
             "titleFontWeight": "normal",
+            "labelOverlap": "greedy",
         },
-        "legend": {"labelColor": _INK, "titleColor": _INK, "orient": "bottom", "columns": 4, "labelLimit": 140},
+        "legend": {
+            **dict.fromkeys(("labelColor", "titleColor", "symbolBaseStrokeColor"), _INK),
+            "symbolBaseFillColor": "#888888",
+            "orient": "bottom",
+            "columns": 4,
+            "labelLimit": 240,
+        },
         "header": {"labelColor": _INK, "titleColor": _INK},
     }
     return spec
@@ -71,7 +79,7 @@ def _intervals() -> alt.LayerChart:
     )
     bars = [
         base.mark_rule(color=_BLUE, opacity=opacity, strokeWidth=width).encode(
-            x=alt.X(f"{low}:Q", scale=_SCORE, title="Score"), x2=f"{high}:Q"
+            x=alt.X(f"{low}:Q", scale=_SCORE, title="Score", axis=_TICKS), x2=f"{high}:Q"
         )
         for low, high, opacity, width in (("q5", "q95", 0.45, 3), ("q10", "q90", 0.65, 6), ("q25", "q75", 1.0, 9))
     ]
@@ -97,14 +105,14 @@ def _fan(x: alt.X, data: str) -> list[alt.Chart]:
     base = alt.Chart(alt.NamedData(data)).encode(x=x)
     bands = [
         base.mark_area(color=_BLUE, opacity=opacity).encode(
-            y=alt.Y(f"{low}:Q", scale=_SCORE, title="Score"), y2=f"{high}:Q"
+            y=alt.Y(f"{low}:Q", scale=_SCORE, title="Score", axis=_TICKS), y2=f"{high}:Q"
         )
         for low, high, opacity in (("q5", "q95", 0.18), ("q25", "q75", 0.28))
     ]
     return [*bands, base.mark_line(color=_BLUE, strokeWidth=2).encode(y="median:Q")]
 
 
-def _scores(x: alt.X, along: str, data: str) -> alt.LayerChart:
+def _scores(x: alt.X, along: str, data: str, latent: bool) -> alt.LayerChart:
     """Observed scores by compute or date, the fan of a family, and forecasts of what is not observed."""
     base = alt.Chart(alt.NamedData("points")).transform_filter(f"isValid(datum.{along})").encode(x=x, y="observed:Q")
     tips = ["model:N", "family:N", "flops_text:N", "date:N", alt.Tooltip("observed:Q", format=".3f")]
@@ -116,7 +124,7 @@ def _scores(x: alt.X, along: str, data: str) -> alt.LayerChart:
         tooltip=tips,
     )
     layers: list[alt.Chart] = [*_fan(x, data)]
-    if along == "flops":
+    if latent:
         layers.append(
             base.mark_rule(color=_INK, opacity=0.3)
             .transform_filter("isValid(datum.flops_low)")
@@ -144,7 +152,7 @@ def _reaching(x: alt.X, data: str) -> alt.LayerChart:
 
 def _coverage() -> alt.LayerChart:
     """How often intervals held the score, against how often they should."""
-    x = alt.X("claimed:Q", title="Level of the interval").scale(domain=[0.4, 1]).axis(format="%")
+    x = alt.X("claimed:Q", title="Level of the interval").scale(domain=[0.4, 1]).axis(format="%", tickCount=6)
     base = alt.Chart(alt.NamedData("coverage")).encode(
         x=x, y=alt.Y("found:Q", title="Scores inside").scale(domain=[0, 1]).axis(format="%")
     )
@@ -175,8 +183,8 @@ def _distance() -> alt.Chart:
         alt.Chart(alt.NamedData("distance"))
         .mark_point(filled=True, size=70)
         .encode(
-            x=alt.X("crps:Q", title="CRPS (lower is better)"),
-            y=alt.Y("bin:N", title="Decades of compute beyond the cutoff", sort=None),
+            x=alt.X("crps:Q", title="CRPS (lower is better)").axis(tickCount=8),
+            y=alt.Y("bin:N", title="Decades beyond", sort=None),
             color=alt.Color("method:N", title="Method").scale(scheme="tableau10"),
             tooltip=["method:N", "bin:N", alt.Tooltip("crps:Q", format=".4f"), "n:Q"],
         )

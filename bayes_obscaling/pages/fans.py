@@ -16,7 +16,7 @@ from bayes_obscaling.results.scenario import NEW_FAMILY, Scenario
 from bayes_obscaling.results.summaries import LEVELS
 
 # Levels of the quantiles of new evaluations, per cent.
-_PERCENTS = np.arange(5, 100, 5)
+_PERCENTS = np.arange(2, 100, 2)
 _POINTS = 25
 # Years after the latest release up to which a fan follows dates.
 _YEARS_AHEAD = 2.0
@@ -26,7 +26,7 @@ def fans(fit: CapabilityFit, tasks: Sequence[str], family: str) -> dict[str, Any
     """Whose scores are followed, and the fans along compute (``by_compute``) and along release date (``by_date``).
 
     A fan is a list of points: ``task``, ``flops`` or ``date``, ``median, q5, q25, q75, q95`` of the expected score, and
-    ``quantiles`` of a new evaluation, thousandths at every five per cent. It is empty where the fit has no compute, or
+    ``quantiles`` of a new evaluation, thousandths at every two per cent. It is empty where the fit has no compute, or
     no drift, to follow.
     """
     family = family_of(fit, family)

@@ -71,7 +71,7 @@ def header(answer: Forecast, rows: pd.DataFrame) -> dict[str, Any]:
         "title": f"Forecast of {what}",
         "question": f"What will {models} model{'s' * (models != 1)} score on {what}?",
         "table": f"{len(fit.table.models)} models of {len(fit.table.families)} families{latest}",
-        "hidden": fit.split.name,
+        "hidden": f"{len(fit.split.held_out)} models ({fit.split.name})" if fit.split.held_out else "no score",
         "version": __version__,
         "verdict": answer.verdict,
         "numbers": answer.convergence.numbers,
@@ -99,7 +99,8 @@ def forecast_rows(answer: Forecast) -> pd.DataFrame:
     names = rows["model"].str.replace(r", [^,]+ effort$", "", regex=True)
     rows["name"] = names
     rows["is_known"] = names.isin(models.index)
-    rows["own"] = names.map(models["cohort"] == "user").fillna(False).astype(bool)
+    rows["own"] = names.isin(models.index[models["cohort"] == "user"])
+    rows["own"] &= not rows["own"].all()  # marked among others only
     # the release date by which a reader knows a model, whether or not the fit has read it
     rows["date"] = rows["date"].where(rows["date"] != "", names.map(models["date"]).fillna(""))
     best = {task: task_facts(fit, task)["best"] for task in rows["task"].unique()}

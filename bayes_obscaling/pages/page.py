@@ -100,7 +100,7 @@ def page_of(facts: dict[str, Any], title: str = "") -> str:
     return environment.get_template("page.html.j2").render(
         facts,
         title=title or facts["title"],
-        data=_json({"facts": facts, "charts": charts(facts["kind"])}),
+        data=_json({"facts": facts, "charts": charts(facts)}),
         csv=base64.b64encode(csv.encode()).decode(),
         spec_json=json.dumps(facts.get("spec", {}), indent=1),
         style=(home / "page.css").read_text(encoding="utf-8"),

@@ -76,7 +76,6 @@ def test_a_page_is_one_small_file_that_loads_nothing(written: Path, read: Reader
     assert len(text.encode()) < 2_000_000
     assert {address.partition(":")[0] for address in read.addresses} == {"data"}
     assert "default-src 'none'" in text and "@import" not in text and "url(" not in text.split("</style>")[0]
-    assert text.count('"https://vega.github.io/schema/vega-lite') >= 1  # names of the schema, which nobody fetches
     assert len(set(read.ids)) == len(read.ids)
 
 
@@ -124,9 +123,9 @@ def test_the_file_to_download_is_the_table(made_fit: CapabilityFit, tmp_path: Pa
     answer = bo.forecast(made_fit, HIDDEN)
     read = Reader(bo.report(answer, tmp_path / "a.html").read_text(encoding="utf-8"))
     (address,) = [one for one in read.addresses if one.startswith("data:text/csv")]
-    kept = pd.read_csv(io.BytesIO(base64.b64decode(address.partition("base64,")[2])))
-    texts = {"date": "", "dated_by": ""}  # empty in a fit without a drift
-    pd.testing.assert_frame_equal(kept.fillna(texts), answer.to_dataframe(), check_dtype=False, rtol=1e-5)
+    file = io.BytesIO(base64.b64decode(address.partition("base64,")[2]))
+    kept = pd.read_csv(file, converters={"date": str, "dated_by": str})  # empty in a fit without a drift
+    pd.testing.assert_frame_equal(kept, answer.to_dataframe(), check_dtype=False, rtol=1e-5)
 
 
 def test_dates_are_followed_where_efficiency_drifts(dated_fit: CapabilityFit, tmp_path: Path) -> None:

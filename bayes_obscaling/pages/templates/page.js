@@ -59,7 +59,7 @@
       const used = JSON.stringify(spec);
       spec.datasets = Object.fromEntries(Object.entries(values).filter(([data]) => used.includes(`"name":"${data}"`)));
       if (narrow) spec.config = { ...spec.config, axisY: { labelLimit: 110 }, legend: { ...spec.config.legend, columns: 2 } };
-      const result = await vegaEmbed(by(name), spec, { actions: false, renderer: "svg", tooltip: { theme: matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light" } });
+      const result = await vegaEmbed(by(name), spec, { actions: false, renderer: "svg", logLevel: vega.Error, tooltip: { theme: matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light" } });
       views[name] = result.view;
     }
     if (tabs.length) choose(tabs[0]);
@@ -144,7 +144,7 @@
     for (const line of all("#reaching tbody tr")) {
       const p = reaches(facts.rows[line.dataset.row].quantiles, s);
       line.cells[1].textContent = percent(p);
-      line.cells[2].firstElementChild.value = p;
+      line.cells[2].querySelector(".meter span").style.width = `${100 * p}%`;
     }
   };
   const filter = () => {
