@@ -109,7 +109,7 @@ for name, fit in {"whole table": whole, f"as of {AS_OF}": then}.items():
 #
 # ## What is latent
 #
-# The compute of two thirds of the models. The trend says what a model of that date and line has, its scores say
+# The compute of 118 models. The trend says what a model of that date and line has, its scores say
 # whether it has more.
 
 # %%
@@ -280,10 +280,11 @@ plt.show()
 #
 # - **That it will go as well next time.** November 2025 was one of the two dates at which the model was chosen. It was
 #   played, not lived.
-# - **What the third digit is.** The verdict above says why; another run of so few draws moves the mean error on
-#   vendors' scores by .01.
-# - **How far a tenfold run would get.** Later models had more compute, two thirds of it is secret, and what time
-#   brings and what compute brings are weakly told apart. A date is better asked for than FLOPs.
+# - **What the third digit is.** The verdict above says why. A run of as few draws, made while the model was chosen,
+#   had a mean error of .092 on vendors' scores.
+# - **How far a tenfold run of a closed lab would get.** What compute brings and what time brings is learned from models
+#   that publish their compute, most of them open. For the others it is carried over. A date is better asked for than
+#   FLOPs.
 #
 # Nobody can know:
 #
