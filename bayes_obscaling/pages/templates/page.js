@@ -135,7 +135,7 @@
     return {
       rows, points, best: task.best === null ? [] : [{ best: task.best }],
       by_compute: along(facts.by_compute), by_date: along(facts.by_date),
-      coming: rows.filter((row) => row.observed === null),
+      coming: rows.filter((row) => row.observed === null).map((row) => ({ ...row, flops: row.flops ?? row.latent_flops })),
     };
   };
   const reaching = () => {
