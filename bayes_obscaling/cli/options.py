@@ -42,7 +42,7 @@ def flops(help: str) -> Option:
 
 
 Tasks = Annotated[list[str] | None, names("--task", "-t", help="Task or benchmark:")]
-Models = Annotated[list[str] | None, names("--models", help="Only these models:")]
+Models = Annotated[list[str] | None, names("--models", help="Only these models:", old=("--model",))]
 Cutoff = Annotated[float | None, flops("FLOPs above which task scores are hidden.")]
 FromCompute = Annotated[bool, "Hide every score of the models that are forecast."]
 Draws = Annotated[int, "Draws kept of each chain."]
