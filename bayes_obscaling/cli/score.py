@@ -7,7 +7,7 @@ from typing import Annotated
 
 from bayes_obscaling.cli.groups import Option
 from bayes_obscaling.cli.options import FitQuestion, Tasks
-from bayes_obscaling.cli.show import note, print_table
+from bayes_obscaling.cli.show import note, print_table, show
 from bayes_obscaling.errors import InputError
 
 
@@ -54,4 +54,4 @@ def score(
         print_table(answer.capabilities.round(2).astype(str), "Capabilities (logits of their anchors)")
         shown = answer.pareto_k.round(2).astype(str).rename_axis("model").reset_index()
         print_table(shown, "Pareto k: above 0.7, fit again with the model")
-    question.show(answer, "Forecasts given their scores")
+    show(answer, "Forecasts given their scores", question.outputs, sentences=())

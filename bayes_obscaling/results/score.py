@@ -57,8 +57,8 @@ class Scored(Forecast):
         """Models that move the posterior too far to be scored, and what `Forecast` warns of."""
         far = self.pareto_k[self.pareto_k > K_LIMIT]
         told = tuple(
-            f"{name}: Pareto k {k:.2f} is above {K_LIMIT:g}, its scores change what the fit says of others: fit again "
-            "with it (--refit)."
+            f"{name}: Pareto k {k:.2f} is above {K_LIMIT:g}, its scores change what the fit says of others, and few "
+            "draws are left: fit again with it (forecast --scores)."
             for name, k in far.items()
         )
         return told + super().warnings
