@@ -66,6 +66,8 @@ def forecast(
     """
     if outputs.plot is not None and (len(task or ()) > 1 or task == ["all"]):
         raise InputError("A plot shows one task: name one with --task.")
+    if effort and not (models or family):
+        raise InputError("--effort is that of models that are named", "name them with --models or --family")
     scenarios = scenarios_of(family, flops, date, effort)
     if saved.fit is None:
         fitted = _fitted(task, cutoff_flops, as_of, models, scenarios, from_compute, table, model, outputs)

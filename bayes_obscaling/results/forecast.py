@@ -310,8 +310,9 @@ def _about(fit: CapabilityFit, scenarios: list[Scenario], tasks: list[str]) -> p
                     "flops": compute,
                     "task": task,
                     "basis": "benchmarks" if has_scores else "compute" if np.isfinite(compute) else unpublished,
-                    "observed": np.nan if at is None else observed[at, j],
-                    "seen": False if at is None else bool(seen[at, j]),
+                    # what was observed is the score at the model's best effort
+                    "observed": np.nan if at is None or scenario.effort else observed[at, j],
+                    "seen": False if at is None or scenario.effort else bool(seen[at, j]),
                     "distance": _decades_outside(compute, flops[leaned]),
                     "since": max(dates[others_seen], default="") if as_of is None else as_of,
                     "released": scenario.date if at is None else dates[at],

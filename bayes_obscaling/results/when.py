@@ -14,7 +14,7 @@ from bayes_obscaling.errors import InputError
 from bayes_obscaling.models import capability_equations as equations
 from bayes_obscaling.results.curves import family_curves, first_crossing
 from bayes_obscaling.results.forecast import family_of, tasks_of
-from bayes_obscaling.results.reach import Reach, check_growth, check_level
+from bayes_obscaling.results.reach import Reach, check_level
 from bayes_obscaling.results.scenario import NEW_FAMILY
 from bayes_obscaling.results.summaries import LEVELS, interval_columns
 
@@ -26,6 +26,8 @@ HORIZON_YEARS = 20
 _STEP = 1 / 12  # years
 # Years before the latest release over which releases are counted.
 _RECENT = 1.0
+# Times a year by which training compute can be meant to grow.
+_FASTEST = 1000.0
 ANY = "any"
 
 
@@ -94,10 +96,10 @@ def when(
     years = first + np.arange(0.0, HORIZON_YEARS + _STEP, _STEP)
     extra = np.zeros(len(years))
     if trend_compute is not None:
-        if not trend_compute > 0:
-            raise InputError(f"Compute cannot grow {trend_compute:g} times a year", "give a factor, such as 4.5")
+        if not 1 <= trend_compute <= _FASTEST:
+            remedy = f"give a factor from 1 to {_FASTEST:g}, such as 4.5"
+            raise InputError(f"Compute cannot grow {trend_compute:g} times a year", remedy)
         growth = float(np.log10(trend_compute))
-        check_growth(growth)
         extra = growth * (years - first)
     seen = _best_seen(fit, name, first)
     if best:
@@ -151,7 +153,7 @@ def _best_of_all(fit: CapabilityFit, task: str, years: np.ndarray, extra: np.nda
     recent = models["family"][(date > years[0] - _RECENT) & (date <= years[0]) & posterior.measured.to_numpy()]
     releases = recent.value_counts()
     if releases.empty:
-        raise InputError("No model was released in the year before", "take a later start")
+        raise InputError("No model was released in the year before", "take another start")
     at, predictors = posterior.layout.benchmarks.index(task), posterior.predictors_of(task)
     p = posterior.measurement(predictors)
     loading = p["loading"][:, at]  # (S, K)

@@ -177,3 +177,10 @@ def test_a_model_that_never_reasoned_has_no_effort_to_raise(fit: CapabilityFit):
     assert len(silent)
     with pytest.raises(InputError, match="has no score with reasoning: leave the effort out"):
         forecast(fit, Scenario(str(silent[0]), effort="high"))
+
+
+def test_a_lower_effort_is_not_held_against_the_score_at_the_best(fit: CapabilityFit):
+    model = "Aster-3"
+    best, low = (forecast(fit, Scenario(model, effort=effort)).to_dataframe() for effort in ("", "low"))
+    assert best["observed"].notna().any()
+    assert low["observed"].isna().all() and not low["seen"].any()
