@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from bayes_obscaling.cli.groups import Option
 from bayes_obscaling.cli.options import FitQuestion, Tasks
 from bayes_obscaling.cli.show import note, print_table, show
 from bayes_obscaling.errors import InputError
+
+if TYPE_CHECKING:
+    from bayes_obscaling.data import ScoreTable
 
 
 def score(
@@ -34,22 +37,20 @@ def score(
     from bayes_obscaling.data import read_scores
     from bayes_obscaling.results.score import score as score_models
 
-    is_saved = question.saved.fit is not None
-    before = None if is_saved else question.table.load(task)
-
-    def merged(table: object) -> object:
-        for file in files or ():
-            table = read_scores(file, into=table)  # type: ignore[arg-type]
+    def merged(table: ScoreTable) -> ScoreTable:
+        for file in files:
+            table = read_scores(file, into=table)
         return table
 
-    if before is not None:
-        merged(before)  # refused before anything is fitted
+    is_saved = question.saved.fit is not None
+    if not is_saved:
+        merged(question.table.load(task))  # refused before anything is fitted
     fitted = question.fit(None if is_saved else task)
     table = merged(fitted.table)
-    for line in table.notes:  # type: ignore[attr-defined]
+    for line in table.notes:
         if line not in fitted.table.notes:
             note(line)
-    answer = score_models(fitted, table, tasks=task)  # type: ignore[arg-type]
+    answer = score_models(fitted, table, tasks=task)
     if not question.outputs.as_json:
         print_table(answer.capabilities.round(2).astype(str), "Capabilities (logits of their anchors)")
         shown = answer.pareto_k.round(2).astype(str).rename_axis("model").reset_index()

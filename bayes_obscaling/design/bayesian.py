@@ -11,7 +11,7 @@ import pandas as pd
 from bayes_obscaling.design.selection import NewTask, Selection, facts_of, rows_of
 from bayes_obscaling.errors import InputError
 from bayes_obscaling.models.capability_equations import new_task, task_noise, task_predictor, task_slopes
-from bayes_obscaling.models.layout import inverse_items
+from bayes_obscaling.models.links import inverse_items
 from bayes_obscaling.results.fit import CapabilityFit
 
 # Draws at which the Bayesian criterion is averaged.

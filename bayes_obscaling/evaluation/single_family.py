@@ -26,8 +26,7 @@ from bayes_obscaling.inference.limits import check_sampling
 from bayes_obscaling.inference.run import sample, whole_chunks
 from bayes_obscaling.inference.sampler import Model, Target, default_sampler
 from bayes_obscaling.models.capability_equations import TASK_NOISE_DF, expected_tasks, task_noise
-from bayes_obscaling.models.layout import inverse_items
-from bayes_obscaling.models.links import Numbers, response
+from bayes_obscaling.models.links import Numbers, inverse_items, response
 from bayes_obscaling.models.priors import LogNormal, Normal, Pytree, believe
 from bayes_obscaling.models.spec import CapabilitySpec
 from bayes_obscaling.progress import Progress, shows_progress

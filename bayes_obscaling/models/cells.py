@@ -11,6 +11,7 @@ import pandas as pd
 from bayes_obscaling.data.efforts import effort_level
 from bayes_obscaling.data.table import ScoreTable
 from bayes_obscaling.models.capability_equations import Cells
+from bayes_obscaling.models.links import inverse_items
 
 
 def all_scores(table: ScoreTable) -> pd.DataFrame:
@@ -56,13 +57,12 @@ def cells_of(table: ScoreTable, benchmarks: Sequence[str], seen: np.ndarray, lef
     column = pd.Index(benchmarks).get_indexer(scores["benchmark"])
     effort = (scores["level"] - scores["model"].map(best_levels(scores))).fillna(0.0)
     without = (scores["reasoning"] == 0.0) & (scores["model"].map(reasons(table)) == 1.0)
-    items = scores["n_items"].to_numpy(float)
     return Cells(
         model=jnp.asarray(row),
         benchmark=jnp.asarray(column),
         score=jnp.asarray(scores["score"].to_numpy(float)),
         seen=jnp.asarray(seen[row, column] & ~scores["benchmark"].isin(list(left_out)).to_numpy()),
-        inv_items=jnp.asarray(np.where(np.isfinite(items), 1.0 / np.where(np.isfinite(items), items, 1.0), 0.0)),
+        inv_items=jnp.asarray(inverse_items(scores["n_items"].to_numpy(float))),
         # of an answer without reasoning, all that is lower is that it did not reason
         effort=jnp.asarray(np.where(without, 0.0, effort.to_numpy(float))),
         reasoning=jnp.asarray(-without.to_numpy(float)),

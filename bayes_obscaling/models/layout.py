@@ -16,6 +16,7 @@ from bayes_obscaling.data.table import ScoreTable
 from bayes_obscaling.errors import InputError
 from bayes_obscaling.models.capability_equations import Covariates, Measurements, TaskScores, covariates_of
 from bayes_obscaling.models.cells import cells_of, reasons
+from bayes_obscaling.models.links import inverse_items
 from bayes_obscaling.models.spec import CapabilitySpec, Structure
 
 
@@ -275,12 +276,6 @@ def _scores(table: ScoreTable, names: list[str]) -> dict[str, Any]:
         "inv_items": jnp.asarray(inverse_items(counts)),
         "chance": jnp.asarray(table.benchmarks.loc[names, "chance"].to_numpy(float)),
     }
-
-
-def inverse_items(counts: np.ndarray) -> np.ndarray:
-    """Reciprocal of numbers of items; 0 where there is none."""
-    known = np.isfinite(counts)
-    return np.where(known, 1.0 / np.where(known, counts, 1.0), 0.0)
 
 
 def _choose_anchors(

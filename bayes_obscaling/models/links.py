@@ -78,3 +78,9 @@ def score_variance(p: Numbers, inv_items: Numbers, overdispersion: Numbers, floo
     harness and checkpoint effects), and a floor `s` in score units.
     """
     return jnp.asarray(p * (1.0 - p) * (inv_items + overdispersion**2) + floor_sd**2)
+
+
+def inverse_items(counts: np.ndarray) -> np.ndarray:
+    """Reciprocal of numbers of items; 0 where there is none."""
+    known = np.isfinite(counts)
+    return np.where(known, 1.0 / np.where(known, counts, 1.0), 0.0)

@@ -14,6 +14,7 @@ from bayes_obscaling.models import capability_equations as equations
 from bayes_obscaling.models.capability_equations import Covariates
 from bayes_obscaling.models.cells import all_scores, best_levels, reasons
 from bayes_obscaling.models.links import Numbers
+from bayes_obscaling.results.remember import remembered
 from bayes_obscaling.results.scenario import NEW_FAMILY, Scenario
 
 if TYPE_CHECKING:
@@ -34,7 +35,8 @@ def stray(posterior: Posterior, families: Sequence[str], date: Numbers, flops: N
     """
     measurement, spec = posterior.measurement(), posterior.spec
     years = np.maximum(np.asarray(date) - posterior.latest[NEW_FAMILY], 0.0) * ("drift" in measurement)
-    low, high = np.array([posterior.compute_range[family] for family in families]).T
+    ranges = _compute_ranges(posterior)
+    low, high = np.array([ranges[family] for family in families]).T
     compute = np.log10(np.asarray(flops, float)) - equations.COMPUTE_CENTRE
     outside = np.nan_to_num(np.maximum(np.maximum(compute - high, low - compute), 0.0))
     if not (years.any() or outside.any()):
@@ -49,7 +51,8 @@ def stray(posterior: Posterior, families: Sequence[str], date: Numbers, flops: N
     return np.asarray(measurement["slope_mean"][..., None, :] * decades[:, None])
 
 
-def compute_ranges(posterior: Posterior) -> dict[str, tuple[float, float]]:
+@remembered
+def _compute_ranges(posterior: Posterior) -> dict[str, tuple[float, float]]:
     """Smallest and largest compute, as covariates have it, of each family's measured models; of all as "new".
 
     A family without such a model has the range of all; where there is none at all, nothing is outside.
@@ -71,10 +74,9 @@ def drawn_covariates(
 ) -> Covariates:
     """Covariates in which compute that was not given, and whether a model reasons, are drawn: (S, 1, N).
 
-    Equation 40 of docs/explanation/model.md. Compute comes from its trend at the date of release; reasoning from
-    the share of recent models of the family, of
-    all for a family never seen, unless an effort was asked for. As they are, where the fit has neither. `typical`
-    models are on the trend of their family's compute.
+    Equation 40 of docs/explanation/model.md. Compute comes from its trend at the date of release; reasoning from the
+    share of recent models of the family, of all for a family never seen, unless an effort was asked for. As they are,
+    where the fit has neither. `typical` models are on the trend of their family's compute.
     """
     structure = posterior.layout.structure
     if structure.compute_trend and not np.isfinite(np.asarray(facts["flops"], float)).all():
@@ -105,14 +107,21 @@ def _drawn_compute(
     return np.where(np.isfinite(flops), np.asarray(x.compute), drawn)
 
 
-def _recent(posterior: Posterior) -> pd.DataFrame:
-    """Models of the last year that the fit has seen: family, reasons, level (the highest effort, NaN if unknown)."""
+@remembered
+def _habits(posterior: Posterior) -> pd.DataFrame:
+    """Models of the table: family, reasons, level (the highest effort, NaN if unknown), whether they are recent."""
     table = posterior.table
-    frame = table.models[["family"]].assign(
-        reasons=reasons(table), level=best_levels(all_scores(table)).reindex(table.models.index)
+    levels = best_levels(all_scores(table)).reindex(table.models.index)
+    late = years_of(table.models["date"]) > posterior.latest[NEW_FAMILY] - _RECENT
+    return table.models[["family"]].assign(
+        reasons=reasons(table), level=levels, is_recent=posterior.measured.to_numpy() & late
     )
-    date = years_of(table.models["date"])
-    return frame[posterior.measured.to_numpy() & (date > posterior.latest[NEW_FAMILY] - _RECENT)]
+
+
+def _recent(posterior: Posterior) -> pd.DataFrame:
+    """Those of the last year before the latest release, of which the fit has seen a score."""
+    habits = _habits(posterior)
+    return habits[habits["is_recent"]]
 
 
 def _drawn_reasoning(posterior: Posterior, families: Sequence[str], efforts: Sequence[str]) -> np.ndarray:
@@ -136,21 +145,20 @@ def effort_shifts(posterior: Posterior, scenarios: Sequence[Scenario]) -> np.nda
     The best effort of a model of the table is the highest at which it was scored; of others, the usual one of recent
     models that reason.
     """
-    p, table = posterior.measurement(), posterior.table
+    p = posterior.measurement()
     result = np.zeros((*p["effort_step"].shape[:-1], len(scenarios), p["effort_step"].shape[-1]))
     if not any(s.effort for s in scenarios):
         return result
-    recent = _recent(posterior)
-    best, usual = best_levels(all_scores(table)), recent.loc[recent["reasons"] == 1.0, "level"].median()
-    who_reasons = reasons(table)
+    habits, recent = _habits(posterior), _recent(posterior)
+    usual = recent.loc[recent["reasons"] == 1.0, "level"].median()
     for i, scenario in enumerate(scenarios):
         if not scenario.effort:
             continue
         if scenario.effort == "none":
             if scenario.is_known:  # of a new model, reasoning is a covariate
-                result[..., i, :] = -p["reasoning_step"] * who_reasons[scenario.model]
+                result[..., i, :] = -p["reasoning_step"] * habits.at[scenario.model, "reasons"]
             continue
-        own = best.get(scenario.model, np.nan) if scenario.is_known else np.nan
+        own = habits.at[scenario.model, "level"] if scenario.is_known else np.nan
         top = own if np.isfinite(own) else usual
         steps = effort_level(scenario.effort) - top if np.isfinite(top) else 0.0
         result[..., i, :] = p["effort_step"] * steps

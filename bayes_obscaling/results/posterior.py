@@ -21,9 +21,10 @@ import xarray as xr
 from bayes_obscaling.data.table import ScoreTable
 from bayes_obscaling.models import capability_equations as equations
 from bayes_obscaling.models.capability_equations import Covariates, covariates_of
-from bayes_obscaling.models.layout import Layout, inverse_items
+from bayes_obscaling.models.layout import Layout
+from bayes_obscaling.models.links import inverse_items
 from bayes_obscaling.models.spec import CapabilitySpec
-from bayes_obscaling.results.beyond import compute_ranges, drawn_covariates, effort_shifts, stray
+from bayes_obscaling.results.beyond import drawn_covariates, effort_shifts, stray
 from bayes_obscaling.results.scenario import NEW_FAMILY, Scenario, facts_of
 
 Arrays = dict[str, np.ndarray]
@@ -247,11 +248,6 @@ class Posterior:
         latest.update(seen.groupby(family[seen.index]).max())
         return {**latest.to_dict(), NEW_FAMILY: float(seen.max() if len(seen) else date.max())}
 
-    @cached_property
-    def compute_range(self) -> dict[str, tuple[float, float]]:
-        """Compute between which each family has measured models; see `beyond.compute_ranges`."""
-        return compute_ranges(self)
-
     def family_line(self, family: str, facts: Mapping[str, Any]) -> Place:
         """Typical models of one family, "new" included, with facts as of `covariates`, (N,)."""
         effects = {name: value[..., None, :] for name, value in self.family_effects(family).items()}
@@ -338,16 +334,16 @@ class Posterior:
 
         Noise is keyed by the fit's seed, the scenario and the task: a forecast does not depend on what else is asked.
         """
-        inverse = inverse_items(self._item_counts(scenarios, names))
-        return self.scores_at(self.place(scenarios), [s.name for s in scenarios], names, inverse)
+        items, who = self._item_counts(scenarios, names), [scenario.name for scenario in scenarios]
+        return self.scores_at(self.place(scenarios), who, names, inverse_items(items))
 
     def scores_at(
         self, place: Place, who: Sequence[str], names: Sequence[str], inverse: np.ndarray | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
         """As `scores`, of N places by the names of who stands there; `inverse` (N, J) items, default the usual ones."""
         if inverse is None:
-            usual = inverse_items(self.table.benchmarks.loc[list(names), "n_items"].to_numpy(float))
-            inverse = np.tile(usual, (len(who), 1))
+            usual = self.table.benchmarks.loc[list(names), "n_items"].to_numpy(float)
+            inverse = np.tile(inverse_items(usual), (len(who), 1))
         expected, sd = self._moments(place, names, inverse)
         unit = np.empty_like(expected)
         for j, name in enumerate(names):

@@ -21,7 +21,8 @@ from bayes_obscaling.data.table import ScoreTable
 from bayes_obscaling.errors import InputError
 from bayes_obscaling.models import capability_equations as equations
 from bayes_obscaling.models.capability_equations import COMPUTE_CENTRE, Covariates
-from bayes_obscaling.models.layout import inverse_items
+from bayes_obscaling.models.cells import reasons
+from bayes_obscaling.models.links import inverse_items
 from bayes_obscaling.results.forecast import Forecast, tasks_of
 from bayes_obscaling.results.leave_one_out.weights import smoothed
 from bayes_obscaling.results.marginal import Curves, Scores, capabilities_given_scores
@@ -218,15 +219,10 @@ class _Newcomer:
         own |= {k: v for k, v in p.items() if k not in equations.FAMILY_EFFECTS}
         reasoning = np.asarray(x.reasoning)
         if structure.is_sparse:
-            reasoning = np.full((posterior.size, 1), float(self._reasons()))
+            reasoning = np.full((posterior.size, 1), float(reasons(self.table)[self.model]))
         at_zero = Covariates(np.zeros((posterior.size, 1)), np.asarray(x.date), reasoning)
         base = np.asarray(equations.line(own, at_zero))[:, 0]
         return base, effects["slope"], variance, *self._compute(p, name)
-
-    def _reasons(self) -> bool:
-        from bayes_obscaling.models.cells import reasons
-
-        return bool(reasons(self.table)[self.model])
 
     def _compute(self, p: dict[str, np.ndarray], family: str) -> tuple[np.ndarray, np.ndarray]:
         """Mean and sd (S,) of compute before any score."""
@@ -270,14 +266,10 @@ class _Newcomer:
         result = np.empty((2, self.posterior.size, 1, len(names)))
         for predictors in {self.posterior.predictors_of(name) for name in names}:
             columns = [j for j, name in enumerate(names) if self.posterior.predictors_of(name) == predictors]
-            there = self._at(predictors)
+            there = self.posterior.at_draws(self.rows[predictors])
             chosen = [names[j] for j in columns]
             result[:, :, :, columns] = there.scores_at(self._place(there, predictors), [self.model], chosen)
         return result[0], result[1]
-
-    def _at(self, predictors: int) -> Posterior:
-        """The fit's posterior at the resampled draws of one predictor set."""
-        return self.posterior.at_draws(self.rows[predictors])
 
     def _place(self, there: Posterior, predictors: int) -> Place:
         sets = len(self.fit.layout.predictor_sets)

@@ -94,18 +94,14 @@ def when(
         raise InputError("The fit has no trend of compute in time", remedy)
     first = years_of(iso_date(start)).item() if start else fit.posterior.latest[NEW_FAMILY]
     years = first + np.arange(0.0, HORIZON_YEARS + _STEP, _STEP)
-    extra = np.zeros(len(years))
+    extra = None
     if trend_compute is not None:
         if not 1 <= trend_compute <= _FASTEST:
             remedy = f"give a factor from 1 to {_FASTEST:g}, such as 4.5"
             raise InputError(f"Compute cannot grow {trend_compute:g} times a year", remedy)
-        growth = float(np.log10(trend_compute))
-        extra = growth * (years - first)
+        extra = np.log10(trend_compute) * (years - first)
     seen = _best_seen(fit, name, first)
-    if best:
-        curves = _best_of_all(fit, name, years, None if trend_compute is None else extra)
-    else:
-        curves = _line(fit, name, family, years, None if trend_compute is None else extra)
+    curves = _best_of_all(fit, name, years, extra) if best else _line(fit, name, family, years, extra)
     draws = DATE_CENTRE + first_crossing(years, curves.T, level)
     if best and seen >= level:
         draws = np.full_like(draws, DATE_CENTRE + first)
