@@ -19,7 +19,7 @@ from bayes_obscaling.errors import InputError
 if TYPE_CHECKING:
     import pandas as pd
 
-    from bayes_obscaling.data import ScoreTable
+    from bayes_obscaling.data import ScoreTable, Split
     from bayes_obscaling.models.spec import CapabilitySpec
     from bayes_obscaling.results.finding import Answer
     from bayes_obscaling.results.fit import CapabilityFit, LadderFit
@@ -121,6 +121,28 @@ class FitOptions(Sampling):
     def about(self, table: ScoreTable | None = None) -> dict[str, Any]:
         """Keywords of every function that fits, the spec among them."""
         return {**super().about(), "spec": self.spec(table)}
+
+
+@dataclass(frozen=True)
+class AnswerOptions(FitOptions):
+    """As of `FitOptions`, for questions that a fit that ships with the package may answer."""
+
+    refit: Annotated[bool, "Sample anew where a fit that ships with the package would answer."] = False
+
+    def shipped(self, table: ScoreTable, names: Sequence[str], split: Split) -> CapabilityFit | None:
+        """The shipped fit that answers the same, and a line that says so; None where sampling was asked for."""
+        if self.refit or {"--chains", "--draws", "--seed"} & set(self.given()):
+            return None
+        from bayes_obscaling.inference.shipped import find_shipped
+
+        found = find_shipped(table, names, split, self.spec(table))
+        if found is not None:
+            made, sizes = found.provenance, found.draws.sizes
+            note(
+                f"from a fit that ships with the package ({made['created'][:10]}, seed {made['seed']}, {sizes['chain']} "
+                f"chains of {sizes['draw']} draws, {found.verdict}); --refit samples anew"
+            )
+        return found
 
 
 @dataclass(frozen=True)
@@ -290,8 +312,9 @@ class Question(Options):
 
 @dataclass(frozen=True)
 class FitQuestion(Question):
-    """A question about one fit, new or saved."""
+    """A question about one fit: new, saved or shipped."""
 
+    model: AnswerOptions
     saved: SavedFit
 
     def fit(
@@ -313,9 +336,12 @@ class FitQuestion(Question):
             return fitted
         if cutoff is not None and not tasks:
             raise InputError("--cutoff-flops hides task scores: name the tasks with --task.")
-        from bayes_obscaling.inference.fit import fit_table
+        from bayes_obscaling.inference.fit import fit_table, split_of
 
         scores = self.table.load(tasks)
         check(scores)
+        names, split = scores.resolve_all(tasks or scores.benchmark_names), split_of(scores, cutoff)
+        if (shipped := self.model.shipped(scores, names, split)) is not None:
+            return shipped
         with self.model.sampling(table=scores) as how:
-            return fit_table(scores, tasks or scores.benchmark_names, cutoff=cutoff, **how)
+            return fit_table(scores, names, split=split, **how)

@@ -113,10 +113,10 @@ def fit_table(
     names = table.resolve_all(tasks)
     if not names:
         raise InputError("No task was named: name one, such as word_unscrambling.")
-    split = _split_of(table, cutoff, as_of, from_compute, split)
+    split = split_of(table, cutoff, as_of, from_compute, split)
     layout = lay_out(table, names, split, spec)
     folder, tell = open_cache(cache), progress or silent
-    run = _Run(layout, spec, sampler or default_sampler(), chains, whole_chunks(draws), seed, folder, tell)
+    run = Run(layout, spec, sampler or default_sampler(), chains, whole_chunks(draws), seed, folder, tell)
     return CapabilityFit(
         table=table,
         spec=spec,
@@ -149,19 +149,19 @@ def sample_capabilities(
     folder = open_cache(cache)
     layout = lay_out(table, list(tasks), Split.all_seen(), spec)
     draws = whole_chunks(draws)
-    run = _Run(layout, spec, default_sampler(), chains, draws, seed, folder, progress or silent)
+    run = Run(layout, spec, default_sampler(), chains, draws, seed, folder, progress or silent)
     for index in range(len(layout.predictor_sets)):
         run.measurement(index)
 
 
-def _split_of(
+def split_of(
     table: ScoreTable,
-    cutoff: float | None,
-    as_of: str | None,
-    from_compute: bool | Sequence[str],
-    split: Split | None,
+    cutoff: float | None = None,
+    as_of: str | None = None,
+    from_compute: bool | Sequence[str] = False,
+    split: Split | None = None,
 ) -> Split:
-    """The split that is meant: one, or a cutoff or date and models forecast from compute."""
+    """Return the split that `fit_table` understands by these: one, or a cutoff or date and models from compute."""
     is_cut = cutoff is not None or as_of is not None
     if split is not None:
         if is_cut or from_compute is not False:
@@ -185,7 +185,7 @@ def _split_of(
     return replace(split, held_out=held_out, hidden=tuple(m for m in held_out if m in hidden))
 
 
-class _Run:
+class Run:
     """One fit under way: its stages, and the draws of each."""
 
     def __init__(
@@ -212,7 +212,7 @@ class _Run:
         measured_sites = sites_of(model.measurement, data, self.priors, layout.structure)
         if self.spec.posterior == "joint" and layout.task_scores is not None:
             sampled, sites = self.joint()
-            self._record("joint", sampled, sites)
+            self.record("joint", sampled, sites)
             values = {name: v[:, :, None] if name in measured_sites else v for name, v in sampled.values.items()}
         else:
             sites = measured_sites
@@ -220,16 +220,17 @@ class _Run:
             for index, left_out in enumerate(layout.predictor_sets):
                 label = "capabilities" + (f" without {', '.join(left_out)}" if left_out else "")
                 sets.append(self.measurement(index, label))
-                self._record(label, sets[-1], measured_sites, layout.predictor_labels[index])
+                self.record(label, sets[-1], measured_sites, layout.predictor_labels[index])
             values = {name: np.stack([s.values[name] for s in sets], axis=2) for name in sets[0].values}
             if layout.task_scores is not None:
                 sampled, head_sites = self.heads(values["theta"])
-                self._record("task heads", sampled, head_sites)
+                self.record("task heads", sampled, head_sites)
                 values |= sampled.values
                 sites = {**sites, **head_sites}
         return named_tree(layout, values, {**sites}, set(measured_sites), self._stats(), [s.label for s in self.stages])
 
-    def _record(self, label: str, sampled: Sampled, sites: dict[str, Site], predictors: str = "") -> None:
+    def record(self, label: str, sampled: Sampled, sites: dict[str, Site], predictors: str = "") -> None:
+        """Keep what there is to say of a stage."""
         self.stages.append(
             Stage(
                 label=label,

@@ -1,0 +1,74 @@
+"""Fits that ship with the package: default fits of the bundled tables, so that questions to them need no sampling.
+
+`scripts/ship_fits.py` makes them. Each is tied to what it was made from: the table, the split, the spec and the version.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from functools import lru_cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from bayes_obscaling.data.bundled import tables_folder
+from bayes_obscaling.data.splits import Split
+from bayes_obscaling.data.table import ScoreTable
+from bayes_obscaling.files import write_atomically
+from bayes_obscaling.models.spec import CapabilitySpec
+from bayes_obscaling.results.fit import CapabilityFit
+from bayes_obscaling.results.storage import open_as, save_fit
+
+# Draws kept of each of four chains: all fits together take about eight megabytes.
+PER_CHAIN = 250
+
+
+def fits_folder() -> Path:
+    """Folder of the fits that ship with the package."""
+    return tables_folder() / "fits"
+
+
+def shipped_names() -> tuple[str, ...]:
+    """Names of the fits that ship with the package."""
+    return tuple(_index())
+
+
+def shipped(name: str) -> CapabilityFit:
+    """Return a fit that ships with the package, by its name."""
+    return open_as(fits_folder() / f"{name}.nc", CapabilityFit)
+
+
+def ship(fit: CapabilityFit, name: str) -> Path:
+    """Add a fit to those that ship with the package, with what it is tied to."""
+    path = save_fit(fit, fits_folder() / f"{name}.nc", PER_CHAIN)
+    about = _tied_to(fit.table, fit.split, fit.spec) | {"tasks": fit.tasks, "holds": fit.posterior.names}
+    index = {**_index(), name: about}
+    write_atomically(fits_folder() / "index.json", json.dumps(index, indent=1, sort_keys=True).encode())
+    _index.cache_clear()
+    return path
+
+
+def find_shipped(table: ScoreTable, names: Iterable[str], split: Split, spec: CapabilitySpec) -> CapabilityFit | None:
+    """Return the shipped fit of this table, split and spec that holds all of `names`; None where there is none.
+
+    A benchmark that is asked for is hidden above a cutoff, so a fit with a split answers for what it was asked for.
+    """
+    tied = json.loads(json.dumps(_tied_to(table, split, spec)))
+    for name, about in _index().items():
+        held = about["tasks"] if split.held_out else about["holds"]
+        if set(names) <= set(held) and all(about[key] == value for key, value in tied.items()):
+            return shipped(name)
+    return None
+
+
+def _tied_to(table: ScoreTable, split: Split, spec: CapabilitySpec) -> dict[str, Any]:
+    """What a fit depends on, JSON-able."""
+    hidden = {"held_out": split.held_out, "hidden": split.hidden, "cells": split.cells}
+    return {"table": table.data_hash, "hidden": hidden, "spec": spec.model_dump(), "version": version("bayes_obscaling")}
+
+
+@lru_cache
+def _index() -> dict[str, dict[str, Any]]:
+    path = fits_folder() / "index.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
