@@ -116,7 +116,7 @@ def _fitted(
     if not task:
         raise InputError("No task was named: use --task, such as --task word_unscrambling; 'tasks' lists them.")
     from bayes_obscaling.data import Split
-    from bayes_obscaling.inference.fit import fit_table, split_of
+    from bayes_obscaling.inference.fit import split_of
 
     if as_of is not None and cutoff is not None:
         raise InputError("--as-of and --cutoff-flops both say who is hidden", "give one of them")
@@ -140,10 +140,7 @@ def _fitted(
         f"Forecast of [bold]{_named(names)}[/]: {len(table.models)} models, {len(table.families)} families, {where}."
     )
     split = split_of(table, cutoff, as_of, (wanted or True) if from_compute else False)
-    if (shipped := model.shipped(table, names, split)) is not None:
-        return shipped
-    with model.sampling(table=table) as how:
-        return fit_table(table, names, split=split, **how)
+    return model.fitted(table, names, split)
 
 
 def _named(names: Sequence[str]) -> str:

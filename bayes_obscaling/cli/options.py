@@ -129,20 +129,32 @@ class AnswerOptions(FitOptions):
 
     refit: Annotated[bool, "Sample anew where a fit that ships with the package would answer."] = False
 
-    def shipped(self, table: ScoreTable, names: Sequence[str], split: Split) -> CapabilityFit | None:
-        """The shipped fit that answers the same, and a line that says so; None where sampling was asked for."""
-        if self.refit or {"--chains", "--draws", "--seed"} & set(self.given()):
-            return None
-        from bayes_obscaling.inference.shipped import find_shipped
+    def fitted(self, table: ScoreTable, names: Sequence[str], split: Split) -> CapabilityFit:
+        """The fit of a table: one that ships with the package, one that the table joins, or else a new one."""
+        from bayes_obscaling.inference.fit import fit_table
+        from bayes_obscaling.inference.joining import fit_given
+        from bayes_obscaling.inference.shipped import find_joinable, find_shipped
 
-        found = find_shipped(table, names, split, self.spec(table))
-        if found is not None:
-            made, sizes = found.provenance, found.draws.sizes
-            note(
-                f"from a fit that ships with the package ({made['created'][:10]}, seed {made['seed']}, {sizes['chain']} "
-                f"chains of {sizes['draw']} draws, {found.verdict}); --refit samples anew"
-            )
-        return found
+        spec = self.spec(table)
+        if not self.refit and not {"--chains", "--draws", "--seed"} & set(self.given()):
+            if (found := find_shipped(table, names, split, spec)) is not None:
+                note(f"from the {_shipped(found)}; --refit samples anew")
+                return found
+            if (joinable := find_joinable(table, names, split, spec)) is not None:
+                note(f"capabilities come from the {_shipped(joinable)}; --refit samples them anew")
+                with self.sampling(table=table) as how:
+                    return fit_given(joinable, table, names, split=split, cache=how["cache"], progress=how["progress"])
+        with self.sampling(table=table) as how:
+            return fit_table(table, names, split=split, **how)
+
+
+def _shipped(fit: CapabilityFit) -> str:
+    """What a fit is that ships with the package."""
+    made, sizes = fit.provenance, fit.draws.sizes
+    return (
+        f"fit that ships with the package ({len(fit.table.models)} models, {made['created'][:10]}, seed {made['seed']}, "
+        f"{sizes['chain']} chains of {sizes['draw']} draws, {fit.verdict})"
+    )
 
 
 @dataclass(frozen=True)
@@ -336,12 +348,9 @@ class FitQuestion(Question):
             return fitted
         if cutoff is not None and not tasks:
             raise InputError("--cutoff-flops hides task scores: name the tasks with --task.")
-        from bayes_obscaling.inference.fit import fit_table, split_of
+        from bayes_obscaling.inference.fit import split_of
 
         scores = self.table.load(tasks)
         check(scores)
         names, split = scores.resolve_all(tasks or scores.benchmark_names), split_of(scores, cutoff)
-        if (shipped := self.model.shipped(scores, names, split)) is not None:
-            return shipped
-        with self.model.sampling(table=scores) as how:
-            return fit_table(scores, names, split=split, **how)
+        return self.model.fitted(scores, names, split)

@@ -265,7 +265,7 @@ class Run:
         target = Target(Model(bound_measurement, (layout.structure,)), (data, self.priors), None, start)
         # By name, not by position: the same draws whatever else is fitted.
         who = int(content_hash(layout.predictor_sets[index], ()), 16)
-        sampled = self._sample(target, "measurement", sites, [self.seed, 1, who], label)
+        sampled = self.sample(target, "measurement", sites, [self.seed, 1, who], label)
         if self.folder is not None:
             facts = {"convergence": sampled.convergence.model_dump(), "settings": sampled.settings.model_dump()}
             stats = {f"{_STATS}{name}": value for name, value in sampled.stats.items()}
@@ -284,16 +284,16 @@ class Run:
         assert scores is not None
         z = np.asarray(equations.standardise(theta, equations.reference_scale(theta, layout.reference)))
         rows = _rows_to_fit(layout.reference)
-        z, scores = z[..., rows, :], _take_models(scores, rows)
+        z, scores = z[..., rows, :], take_models(scores, rows)
         fixed = (scores, self.priors, jnp.asarray(self.spec.fit_sd))
-        structure = _head_structure(layout.structure)
+        structure = head_structure(layout.structure)
         sites = sites_of(bound_heads, fixed, z[0, 0], structure)
 
         def start(chain: int) -> Values:
             return of_heads(sites, self.spec.priors, np.random.default_rng([self.seed, 2, chain]))
 
         target = Target(Model(bound_heads, (structure,)), fixed, z, start)
-        return self._sample(target, "heads", sites, [self.seed, 2], "task heads"), sites
+        return self.sample(target, "heads", sites, [self.seed, 2], "task heads"), sites
 
     def joint(self) -> tuple[Sampled, dict[str, Site]]:
         """Capabilities and heads at once."""
@@ -306,9 +306,10 @@ class Run:
             return of_heads(sites, self.spec.priors, rng) | from_anchors(data, layout.structure, rng)
 
         target = Target(Model(_joint, (layout.structure,)), fixed, None, start)
-        return self._sample(target, "joint", sites, [self.seed, 3], "capabilities and task heads"), sites
+        return self.sample(target, "joint", sites, [self.seed, 3], "capabilities and task heads"), sites
 
-    def _sample(self, target: Target, kind: str, sites: dict[str, Site], seed: list[int], label: str) -> Sampled:
+    def sample(self, target: Target, kind: str, sites: dict[str, Site], seed: list[int], label: str) -> Sampled:
+        """Draw from a target with the settings of its kind; what is not a variable or a part of one is not kept."""
         return sample(
             target,
             self.sampler,
@@ -332,13 +333,14 @@ def _rows_to_fit(reference: np.ndarray) -> np.ndarray:
     return np.sort(np.argsort(-reference, kind="stable")[:room])
 
 
-def _take_models(scores: TaskScores, rows: np.ndarray) -> TaskScores:
+def take_models(scores: TaskScores, rows: np.ndarray) -> TaskScores:
+    """Return the task scores of some models, by position."""
     return scores._replace(
         score=scores.score[rows], seen=scores.seen[rows], inv_items=scores.inv_items[rows], family=scores.family[rows]
     )
 
 
-def _head_structure(structure: Structure) -> Structure:
+def head_structure(structure: Structure) -> Structure:
     """What the compiled heads depend on, so that tables which differ in nothing else share them."""
     nothing: dict[str, Any] = {"n_models": 0, "n_benchmarks": 0, "compute_law": "", "curve": "", "drift": ""}
     nothing |= dict.fromkeys(("anchors", "signed", "no_ceiling", "unknown_compute", "inexact_compute"), ())

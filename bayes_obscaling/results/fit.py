@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -193,8 +193,13 @@ class CapabilityFit(Fit):
 
     @cached_property
     def layout(self) -> Layout:
-        """The arrays that were sampled, laid out again from table, split and spec."""
-        return lay_out(self.table, self.tasks, self.split, self.spec)
+        """The arrays that were sampled, laid out again from table, split and spec.
+
+        The models that taught the heads are those of the fit: a fit that others joined keeps its own.
+        """
+        layout = lay_out(self.table, self.tasks, self.split, self.spec)
+        observed = self.tree["observed_data"] if "observed_data" in self.tree.children else {}
+        return replace(layout, reference=observed["reference"].to_numpy()) if "reference" in observed else layout
 
     @property
     def drift(self) -> str:

@@ -9,7 +9,6 @@ each in turn given the others, some sweeps at every draw.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import NamedTuple
 
 import jax
@@ -27,8 +26,8 @@ from bayes_obscaling.results.fit import CapabilityFit
 from bayes_obscaling.results.marginal import Curves, Scores, capabilities_given_scores
 from bayes_obscaling.results.posterior import Arrays, Posterior
 
-SWEEPS = 8  # of Gibbs sampling, for a family that is new and has several models
-_GRID = np.linspace(-4.0, 4.0, 41)  # of an offset, in its prior sd
+SWEEPS, PARTICLES = 6, 16  # of Gibbs sampling for a new family of several models; of each placed at a draw
+_GRID = np.linspace(-4.0, 4.0, 25)  # of an offset, in its prior sd
 _ROOM = 8  # benchmarks are filled up to a multiple of this: few shapes to compile
 
 
@@ -214,7 +213,7 @@ class _Places:
         scores = Scores(*map(jnp.asarray, (score, seen, inv_items, np.asarray(data.chance)[room])))
         prior = [base + line.slope * x_mean, np.broadcast_to(sd, base.shape), line.slope * x_sd]
         key = jax.random.key(int(rng.integers(2**31)))
-        theta, of_family, _ = capabilities_given_scores(key, curves, *map(jnp.asarray, prior), scores, False)
+        theta, of_family, _ = capabilities_given_scores(key, curves, *map(jnp.asarray, prior), scores, False, PARTICLES)
         self.theta[:, row] = theta
         drawn[:, at] = np.asarray(of_family)[:, : len(at)]
         if self.compute is not None:
@@ -251,12 +250,13 @@ class _Places:
     def _offsets_given(self, rows: list[int], rng: np.random.Generator) -> np.ndarray:
         """Offsets (S, I) of a family given the capabilities of its models, on a grid of each."""
         p, data = self.p, self.data
-        eta = np.einsum("snk,sik->sni", self.theta[:, rows], p["loading"]) + p["difficulty"][:, None]
-        values = (np.asarray(value)[rows] for value in (data.score, data.seen, data.inv_items))
+        room = [*rows, *([rows[0]] * (-len(rows) % _ROOM))]  # filled up with unseen ones: few shapes to compile
+        eta = np.einsum("snk,sik->sni", self.theta[:, room], p["loading"]) + p["difficulty"][:, None]
+        score, seen, inv_items = (np.asarray(value)[room] for value in (data.score, data.seen, data.inv_items))
+        seen = seen & (np.arange(len(room)) < len(rows))[:, None]
         shape = [p[name] for name in ("ceiling_gap", "asymmetry") if name in p]
-        log_density = _offset_density(
-            eta, p["family_offset_sd"], shape, p["overdispersion"], np.asarray(data.chance), *values
-        )
+        sd, chance = p["family_offset_sd"], np.asarray(data.chance)
+        log_density = _offset_density(eta, sd, shape, p["overdispersion"], chance, score, seen, inv_items)
         weight = np.exp(log_density - log_density.max(axis=0)).cumsum(axis=0)
         chosen = (weight < rng.random(weight.shape[1:]) * weight[-1]).sum(axis=0)
         step = _GRID[1] - _GRID[0]  # spread over its step: offsets are continuous
@@ -305,8 +305,9 @@ def _widened(values: np.ndarray, old: Sequence[str], new: Sequence[str]) -> np.n
     return result
 
 
-def told(fit: CapabilityFit, new: Sequence[str]) -> CapabilityFit:
-    """The fit with a note that says which models were placed."""
+def told(new: Sequence[str]) -> tuple[str, ...]:
+    """A note that says which models were placed."""
+    if not new:
+        return ()
     names = ", ".join(new[:4]) + (f" and {len(new) - 4} more" if len(new) > 4 else "")
-    text = f"placed given a fit of other models, which their scores do not change: {names}"
-    return replace(fit, notes=(*fit.notes, text))
+    return (f"placed given a fit of other models, which their scores do not change: {names}",)
