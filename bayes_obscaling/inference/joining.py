@@ -30,14 +30,15 @@ from bayes_obscaling.models.layout import Layout, lay_out
 from bayes_obscaling.models.spec import Structure
 from bayes_obscaling.models.trace import Site, sites_of, start_near_priors
 from bayes_obscaling.progress import Progress, Tell, silent
+from bayes_obscaling.results.compact import thinned
 from bayes_obscaling.results.fit import CapabilityFit
 from bayes_obscaling.results.joined import can_join, join, told
 from bayes_obscaling.results.stages import Stage
 
 # What the heads of all tasks share.
 POPULATION = ("share_mean", "share_sd", "contrast_sd", "steepness_median", "steepness_sd")
-# Few draws that heads walk along leave them little time at each: the thinning of heads at a quarter of the usual draws.
-_THIN = 12
+# Few draws that heads walk along leave them little time at each: the thinning of heads at a fifth of the usual draws.
+_THIN = 15
 _ROWS = 16  # models are filled up with masked ones to a multiple of this: few shapes to compile
 
 
@@ -170,8 +171,7 @@ class _Joining:
     def _thinned(self, draws: int) -> Values:
         """Sampler statistics (chain, draw, stage) of the other fit's stages, as many draws as were kept."""
         stats: xr.Dataset = self.given.tree["sample_stats"].to_dataset().sel(stage=[s.label for s in self.stages])
-        every = max(stats.sizes["draw"] // draws, 1)
-        kept = stats.isel(draw=slice(every - 1, every * draws, every)).transpose("chain", "draw", "stage")
+        kept = thinned(stats, draws).transpose("chain", "draw", "stage")
         return {str(name): value.to_numpy() for name, value in kept.items()}
 
     # --- heads --------------------------------------------------------------------------------------------------------

@@ -22,8 +22,8 @@ from bayes_obscaling.results.forecast import forecast
 from bayes_obscaling.results.joined import can_join
 from bayes_obscaling.results.storage import open_as, save_fit
 
-# Draws kept of each of four chains: all fits together take about eight megabytes.
-PER_CHAIN = 250
+# Draws kept of each of four chains: all fits together take six megabytes of a wheel.
+PER_CHAIN = 200
 
 
 def fits_folder() -> Path:

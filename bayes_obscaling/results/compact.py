@@ -12,6 +12,12 @@ _STORED = {"zlib": True, "complevel": 9}
 _SCALE, _OFFSET, _IS_LOG = "__scale", "__offset", "is_log"
 
 
+def thinned(draws: xr.Dataset, per_chain: int) -> xr.Dataset:
+    """Return evenly spaced draws of each chain."""
+    every = max(draws.sizes["draw"] // per_chain, 1)
+    return draws.isel(draw=slice(every - 1, every * per_chain, every))
+
+
 def pack(draws: xr.Dataset, per_chain: int) -> xr.Dataset:
     """Return evenly spaced draws of each chain as whole numbers, with what gives them back.
 
@@ -24,8 +30,7 @@ def pack(draws: xr.Dataset, per_chain: int) -> xr.Dataset:
     per_chain : int
         Draws to keep of each chain.
     """
-    every = max(draws.sizes["draw"] // per_chain, 1)
-    kept = draws.isel(draw=slice(every - 1, every * per_chain, every))
+    kept = thinned(draws, per_chain)
     packed: dict[str, xr.DataArray] = {}
     for name, values in kept.items():
         is_log = bool((values > 0).all())

@@ -21,7 +21,7 @@ from bayes_obscaling.data.table import ScoreTable
 from bayes_obscaling.errors import InputError
 from bayes_obscaling.models.ladder import LadderSpec
 from bayes_obscaling.models.spec import CapabilitySpec
-from bayes_obscaling.results.compact import pack, unpack
+from bayes_obscaling.results.compact import pack, thinned, unpack
 from bayes_obscaling.results.finding import write_or_refuse
 from bayes_obscaling.results.fit import CapabilityFit, Fit, LadderFit
 from bayes_obscaling.results.stages import Stage
@@ -60,6 +60,7 @@ def save_fit(fit: Fit, path: str | Path, per_chain: int | None = None) -> Path:
     if per_chain is not None:
         for name in _OF_DRAWS:
             tree[name] = xr.DataTree(pack(fit.tree[name].to_dataset(), per_chain))
+        tree["sample_stats"] = xr.DataTree(thinned(fit.tree["sample_stats"].to_dataset(), per_chain))
     own = {"record": json.dumps(record), **texts}
     own["checksum"] = _checksum(tree, own)
     tree[_GROUP] = xr.DataTree(xr.Dataset({name: ((), text) for name, text in own.items()}))

@@ -26,7 +26,7 @@ def test_a_shipped_fit_is_that_of_today(name: str):
     assert facts["version"] == bo.__version__, REMEDY
     assert expectation(fit) == pytest.approx(facts["expects"], rel=1e-6), REMEDY
     assert fit.verdict == "PASS"
-    assert fit.draws.sizes["draw"] * fit.draws.sizes["chain"] == 1000
+    assert fit.draws.sizes["draw"] * fit.draws.sizes["chain"] == 800
     found = find_shipped(table, fit.tasks[:1], fit.split, CapabilitySpec() if name != "frontier" else fit.spec)
     assert found is not None
     assert found.provenance == fit.provenance
@@ -35,7 +35,7 @@ def test_a_shipped_fit_is_that_of_today(name: str):
 def test_they_are_small():
     files = list(room.fits_folder().glob("*.nc"))
     assert {path.stem for path in files} == set(NAMES)
-    assert sum(path.stat().st_size for path in files) < 11e6
+    assert sum(path.stat().st_size for path in files) < 8.5e6
 
 
 @pytest.mark.parametrize(
