@@ -287,5 +287,8 @@ class _Scattered:
 
     def constrain(self, position: np.ndarray) -> dict[str, np.ndarray]:
         fixed, moving = self.target.fixed, self.target.moving
-        made = [self.sites(position[c], fixed, jax.tree.map(lambda array, c=c: array[c], moving)) for c in range(len(position))]
+        made = [
+            self.sites(position[c], fixed, jax.tree.map(lambda array, c=c: array[c], moving))
+            for c in range(len(position))
+        ]
         return {name: np.stack([np.asarray(chain[name]) for chain in made]) for name in made[0]}

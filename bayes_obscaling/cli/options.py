@@ -152,8 +152,8 @@ def _shipped(fit: CapabilityFit) -> str:
     """What a fit is that ships with the package."""
     made, sizes = fit.provenance, fit.draws.sizes
     return (
-        f"fit that ships with the package ({len(fit.table.models)} models, {made['created'][:10]}, seed {made['seed']}, "
-        f"{sizes['chain']} chains of {sizes['draw']} draws, {fit.verdict})"
+        f"fit that ships with the package ({len(fit.table.models)} models, {made['created'][:10]}, seed "
+        f"{made['seed']}, {sizes['chain']} chains of {sizes['draw']} draws, {fit.verdict})"
     )
 
 
@@ -163,7 +163,7 @@ class SavedFit(Options):
 
     panel = "Fit"
 
-    fit: Annotated[Path | None, "Ask this saved fit instead of fitting."] = None
+    fit: Annotated[Path | None, "Ask this saved fit, or one that ships by its name, instead of fitting."] = None
 
     def open(self, kind: type[OneKind], *groups: Options, **given: Any) -> OneKind:
         """Open the saved fit; options of `groups`, and others by name, that were given beside it are refused."""
@@ -172,7 +172,12 @@ class SavedFit(Options):
         clash = [flag for group in groups for flag in group.given()]
         if clash := clash + [f"--{name.replace('_', '-')}" for name, value in given.items() if value]:
             raise InputError(f"--fit brings its own data, tasks and spec: leave out {', '.join(clash)}.")
-        opened = open_as(self.fit or "", kind)
+        from bayes_obscaling.inference.shipped import fits_folder, shipped_names
+
+        path = self.fit or Path()
+        if str(path) in shipped_names() and not path.exists():
+            path = fits_folder() / f"{path}.nc"
+        opened = open_as(path, kind)
         for text in opened.notes:
             note(text)
         return opened

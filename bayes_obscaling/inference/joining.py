@@ -81,7 +81,8 @@ def fit_given(
         raise InputError("The table changes what the fit has seen", "fit it anew, or keep models and benchmarks")
     joining = _Joining(given, lay_out(table, names, split, given.spec), seed, open_cache(cache), progress or silent)
     tree = joining.tree(join(given, table, names, split, joining.tell))
-    new = [name for name in joining.layout.models if name not in set(given.layout.models)]
+    known = set(given.layout.models)
+    new = [name for name in joining.layout.models if name not in known]
     return CapabilityFit(
         table=table,
         spec=given.spec,
@@ -183,7 +184,7 @@ class _Joining:
         return sites_of(model.heads, *fixed, head_structure(layout.structure))
 
     def _kept_heads(self) -> Values:
-        """Heads of the other fit (chain, draw, ...), the effects of families that are new drawn from their population."""
+        """Heads of the other fit (chain, draw, ...), effects of new families drawn from their population."""
         p, layout, old = self.given.posterior, self.layout, self.given.layout
         heads = {name: p.by_chain(value) for name, value in p.heads.items()}
         rng = p.rng("joins", "task families")
@@ -203,10 +204,10 @@ class _Joining:
         at = np.array([layout.tasks.index(name) for name in new])
         chosen = scores._replace(**{name: getattr(scores, name)[:, at] for name in ("score", "seen", "inv_items")})
         chosen = chosen._replace(chance=scores.chance[at], predictors=scores.predictors[at])
-        rows = _rows(np.asarray(chosen.seen).any(axis=1))
+        rows = _rows(np.any(np.asarray(chosen.seen), axis=1))
         sets = [given.layout.predictor_sets.index(left_out) for left_out in layout.predictor_sets]
-        scales = tuple(given.posterior.by_chain(value[:, sets]) for value in given.posterior.scales)
-        z = np.asarray(equations.standardise(theta, scales))[..., rows, :]
+        centre, spread = (given.posterior.by_chain(value[:, sets]) for value in given.posterior.scales)
+        z = np.asarray(equations.standardise(theta, (centre, spread)))[..., rows, :]
         p = given.posterior
         population = {name: p.by_chain(p.heads[name]) for name in POPULATION}
         fixed = (take_models(chosen, rows), run.priors, jnp.asarray(given.spec.fit_sd))
@@ -243,7 +244,7 @@ def _visible(layout: Layout, scores: equations.TaskScores) -> dict[str, dict[str
     }
 
 
-def _rows(seen: np.ndarray) -> np.ndarray:
+def _rows(seen: Any) -> np.ndarray:
     """Models with a score on a new task, filled up with others to a multiple of a number."""
     room = min(-(-int(seen.sum()) // _ROWS) * _ROWS, len(seen))
     return np.sort(np.argsort(~seen, kind="stable")[:room])

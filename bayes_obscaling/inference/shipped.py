@@ -1,6 +1,6 @@
 """Fits that ship with the package: default fits of the bundled tables, so that questions to them need no sampling.
 
-`scripts/ship_fits.py` makes them. Each is tied to what it was made from: the table, the split, the spec and the version.
+`scripts/ship_fits.py` makes them. Each is tied to what it was made from: table, split, spec and version.
 """
 
 from __future__ import annotations
@@ -75,9 +75,7 @@ def find_shipped(table: ScoreTable, names: Iterable[str], split: Split, spec: Ca
     return None
 
 
-def find_joinable(
-    table: ScoreTable, names: Sequence[str], split: Split, spec: CapabilitySpec
-) -> CapabilityFit | None:
+def find_joinable(table: ScoreTable, names: Sequence[str], split: Split, spec: CapabilitySpec) -> CapabilityFit | None:
     """Return the largest shipped fit that the rest of this table can join; None where there is none."""
     of_this = {key: value for key, value in _json(_tied_to(table, split, spec)).items() if key in ("spec", "version")}
     models = set(table.models.index)
@@ -99,7 +97,12 @@ def _json(value: Any) -> Any:
 def _tied_to(table: ScoreTable, split: Split, spec: CapabilitySpec) -> dict[str, Any]:
     """What a fit depends on, JSON-able."""
     hidden = {"held_out": split.held_out, "hidden": split.hidden, "cells": split.cells}
-    return {"table": table.data_hash, "hidden": hidden, "spec": spec.model_dump(), "version": version("bayes_obscaling")}
+    return {
+        "table": table.data_hash,
+        "hidden": hidden,
+        "spec": spec.model_dump(),
+        "version": version("bayes_obscaling"),
+    }
 
 
 @lru_cache

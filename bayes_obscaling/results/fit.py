@@ -198,7 +198,7 @@ class CapabilityFit(Fit):
         The models that taught the heads are those of the fit: a fit that others joined keeps its own.
         """
         layout = lay_out(self.table, self.tasks, self.split, self.spec)
-        observed = self.tree["observed_data"] if "observed_data" in self.tree.children else {}
+        observed = self.tree["observed_data"].to_dataset() if "observed_data" in self.tree.children else xr.Dataset()
         return replace(layout, reference=observed["reference"].to_numpy()) if "reference" in observed else layout
 
     @property

@@ -8,7 +8,9 @@ each in turn given the others, some sweeps at every draw.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import NamedTuple
 
 import jax
@@ -35,13 +37,14 @@ def can_join(fit: CapabilityFit, table: ScoreTable, tasks: Sequence[str], split:
     """Whether the rest of a table can join a fit: the fit saw what a new one would see of its models and benchmarks."""
     spec, old = fit.spec, fit.layout
     plain = spec.compute_law == "log-linear" and spec.drift in ("none", "family", "model") and spec.cells == "dense"
-    if not plain or spec.posterior == "joint" or split.hidden or split.cells:
+    if not plain or spec.posterior == "joint":
         return False
     new = lay_out(table, tasks, split, spec)
     same = (new.benchmarks, new.factors, new.structure.drift) == (old.benchmarks, old.factors, old.structure.drift)
     if not (same and set(old.models) <= set(new.models) and set(new.predictor_sets) <= set(old.predictor_sets)):
         return False
-    rows = [new.models.index(name) for name in old.models]
+    row_of = {name: row for row, name in enumerate(new.models)}
+    rows = [row_of[name] for name in old.models]
     names = ("score", "seen", "inv_items", "compute_sd")
     return all(
         np.array_equal(np.asarray(getattr(now, name))[rows], np.asarray(getattr(then, name)))
@@ -58,12 +61,13 @@ def _of_set(new: Layout, old: Layout, left_out: tuple[str, ...]) -> tuple[Measur
 def _same_facts(new: Layout, old: Layout, rows: list[int]) -> bool:
     """Whether models kept their families and compute, and benchmarks their chance."""
     now, then = new.measurements[0], old.measurements[0]
+    kept = set(rows)
     families = [new.families[f] for f in np.asarray(now.family)[rows]]
     return (
         families == [old.families[f] for f in np.asarray(then.family)]
         and np.array_equal(np.asarray(now.covariates.compute)[rows], np.asarray(then.covariates.compute))
         and np.array_equal(np.asarray(now.chance), np.asarray(then.chance))
-        and [new.models[m] for m in new.structure.unknown_compute if m in rows]
+        and [new.models[m] for m in new.structure.unknown_compute if m in kept]
         == [old.models[m] for m in old.structure.unknown_compute]
     )
 
@@ -87,26 +91,40 @@ def join(
     layout = lay_out(table, tasks, split, fit.spec)
     posterior = fit.posterior
     parts = []
-    new = [name for name in layout.models if name not in set(fit.layout.models)]
+    known = set(fit.layout.models)
+    new = [name for name in layout.models if name not in known]
+    row_of = {name: row for row, name in enumerate(layout.models)}
     done, total = 0, len(new) * len(layout.predictor_sets)
     for index, left_out in enumerate(layout.predictor_sets):
         place = _Places(posterior, layout, index, fit.layout.predictor_sets.index(left_out))
         members: dict[str, list[int]] = {}
         for name in new:
-            row = layout.models.index(name)
+            row = row_of[name]
             members.setdefault(layout.families[place.family[row]], []).append(row)
-        for family, rows in members.items():
-            place.add(family, rows)
-            tell("placing models", done := done + len(rows), total)
+        for count in _in_threads(place, members):
+            tell("placing models", done := done + count, total)
         parts.append(place.arrays())
     labels = layout.labels
     values = {}
     for name in parts[0]:
-        dims = ("predictors", *_DIMS[name]) if name in _DIMS else fit.draws[name].dims[2:]
+        dims = ("predictors", *_DIMS[name]) if name in _DIMS else tuple(map(str, fit.draws[name].dims[2:]))
         stacked = posterior.by_chain(np.stack([part[name] for part in parts], axis=1))
         coords = {dim: labels[dim] for dim in dims}
         values[name] = xr.DataArray(stacked, dims=("chain", "draw", *dims), coords=coords, name=name)
     return values
+
+
+def _in_threads(place: _Places, members: dict[str, list[int]]) -> Iterator[int]:
+    """Place the models of each family, as many families at a time as there are cores; yield numbers of models."""
+    cores = int(os.environ.get("NPROC") or os.cpu_count() or 1)
+    pool = ThreadPoolExecutor(min(cores, len(members) or 1))
+    try:
+        jobs = {pool.submit(place.add, family, rows): len(rows) for family, rows in members.items()}
+        for job in as_completed(jobs):
+            job.result()
+            yield jobs[job]
+    finally:  # an interrupt waits for the families under way, no longer
+        pool.shutdown(wait=True, cancel_futures=True)
 
 
 _DIMS = {
@@ -211,9 +229,12 @@ class _Places:
         values = (np.asarray(value)[row, room] for value in (data.score, data.inv_items))
         score, inv_items = values
         scores = Scores(*map(jnp.asarray, (score, seen, inv_items, np.asarray(data.chance)[room])))
-        prior = [base + line.slope * x_mean, np.broadcast_to(sd, base.shape), line.slope * x_sd]
+        mean, spread, along = (
+            jnp.asarray(value)
+            for value in (base + line.slope * x_mean, np.broadcast_to(sd, base.shape), line.slope * x_sd)
+        )
         key = jax.random.key(int(rng.integers(2**31)))
-        theta, of_family, _ = capabilities_given_scores(key, curves, *map(jnp.asarray, prior), scores, False, PARTICLES)
+        theta, of_family, _ = capabilities_given_scores(key, curves, mean, spread, along, scores, False, PARTICLES)
         self.theta[:, row] = theta
         drawn[:, at] = np.asarray(of_family)[:, : len(at)]
         if self.compute is not None:
@@ -301,7 +322,8 @@ def _compute_given(
 def _widened(values: np.ndarray, old: Sequence[str], new: Sequence[str]) -> np.ndarray:
     """Values (S, old, ...) in the order of new labels, zero where there are none yet."""
     result = np.zeros((len(values), len(new), *values.shape[2:]))
-    result[:, [new.index(name) for name in old]] = values
+    place = {name: at for at, name in enumerate(new)}
+    result[:, [place[name] for name in old]] = values
     return result
 
 

@@ -112,7 +112,7 @@ def _one(
     moving: tuple[bool, bool],
     particles: int,
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    # All in standard normal numbers: of each capability and, where they move, of what moves all of them, of each offset.
+    # All in standard normal numbers: of each capability; where they move, of what moves all of them, of each offset.
     spread = jnp.concatenate([jnp.diag(sd), *([along[:, None]] if moving[0] else [])], axis=1)  # (K, K or K + 1)
     design = jnp.concatenate([c.loading @ spread, *([jnp.diag(c.offset_sd)] if moving[1] else [])], axis=1)
     middle = c.loading @ mean + c.difficulty + c.offset

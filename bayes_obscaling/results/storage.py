@@ -21,7 +21,7 @@ from bayes_obscaling.data.table import ScoreTable
 from bayes_obscaling.errors import InputError
 from bayes_obscaling.models.ladder import LadderSpec
 from bayes_obscaling.models.spec import CapabilitySpec
-from bayes_obscaling.results.compact import pack, thinned, unpack
+from bayes_obscaling.results.compact import OF_DRAWS, pack, thin, unpack
 from bayes_obscaling.results.finding import write_or_refuse
 from bayes_obscaling.results.fit import CapabilityFit, Fit, LadderFit
 from bayes_obscaling.results.stages import Stage
@@ -33,7 +33,6 @@ OneKind = TypeVar("OneKind", CapabilityFit, LadderFit)
 _GROUP = "bayes_obscaling"
 # What specs assumed before these fields were among them.
 _UNTIL_0_2 = {"curve": "logistic", "task_curve": "logistic", "drift": "none", "line_walk": 0.0}
-_OF_DRAWS = {"posterior", "scaffold"}
 _TEXT_COLUMNS = {"run", "task", "model", "role"}
 
 
@@ -58,9 +57,9 @@ def save_fit(fit: Fit, path: str | Path, per_chain: int | None = None) -> Path:
         texts = _ladder_to_csv(fit.ladder)
     tree = fit.tree.copy()
     if per_chain is not None:
-        for name in _OF_DRAWS:
-            tree[name] = xr.DataTree(pack(fit.tree[name].to_dataset(), per_chain))
-        tree["sample_stats"] = xr.DataTree(thinned(fit.tree["sample_stats"].to_dataset(), per_chain))
+        tree = thin(fit, per_chain).tree
+        for name in OF_DRAWS:
+            tree[name] = xr.DataTree(pack(tree[name].to_dataset()))
     own = {"record": json.dumps(record), **texts}
     own["checksum"] = _checksum(tree, own)
     tree[_GROUP] = xr.DataTree(xr.Dataset({name: ((), text) for name, text in own.items()}))
@@ -125,7 +124,7 @@ def _read(path: Path) -> tuple[xr.DataTree, dict[str, Any], dict[str, str]]:
             f"{path} is damaged: its content is not what was saved (another checksum); save the fit again."
         )
     del texts["record"]
-    for name in _OF_DRAWS & set(tree.children):
+    for name in OF_DRAWS & set(tree.children):
         tree[name] = xr.DataTree(unpack(tree[name].to_dataset()))
     return tree, record, texts
 

@@ -39,8 +39,9 @@ def test_they_are_small():
 
 
 @pytest.mark.parametrize(
-    ("cutoff", "spec"), [(3e22, CapabilitySpec()), (8.4e22, CapabilitySpec(n_factors=3)), (8.4e22, CapabilitySpec.logistic())]
-)  # fmt: skip
+    ("cutoff", "spec"),
+    [(3e22, CapabilitySpec()), (8.4e22, CapabilitySpec(n_factors=3)), (8.4e22, CapabilitySpec.logistic())],
+)
 def test_another_question_is_not_answered(cutoff: float, spec: CapabilitySpec):
     table = bo.load("base-llms", only="paper")
     assert find_shipped(table, ["word_unscrambling"], Split.by_flops(table, cutoff), spec) is None

@@ -9,7 +9,7 @@ import pytest
 import xarray as xr
 
 import bayes_obscaling as bo
-from bayes_obscaling.results.compact import STEP, pack, unpack
+from bayes_obscaling.results.compact import STEP, pack, thinned, unpack
 from bayes_obscaling.results.fit import CapabilityFit
 from bayes_obscaling.results.storage import save_fit
 
@@ -28,7 +28,7 @@ def draws(rng: np.random.Generator) -> xr.Dataset:
 
 def test_rounding_is_small_against_the_spread():
     before = draws(np.random.default_rng(1))
-    after = unpack(pack(before, 200))
+    after = unpack(pack(before))
     for name in ("theta", "fixed", "heavy"):
         spread, error = before[name].std(("chain", "draw")), np.abs(after[name] - before[name]).max(("chain", "draw"))
         farthest = np.abs(before[name] - before[name].mean(("chain", "draw"))).max(("chain", "draw"))
@@ -39,7 +39,7 @@ def test_rounding_is_small_against_the_spread():
 
 
 def test_draws_are_thinned_evenly():
-    packed = pack(draws(np.random.default_rng(2)), 50)
+    packed = pack(thinned(draws(np.random.default_rng(2)), 50))
     assert packed["theta"].sizes["draw"] == 50
     assert packed["theta"].dtype == np.int8
     everything, quarter = draws(np.random.default_rng(2)), unpack(packed)
