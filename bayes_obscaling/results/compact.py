@@ -14,8 +14,8 @@ from bayes_obscaling.results.fit import Fit
 OF_DRAWS = {"posterior", "scaffold"}
 OneFit = TypeVar("OneFit", bound=Fit)
 
-# A draw is rounded to this share of its posterior sd, which adds 3e-4 to its variance; to more where draws lie so far out
-# that a byte would not hold them.
+# A draw is rounded to this share of its posterior sd, which adds 3e-4 to its variance; to more where draws lie so far
+# out that a byte would not hold them.
 STEP, _LARGEST = 1.0 / 16.0, 127
 _STORED = {"zlib": True, "complevel": 9}
 _SCALE, _OFFSET, _IS_LOG = "__scale", "__offset", "is_log"
