@@ -131,10 +131,12 @@ class AnswerOptions(FitOptions):
 
     def fitted(self, table: ScoreTable, names: Sequence[str], split: Split) -> CapabilityFit:
         """The fit of a table: one that ships with the package, one that the table joins, or else a new one."""
+        from bayes_obscaling.inference.cache import default_cache_dir, open_cache
         from bayes_obscaling.inference.fit import fit_table
         from bayes_obscaling.inference.joining import fit_given
         from bayes_obscaling.inference.shipped import find_joinable, find_shipped
 
+        open_cache(default_cache_dir())  # what is asked of a fit compiles as well
         spec = self.spec(table)
         if not self.refit and not {"--chains", "--draws", "--seed"} & set(self.given()):
             if (found := find_shipped(table, names, split, spec)) is not None:
@@ -172,8 +174,10 @@ class SavedFit(Options):
         clash = [flag for group in groups for flag in group.given()]
         if clash := clash + [f"--{name.replace('_', '-')}" for name, value in given.items() if value]:
             raise InputError(f"--fit brings its own data, tasks and spec: leave out {', '.join(clash)}.")
+        from bayes_obscaling.inference.cache import default_cache_dir, open_cache
         from bayes_obscaling.inference.shipped import fits_folder, shipped_names
 
+        open_cache(default_cache_dir())  # what is asked of a fit compiles as well
         path = self.fit or Path()
         if str(path) in shipped_names() and not path.exists():
             path = fits_folder() / f"{path}.nc"

@@ -90,9 +90,14 @@ def fit_given(
         split=split,
         tree=tree,
         stages=tuple(joining.stages),
-        provenance=describe_run(started, table.data_hash, seed),
+        provenance=describe_run(started, table.data_hash, seed) | _made(given),
         notes=tuple(dict.fromkeys((*table.notes, *joining.layout.notes, *told(new)))),
     )
+
+
+def _made(given: CapabilityFit) -> dict[str, int]:
+    """How many draws the other fit was judged by, where it keeps fewer."""
+    return {name: value for name, value in given.provenance.items() if name == "draws_made"}
 
 
 def bound_new_heads(fixed: Any, moving: Any, structure: Structure) -> None:

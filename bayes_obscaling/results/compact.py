@@ -32,7 +32,8 @@ def thin(fit: OneFit, per_chain: int) -> OneFit:
     tree = fit.tree.copy()
     for name in OF_DRAWS | {"sample_stats"}:
         tree[name] = xr.DataTree(thinned(fit.tree[name].to_dataset(), per_chain))
-    return replace(fit, tree=tree)
+    made = fit.provenance.get("draws_made", fit.draws.sizes["draw"])
+    return replace(fit, tree=tree, provenance={**fit.provenance, "draws_made": made})
 
 
 def pack(draws: xr.Dataset) -> xr.Dataset:

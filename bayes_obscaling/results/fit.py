@@ -80,10 +80,17 @@ class Fit(Answer):
         return pd.DataFrame(rows)
 
     @property
+    def is_thinned(self) -> bool:
+        """Whether fewer draws are kept than were made and judged."""
+        return bool(self.provenance.get("draws_made", 0) > self.draws.sizes["draw"])
+
+    @property
     def sentences(self) -> tuple[str, ...]:
         """What was fitted, and when."""
         chains, draws = self.draws.sizes["chain"], self.draws.sizes["draw"]
         size = f"{chains} chain{'s' if chains != 1 else ''} of {draws} draws"
+        if self.is_thinned:
+            size += f", kept of {self.provenance['draws_made']}"
         return (f"Fit of {self.data}: {size}, {self.provenance['created']}.", *self.notes)
 
     @property

@@ -41,6 +41,8 @@ def save_fit(fit: Fit, path: str | Path, per_chain: int | None = None) -> Path:
 
     With `per_chain`, only so many draws of each chain are kept, rounded: see `bayes_obscaling.results.compact`.
     """
+    if per_chain is not None:
+        fit = thin(fit, per_chain)
     record: dict[str, Any] = {
         "format": FORMAT,
         "spec": fit.spec.model_dump(),  # type: ignore[attr-defined]
@@ -57,7 +59,6 @@ def save_fit(fit: Fit, path: str | Path, per_chain: int | None = None) -> Path:
         texts = _ladder_to_csv(fit.ladder)
     tree = fit.tree.copy()
     if per_chain is not None:
-        tree = thin(fit, per_chain).tree
         for name in OF_DRAWS:
             tree[name] = xr.DataTree(pack(tree[name].to_dataset()))
     own = {"record": json.dumps(record), **texts}

@@ -10,6 +10,7 @@ import xarray as xr
 
 import bayes_obscaling as bo
 from bayes_obscaling.results.compact import STEP, pack, thinned, unpack
+from bayes_obscaling.results.convergence import assess, chance_limit
 from bayes_obscaling.results.fit import CapabilityFit
 from bayes_obscaling.results.storage import save_fit
 
@@ -62,3 +63,14 @@ def test_a_compact_fit_forecasts_like_the_whole_one(dated_fit: CapabilityFit, tm
     spread = (theirs["q95"] - theirs["q5"]).item()
     for name in ("q5", "median", "q95"):
         assert ours[name].item() == pytest.approx(theirs[name].item(), abs=0.15 * spread)
+
+
+def test_few_kept_draws_are_judged_by_what_chance_does():
+    """R-hat of independent draws: at 4 x 200 it passes 1.01 in some of 500 quantities, and never the chance limit."""
+    values = np.random.default_rng(5).standard_normal((4, 200, 500))
+    record = assess({"x": values})
+    assert record.rhat > 1.01
+    assert not record.problems_beyond(chance_limit(4, 200))
+    values[0] += 0.6  # one chain elsewhere
+    assert assess({"x": values}).problems_beyond(chance_limit(4, 200))
+    assert chance_limit(4, 100_000) == 1.01
