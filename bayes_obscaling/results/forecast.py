@@ -75,7 +75,7 @@ class Forecast(Predictive):
     def convergence(self) -> Convergence:
         """Of the forecast quantities and of the fit behind them, the worse of the two.
 
-        Of the fit alone, where that keeps few of the draws it was judged by and the quantities show no more than chance.
+        Of the fit alone, where it keeps few of the draws it was judged by and the quantities show no more than chance.
         """
         if self.fit.is_thinned and not self.own_problems:
             return self.fit.worst_convergence
