@@ -166,6 +166,8 @@ def fit(
     split: Split | None = ...,
     spec: CapabilitySpec | None = ...,
     sampler: Sampler | None = ...,
+    given: CapabilityFit | None = ...,
+    calibrate: int | None = ...,
     **sampling: Unpack[Sampling],
 ) -> CapabilityFit: ...
 @overload
@@ -186,6 +188,12 @@ def fit(data: ScoreTable | Ladder, *args: Any, **options: Any) -> CapabilityFit 
         What is believed.
     sampler : Sampler, optional
         Who draws, and with which settings.
+    given : CapabilityFit, optional
+        Of a table: a fit of some of its models, whose capabilities are kept. The others are placed along its draws, and
+        only heads of new tasks are sampled: seconds. See `bayes_obscaling.inference.joining.fit_given`.
+    calibrate : int, optional
+        Of a table of many hundreds of models: how many of them to fit; the others are placed. See
+        `bayes_obscaling.inference.calibrated.fit_calibrated`.
     **sampling
         See `Sampling`: ``chains, draws, seed, cache, progress``.
 
@@ -198,9 +206,40 @@ def fit(data: ScoreTable | Ladder, *args: Any, **options: Any) -> CapabilityFit 
         from bayes_obscaling.inference.fit_ladder import fit_ladder
 
         return fit_ladder(data, *args, **options)
-    from bayes_obscaling.inference.fit import fit_table
+    given, calibrate = options.pop("given", None), options.pop("calibrate", None)
+    if given is None and calibrate is None:
+        from bayes_obscaling.inference.fit import fit_table
 
-    return fit_table(_table(data), *args, **options)
+        return fit_table(_table(data), *args, **options)
+    return _fit_part(_table(data), *args, given=given, calibrate=calibrate, **options)
+
+
+def _fit_part(
+    table: ScoreTable,
+    tasks: str | Sequence[str],
+    *,
+    given: CapabilityFit | None,
+    calibrate: int | None,
+    cutoff: float | None = None,
+    as_of: str | None = None,
+    from_compute: bool | Sequence[str] = False,
+    split: Split | None = None,
+    **options: Any,
+) -> CapabilityFit:
+    """The fit of a table of which only a part is sampled, or nothing but heads of new tasks."""
+    from bayes_obscaling.inference.calibrated import fit_calibrated
+    from bayes_obscaling.inference.fit import split_of
+    from bayes_obscaling.inference.joining import fit_given
+
+    split = split_of(table, cutoff, as_of, from_compute, split)
+    if given is None:
+        assert calibrate is not None
+        return fit_calibrated(table, tasks, calibrate, split=split, **options)
+    if unused := [name for name in ("spec", "chains", "draws", "sampler") if options.pop(name, None) is not None]:
+        raise InputError(f"A given fit brings its own {', '.join(unused)}", "leave that out")
+    if calibrate is not None:
+        raise InputError("A given fit needs no calibrating", "give one of the two")
+    return fit_given(given, table, tasks, split=split, **options)
 
 
 @overload
@@ -312,9 +351,15 @@ def diagnose(fit: CapabilityFit | LadderFit) -> Diagnosis:
 
 
 def open(path: str | Path, spec: CapabilitySpec | LadderSpec | None = None) -> CapabilityFit | LadderFit:
-    """Return a saved fit of either model; see `bayes_obscaling.results.storage.open_fit`."""
+    """Return a saved fit of either model; see `bayes_obscaling.results.storage.open_fit`.
+
+    "base-llms", "base-llms-paper", "instruct-llms" and "frontier" are fits that ship with the package.
+    """
+    from bayes_obscaling.inference.shipped import shipped, shipped_names
     from bayes_obscaling.results.storage import open_fit
 
+    if str(path) in shipped_names() and not Path(path).exists() and spec is None:
+        return shipped(str(path))
     return open_fit(path, spec)
 
 

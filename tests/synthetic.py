@@ -237,7 +237,7 @@ class Scatter:
 
     def start(self, target: Target, settings: Settings, chains: int, key: jax.Array) -> _Scattered:
         del settings
-        here = None if target.moving is None else target.moving[0, 0]
+        here = jax.tree.map(lambda array: array[0, 0], target.moving)
         arrays = (target.start(0), target.fixed, here)
         shapes = tuple((np.shape(leaf), jnp.result_type(leaf)) for leaf in jax.tree.leaves(arrays))
         kind = (target.model, jax.tree.structure(arrays), shapes)
@@ -272,7 +272,7 @@ class _Scattered:
 
     def advance(self, draws: int, progress: Progress) -> Draws:
         fixed, moving = self.target.fixed, self.target.moving
-        here = None if moving is None else moving[0, 0]
+        here = jax.tree.map(lambda array: array[0, 0], moving)
         starts = np.stack([self.flat(self.target.start(chain), fixed, here) for chain in range(self.chains)])
         shape = (self.chains, draws)
         position = starts[:, None] + _SPREAD * self.rng.standard_normal((*shape, starts.shape[-1]))
@@ -287,5 +287,8 @@ class _Scattered:
 
     def constrain(self, position: np.ndarray) -> dict[str, np.ndarray]:
         fixed, moving = self.target.fixed, self.target.moving
-        made = [self.sites(position[c], fixed, None if moving is None else moving[c]) for c in range(len(position))]
+        made = [
+            self.sites(position[c], fixed, jax.tree.map(lambda array, c=c: array[c], moving))
+            for c in range(len(position))
+        ]
         return {name: np.stack([np.asarray(chain[name]) for chain in made]) for name in made[0]}

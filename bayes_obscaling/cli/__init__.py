@@ -27,6 +27,7 @@ _PANELS: dict[str, dict[str, str]] = {
         "score": "score",
         "ladder": "ladder",
         "report": "report",
+        "fit": "fit",
     },
     "Judge": {"diagnose": "judge", "backtest": "judge", "cutoffs": "studies"},
     "Ask": dict.fromkeys(

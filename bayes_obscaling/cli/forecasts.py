@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 from bayes_obscaling import ask
 from bayes_obscaling.cli.groups import Option
 from bayes_obscaling.cli.options import (
+    AnswerOptions,
     Cutoff,
-    FitOptions,
     FitQuestion,
     FromCompute,
     KeptFit,
@@ -53,7 +53,7 @@ def forecast(
     from_compute: FromCompute = False,
     *,
     table: TableOptions,
-    model: FitOptions,
+    model: AnswerOptions,
     saved: KeptFit,
     outputs: Outputs,
 ) -> None:
@@ -109,14 +109,14 @@ def _fitted(
     scenarios: list[Scenario],
     from_compute: bool,
     options: TableOptions,
-    model: FitOptions,
+    model: AnswerOptions,
     outputs: Outputs,
 ) -> CapabilityFit:
     """Fit the tasks, after a line that says to what."""
     if not task:
         raise InputError("No task was named: use --task, such as --task word_unscrambling; 'tasks' lists them.")
     from bayes_obscaling.data import Split
-    from bayes_obscaling.inference.fit import fit_table
+    from bayes_obscaling.inference.fit import split_of
 
     if as_of is not None and cutoff is not None:
         raise InputError("--as-of and --cutoff-flops both say who is hidden", "give one of them")
@@ -139,9 +139,8 @@ def _fitted(
     (err() if outputs.as_json else out()).print(
         f"Forecast of [bold]{_named(names)}[/]: {len(table.models)} models, {len(table.families)} families, {where}."
     )
-    with model.sampling(table=table) as how:
-        hidden = (wanted or True) if from_compute else False
-        return fit_table(table, names, cutoff=cutoff, as_of=as_of, from_compute=hidden, **how)
+    split = split_of(table, cutoff, as_of, (wanted or True) if from_compute else False)
+    return model.fitted(table, names, split)
 
 
 def _named(names: Sequence[str]) -> str:

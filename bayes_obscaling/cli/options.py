@@ -19,7 +19,7 @@ from bayes_obscaling.errors import InputError
 if TYPE_CHECKING:
     import pandas as pd
 
-    from bayes_obscaling.data import ScoreTable
+    from bayes_obscaling.data import ScoreTable, Split
     from bayes_obscaling.models.spec import CapabilitySpec
     from bayes_obscaling.results.finding import Answer
     from bayes_obscaling.results.fit import CapabilityFit, LadderFit
@@ -124,12 +124,48 @@ class FitOptions(Sampling):
 
 
 @dataclass(frozen=True)
+class AnswerOptions(FitOptions):
+    """As of `FitOptions`, for questions that a fit that ships with the package may answer."""
+
+    refit: Annotated[bool, "Sample anew where a fit that ships with the package would answer."] = False
+
+    def fitted(self, table: ScoreTable, names: Sequence[str], split: Split) -> CapabilityFit:
+        """The fit of a table: one that ships with the package, one that the table joins, or else a new one."""
+        from bayes_obscaling.inference.cache import default_cache_dir, open_cache
+        from bayes_obscaling.inference.fit import fit_table
+        from bayes_obscaling.inference.joining import fit_given
+        from bayes_obscaling.inference.shipped import find_joinable, find_shipped
+
+        open_cache(default_cache_dir())  # what is asked of a fit compiles as well
+        spec = self.spec(table)
+        if not self.refit and not {"--chains", "--draws", "--seed"} & set(self.given()):
+            if (found := find_shipped(table, names, split, spec)) is not None:
+                note(f"from the {_shipped(found)}; --refit samples anew")
+                return found
+            if (joinable := find_joinable(table, names, split, spec)) is not None:
+                note(f"capabilities come from the {_shipped(joinable)}; --refit samples them anew")
+                with self.sampling(table=table) as how:
+                    return fit_given(joinable, table, names, split=split, cache=how["cache"], progress=how["progress"])
+        with self.sampling(table=table) as how:
+            return fit_table(table, names, split=split, **how)
+
+
+def _shipped(fit: CapabilityFit) -> str:
+    """What a fit is that ships with the package."""
+    made, sizes = fit.provenance, fit.draws.sizes
+    return (
+        f"fit that ships with the package ({len(fit.table.models)} models, {made['created'][:10]}, seed "
+        f"{made['seed']}, {sizes['chain']} chains of {sizes['draw']} draws, {fit.verdict})"
+    )
+
+
+@dataclass(frozen=True)
 class SavedFit(Options):
     """A fit on disk, to be asked instead of making one."""
 
     panel = "Fit"
 
-    fit: Annotated[Path | None, "Ask this saved fit instead of fitting."] = None
+    fit: Annotated[Path | None, "Ask this saved fit, or one that ships by its name, instead of fitting."] = None
 
     def open(self, kind: type[OneKind], *groups: Options, **given: Any) -> OneKind:
         """Open the saved fit; options of `groups`, and others by name, that were given beside it are refused."""
@@ -138,7 +174,14 @@ class SavedFit(Options):
         clash = [flag for group in groups for flag in group.given()]
         if clash := clash + [f"--{name.replace('_', '-')}" for name, value in given.items() if value]:
             raise InputError(f"--fit brings its own data, tasks and spec: leave out {', '.join(clash)}.")
-        opened = open_as(self.fit or "", kind)
+        from bayes_obscaling.inference.cache import default_cache_dir, open_cache
+        from bayes_obscaling.inference.shipped import fits_folder, shipped_names
+
+        open_cache(default_cache_dir())  # what is asked of a fit compiles as well
+        path = self.fit or Path()
+        if str(path) in shipped_names() and not path.exists():
+            path = fits_folder() / f"{path}.nc"
+        opened = open_as(path, kind)
         for text in opened.notes:
             note(text)
         return opened
@@ -290,8 +333,9 @@ class Question(Options):
 
 @dataclass(frozen=True)
 class FitQuestion(Question):
-    """A question about one fit, new or saved."""
+    """A question about one fit: new, saved or shipped."""
 
+    model: AnswerOptions
     saved: SavedFit
 
     def fit(
@@ -313,9 +357,9 @@ class FitQuestion(Question):
             return fitted
         if cutoff is not None and not tasks:
             raise InputError("--cutoff-flops hides task scores: name the tasks with --task.")
-        from bayes_obscaling.inference.fit import fit_table
+        from bayes_obscaling.inference.fit import split_of
 
         scores = self.table.load(tasks)
         check(scores)
-        with self.model.sampling(table=scores) as how:
-            return fit_table(scores, tasks or scores.benchmark_names, cutoff=cutoff, **how)
+        names, split = scores.resolve_all(tasks or scores.benchmark_names), split_of(scores, cutoff)
+        return self.model.fitted(scores, names, split)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from bayes_obscaling import ask
 from bayes_obscaling.cli.groups import names, parsed
-from bayes_obscaling.cli.options import Cutoff, Draws, FitOptions, FitQuestion, Question, Tasks, flops
+from bayes_obscaling.cli.options import AnswerOptions, Cutoff, Draws, FitOptions, FitQuestion, Question, Tasks, flops
 from bayes_obscaling.cli.scores import check_family, resolved
 from bayes_obscaling.cli.show import out, print_table, show, span
 from bayes_obscaling.errors import InputError
@@ -32,7 +32,7 @@ class ShorterFit(FitOptions):
 
 
 @dataclass(frozen=True)
-class FitAndDrift(FitOptions):
+class FitAndDrift(AnswerOptions):
     """As `FitOptions`, where `--drift` is a question as well."""
 
     drift: Annotated[bool, "What is a year worth in compute?"] = False  # type: ignore[assignment]

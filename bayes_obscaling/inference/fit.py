@@ -113,10 +113,10 @@ def fit_table(
     names = table.resolve_all(tasks)
     if not names:
         raise InputError("No task was named: name one, such as word_unscrambling.")
-    split = _split_of(table, cutoff, as_of, from_compute, split)
+    split = split_of(table, cutoff, as_of, from_compute, split)
     layout = lay_out(table, names, split, spec)
     folder, tell = open_cache(cache), progress or silent
-    run = _Run(layout, spec, sampler or default_sampler(), chains, whole_chunks(draws), seed, folder, tell)
+    run = Run(layout, spec, sampler or default_sampler(), chains, whole_chunks(draws), seed, folder, tell)
     return CapabilityFit(
         table=table,
         spec=spec,
@@ -149,19 +149,19 @@ def sample_capabilities(
     folder = open_cache(cache)
     layout = lay_out(table, list(tasks), Split.all_seen(), spec)
     draws = whole_chunks(draws)
-    run = _Run(layout, spec, default_sampler(), chains, draws, seed, folder, progress or silent)
+    run = Run(layout, spec, default_sampler(), chains, draws, seed, folder, progress or silent)
     for index in range(len(layout.predictor_sets)):
         run.measurement(index)
 
 
-def _split_of(
+def split_of(
     table: ScoreTable,
-    cutoff: float | None,
-    as_of: str | None,
-    from_compute: bool | Sequence[str],
-    split: Split | None,
+    cutoff: float | None = None,
+    as_of: str | None = None,
+    from_compute: bool | Sequence[str] = False,
+    split: Split | None = None,
 ) -> Split:
-    """The split that is meant: one, or a cutoff or date and models forecast from compute."""
+    """Return the split that `fit_table` understands by these: one, or a cutoff or date and models from compute."""
     is_cut = cutoff is not None or as_of is not None
     if split is not None:
         if is_cut or from_compute is not False:
@@ -185,7 +185,7 @@ def _split_of(
     return replace(split, held_out=held_out, hidden=tuple(m for m in held_out if m in hidden))
 
 
-class _Run:
+class Run:
     """One fit under way: its stages, and the draws of each."""
 
     def __init__(
@@ -212,7 +212,7 @@ class _Run:
         measured_sites = sites_of(model.measurement, data, self.priors, layout.structure)
         if self.spec.posterior == "joint" and layout.task_scores is not None:
             sampled, sites = self.joint()
-            self._record("joint", sampled, sites)
+            self.record("joint", sampled, sites)
             values = {name: v[:, :, None] if name in measured_sites else v for name, v in sampled.values.items()}
         else:
             sites = measured_sites
@@ -220,16 +220,17 @@ class _Run:
             for index, left_out in enumerate(layout.predictor_sets):
                 label = "capabilities" + (f" without {', '.join(left_out)}" if left_out else "")
                 sets.append(self.measurement(index, label))
-                self._record(label, sets[-1], measured_sites, layout.predictor_labels[index])
+                self.record(label, sets[-1], measured_sites, layout.predictor_labels[index])
             values = {name: np.stack([s.values[name] for s in sets], axis=2) for name in sets[0].values}
             if layout.task_scores is not None:
                 sampled, head_sites = self.heads(values["theta"])
-                self._record("task heads", sampled, head_sites)
+                self.record("task heads", sampled, head_sites)
                 values |= sampled.values
                 sites = {**sites, **head_sites}
         return named_tree(layout, values, {**sites}, set(measured_sites), self._stats(), [s.label for s in self.stages])
 
-    def _record(self, label: str, sampled: Sampled, sites: dict[str, Site], predictors: str = "") -> None:
+    def record(self, label: str, sampled: Sampled, sites: dict[str, Site], predictors: str = "") -> None:
+        """Keep what there is to say of a stage."""
         self.stages.append(
             Stage(
                 label=label,
@@ -264,7 +265,7 @@ class _Run:
         target = Target(Model(bound_measurement, (layout.structure,)), (data, self.priors), None, start)
         # By name, not by position: the same draws whatever else is fitted.
         who = int(content_hash(layout.predictor_sets[index], ()), 16)
-        sampled = self._sample(target, "measurement", sites, [self.seed, 1, who], label)
+        sampled = self.sample(target, "measurement", sites, [self.seed, 1, who], label)
         if self.folder is not None:
             facts = {"convergence": sampled.convergence.model_dump(), "settings": sampled.settings.model_dump()}
             stats = {f"{_STATS}{name}": value for name, value in sampled.stats.items()}
@@ -283,16 +284,16 @@ class _Run:
         assert scores is not None
         z = np.asarray(equations.standardise(theta, equations.reference_scale(theta, layout.reference)))
         rows = _rows_to_fit(layout.reference)
-        z, scores = z[..., rows, :], _take_models(scores, rows)
+        z, scores = z[..., rows, :], take_models(scores, rows)
         fixed = (scores, self.priors, jnp.asarray(self.spec.fit_sd))
-        structure = _head_structure(layout.structure)
+        structure = head_structure(layout.structure)
         sites = sites_of(bound_heads, fixed, z[0, 0], structure)
 
         def start(chain: int) -> Values:
             return of_heads(sites, self.spec.priors, np.random.default_rng([self.seed, 2, chain]))
 
         target = Target(Model(bound_heads, (structure,)), fixed, z, start)
-        return self._sample(target, "heads", sites, [self.seed, 2], "task heads"), sites
+        return self.sample(target, "heads", sites, [self.seed, 2], "task heads"), sites
 
     def joint(self) -> tuple[Sampled, dict[str, Site]]:
         """Capabilities and heads at once."""
@@ -305,9 +306,10 @@ class _Run:
             return of_heads(sites, self.spec.priors, rng) | from_anchors(data, layout.structure, rng)
 
         target = Target(Model(_joint, (layout.structure,)), fixed, None, start)
-        return self._sample(target, "joint", sites, [self.seed, 3], "capabilities and task heads"), sites
+        return self.sample(target, "joint", sites, [self.seed, 3], "capabilities and task heads"), sites
 
-    def _sample(self, target: Target, kind: str, sites: dict[str, Site], seed: list[int], label: str) -> Sampled:
+    def sample(self, target: Target, kind: str, sites: dict[str, Site], seed: list[int], label: str) -> Sampled:
+        """Draw from a target with the settings of its kind; what is not a variable or a part of one is not kept."""
         return sample(
             target,
             self.sampler,
@@ -331,13 +333,14 @@ def _rows_to_fit(reference: np.ndarray) -> np.ndarray:
     return np.sort(np.argsort(-reference, kind="stable")[:room])
 
 
-def _take_models(scores: TaskScores, rows: np.ndarray) -> TaskScores:
+def take_models(scores: TaskScores, rows: np.ndarray) -> TaskScores:
+    """Return the task scores of some models, by position."""
     return scores._replace(
         score=scores.score[rows], seen=scores.seen[rows], inv_items=scores.inv_items[rows], family=scores.family[rows]
     )
 
 
-def _head_structure(structure: Structure) -> Structure:
+def head_structure(structure: Structure) -> Structure:
     """What the compiled heads depend on, so that tables which differ in nothing else share them."""
     nothing: dict[str, Any] = {"n_models": 0, "n_benchmarks": 0, "compute_law": "", "curve": "", "drift": ""}
     nothing |= dict.fromkeys(("anchors", "signed", "no_ceiling", "unknown_compute", "inexact_compute"), ())

@@ -60,7 +60,7 @@ class Target(NamedTuple):
 
     model: Model
     fixed: Arrays
-    moving: np.ndarray | None
+    moving: Arrays
     start: Callable[[int], dict[str, np.ndarray]]
 
 
@@ -295,7 +295,7 @@ class Nuts:
 
     def kernel(self, target: Target, settings: Settings) -> Kernel:
         """Return the kernel for a target's model and shapes, compiled if need be."""
-        here = None if target.moving is None else target.moving[0, 0]
+        here = jax.tree.map(lambda array: array[0, 0], target.moving)
         entries = sum(np.size(array) for array in jax.tree.leaves(target.fixed))
         chunk = CHUNK if entries < _LARGE else _SMALL_CHUNK
         shapes = [(np.shape(leaf), jnp.result_type(leaf)) for leaf in jax.tree.leaves((target.fixed, here))]
@@ -312,7 +312,7 @@ class _Chains:
         self.kernel, self.target = kernel, target
         keys = jax.random.split(key, chains)
         self.chains = [Chain(kernel, keys[c], target.start(c), target.fixed) for c in range(chains)]
-        self.movings = [None if target.moving is None else target.moving[c] for c in range(chains)]
+        self.movings = [jax.tree.map(lambda array, c=c: array[c], target.moving) for c in range(chains)]
 
     def advance(self, draws: int, progress: Progress) -> Draws:
         return run_chains(self.chains, self.movings, draws, progress)

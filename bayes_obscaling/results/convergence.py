@@ -11,6 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 from scipy.fft import irfft, next_fast_len, rfft
 from scipy.special import ndtri
+from scipy.stats import f as f_distribution
 from scipy.stats import rankdata
 
 from bayes_obscaling.models.priors import Frozen
@@ -52,9 +53,13 @@ class Convergence(Frozen):
     @property
     def problems(self) -> tuple[str, ...]:
         """What is wrong, in words; empty when nothing is."""
+        return self.problems_beyond(RHAT_LIMIT)
+
+    def problems_beyond(self, rhat_limit: float) -> tuple[str, ...]:
+        """What is wrong, in words, by another limit of R-hat."""
         found = []
-        if not self.rhat < RHAT_LIMIT:
-            found.append(f"R-hat {rhat_text(self.rhat)} of {self.worst} (limit {RHAT_LIMIT})")
+        if not self.rhat < rhat_limit:
+            found.append(f"R-hat {rhat_text(self.rhat)} of {self.worst} (limit {rhat_limit:.3g})")
         for kind, value in (("bulk", self.ess_bulk), ("tail", self.ess_tail)):
             if not value > ESS_LIMIT:
                 found.append(f"{kind} ESS {value:.0f} (limit {ESS_LIMIT})")
@@ -81,6 +86,16 @@ class Convergence(Frozen):
             divergences=self.divergences + other.divergences,
             worst=other.worst if not self.rhat >= other.rhat and not np.isnan(self.rhat) else self.worst,
         )
+
+
+def chance_limit(chains: int, draws: int) -> float:
+    """R-hat that independent draws exceed once in 100 000 quantities, or the usual limit where that is larger.
+
+    Halves of chains of n draws have ``R-hat^2 = 1 + (B / W - 1) / n``, ``B / W`` the F statistic of their means.
+    """
+    half = draws // 2
+    f = f_distribution.isf(1e-5, 2 * chains - 1, 2 * chains * (half - 1))
+    return float(max(RHAT_LIMIT, np.sqrt(1.0 + (f - 1.0) / half)))
 
 
 def rhat_text(rhat: float) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -80,10 +80,17 @@ class Fit(Answer):
         return pd.DataFrame(rows)
 
     @property
+    def is_thinned(self) -> bool:
+        """Whether fewer draws are kept than were made and judged."""
+        return bool(self.provenance.get("draws_made", 0) > self.draws.sizes["draw"])
+
+    @property
     def sentences(self) -> tuple[str, ...]:
         """What was fitted, and when."""
         chains, draws = self.draws.sizes["chain"], self.draws.sizes["draw"]
         size = f"{chains} chain{'s' if chains != 1 else ''} of {draws} draws"
+        if self.is_thinned:
+            size += f", kept of {self.provenance['draws_made']}"
         return (f"Fit of {self.data}: {size}, {self.provenance['created']}.", *self.notes)
 
     @property
@@ -193,8 +200,13 @@ class CapabilityFit(Fit):
 
     @cached_property
     def layout(self) -> Layout:
-        """The arrays that were sampled, laid out again from table, split and spec."""
-        return lay_out(self.table, self.tasks, self.split, self.spec)
+        """The arrays that were sampled, laid out again from table, split and spec.
+
+        The models that taught the heads are those of the fit: a fit that others joined keeps its own.
+        """
+        layout = lay_out(self.table, self.tasks, self.split, self.spec)
+        observed = self.tree["observed_data"].to_dataset() if "observed_data" in self.tree.children else xr.Dataset()
+        return replace(layout, reference=observed["reference"].to_numpy()) if "reference" in observed else layout
 
     @property
     def drift(self) -> str:

@@ -17,7 +17,7 @@ from bayes_obscaling.data.rules import check_flops
 from bayes_obscaling.errors import InputError
 from bayes_obscaling.models.capability_equations import COMPUTE_CENTRE
 from bayes_obscaling.models.cells import reasons
-from bayes_obscaling.results.convergence import Convergence, assess
+from bayes_obscaling.results.convergence import RHAT_LIMIT, Convergence, assess, chance_limit
 from bayes_obscaling.results.fit import CapabilityFit
 from bayes_obscaling.results.predictive import Predictive
 from bayes_obscaling.results.release import assumed_dates, check_drift, releases
@@ -73,13 +73,21 @@ class Forecast(Predictive):
 
     @property
     def convergence(self) -> Convergence:
-        """Of the forecast quantities and of the fit behind them, the worse of the two."""
+        """Of the forecast quantities and of the fit behind them, the worse of the two.
+
+        Of the fit alone, where it keeps few of the draws it was judged by and the quantities show no more than chance.
+        """
+        if self.fit.is_thinned and not self.own_problems:
+            return self.fit.worst_convergence
         return self.own_convergence.merge(self.fit.worst_convergence)
 
     @property
     def own_problems(self) -> tuple[str, ...]:
         """What went wrong in the forecast quantities themselves."""
-        return tuple(f"forecast: {problem}" for problem in self.own_convergence.problems)
+        limit = RHAT_LIMIT
+        if self.fit.is_thinned:
+            limit = chance_limit(self.fit.draws.sizes["chain"], self.fit.draws.sizes["draw"])
+        return tuple(f"forecast: {problem}" for problem in self.own_convergence.problems_beyond(limit))
 
     @property
     def own_notes(self) -> tuple[str, ...]:

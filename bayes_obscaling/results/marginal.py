@@ -46,7 +46,14 @@ class Scores(NamedTuple):
 
 
 def capabilities_given_scores(
-    key: jax.Array, curves: Curves, mean: jax.Array, sd: jax.Array, along: jax.Array, scores: Scores, heavy: bool
+    key: jax.Array,
+    curves: Curves,
+    mean: jax.Array,
+    sd: jax.Array,
+    along: jax.Array,
+    scores: Scores,
+    heavy: bool,
+    particles: int = PARTICLES,
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Draws of capabilities (S, K) and of offsets (S, I), and log marginal likelihoods (S,) of the scores.
 
@@ -64,33 +71,52 @@ def capabilities_given_scores(
         Of the model.
     heavy : bool
         Whether the noise is that of sparse tables, Student t.
+    particles : int
+        At each draw; draws of capabilities need fewer than likelihoods.
     """
+    # what is known moves nothing, and costs nothing
+    moving = bool(jnp.any(along != 0.0)), bool(jnp.any(curves.offset_sd != 0.0))
     parts = []
     for start in range(0, len(mean), _DRAWS):
         rows = jnp.minimum(jnp.arange(start, start + _DRAWS), len(mean) - 1)  # one shape: compiled once
         here = Curves(*(value[rows] for value in curves))
         keys = jax.random.split(jax.random.fold_in(key, start), _DRAWS)
-        parts.append(_given_scores(keys, here, mean[rows], sd[rows], along[rows], scores, heavy))
+        parts.append(_given_scores(keys, here, mean[rows], sd[rows], along[rows], scores, heavy, moving, particles))
     return tuple(jnp.concatenate(values)[: len(mean)] for values in zip(*parts, strict=True))  # type: ignore[return-value]
 
 
-@partial(jax.jit, static_argnames="heavy")
+@partial(jax.jit, static_argnames=("heavy", "moving", "particles"))
 def _given_scores(
-    keys: jax.Array, curves: Curves, mean: jax.Array, sd: jax.Array, along: jax.Array, scores: Scores, heavy: bool
+    keys: jax.Array,
+    curves: Curves,
+    mean: jax.Array,
+    sd: jax.Array,
+    along: jax.Array,
+    scores: Scores,
+    heavy: bool,
+    moving: tuple[bool, bool],
+    particles: int,
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    one = partial(_one, scores=scores, heavy=heavy)
+    one = partial(_one, scores=scores, heavy=heavy, moving=moving, particles=particles)
     return jax.vmap(one)(keys, curves, mean, sd, along)
 
 
 def _one(
-    key: jax.Array, c: Curves, mean: jax.Array, sd: jax.Array, along: jax.Array, scores: Scores, heavy: bool
+    key: jax.Array,
+    c: Curves,
+    mean: jax.Array,
+    sd: jax.Array,
+    along: jax.Array,
+    scores: Scores,
+    heavy: bool,
+    moving: tuple[bool, bool],
+    particles: int,
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    # All in standard normal numbers: of each capability, of what moves all of them, of each offset.
-    factors, count = len(mean), len(scores.score)
-    spread = jnp.concatenate([jnp.diag(sd), along[:, None]], axis=1)  # (K, K + 1)
-    design = jnp.concatenate([c.loading @ spread, jnp.diag(c.offset_sd)], axis=1)  # (I, K + 1 + I)
+    # All in standard normal numbers: of each capability; where they move, of what moves all of them, of each offset.
+    spread = jnp.concatenate([jnp.diag(sd), *([along[:, None]] if moving[0] else [])], axis=1)  # (K, K or K + 1)
+    design = jnp.concatenate([c.loading @ spread, *([jnp.diag(c.offset_sd)] if moving[1] else [])], axis=1)
     middle = c.loading @ mean + c.difficulty + c.offset
-    size = factors + 1 + count
+    shared, size = spread.shape[1], design.shape[1]
 
     def at(z: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
         expected, slope = response_slope(middle + design @ z, scores.chance, c.ceiling_gap, c.asymmetry)
@@ -112,9 +138,9 @@ def _one(
     mode = jax.lax.fori_loop(0, _STEPS, step, jnp.zeros(size))
     root = jnp.linalg.cholesky(information(mode)[0])
     normal, gamma, pick = jax.random.split(key, 3)
-    unit = jax.random.normal(normal, (PARTICLES, size))
+    unit = jax.random.normal(normal, (particles, size))
     # one chi-square for all dimensions of a particle
-    tail = jnp.sqrt(_DF / 2.0 / jax.random.gamma(gamma, _DF / 2.0, (PARTICLES, 1)))
+    tail = jnp.sqrt(_DF / 2.0 / jax.random.gamma(gamma, _DF / 2.0, (particles, 1)))
     moved = unit * tail
     z = mode + jax.scipy.linalg.solve_triangular(root.T, moved.T, lower=False).T
 
@@ -134,5 +160,6 @@ def _one(
     )
     log_weight = jax.vmap(log_target)(z) - log_proposal
     chosen = z[jax.random.categorical(pick, log_weight)]
-    theta = mean + spread @ chosen[: factors + 1]
-    return theta, c.offset + c.offset_sd * chosen[factors + 1 :], jax.nn.logsumexp(log_weight) - jnp.log(PARTICLES)
+    theta = mean + spread @ chosen[:shared]
+    offset = c.offset + c.offset_sd * chosen[shared:] if moving[1] else c.offset
+    return theta, offset, jax.nn.logsumexp(log_weight) - jnp.log(particles)

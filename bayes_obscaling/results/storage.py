@@ -21,6 +21,7 @@ from bayes_obscaling.data.table import ScoreTable
 from bayes_obscaling.errors import InputError
 from bayes_obscaling.models.ladder import LadderSpec
 from bayes_obscaling.models.spec import CapabilitySpec
+from bayes_obscaling.results.compact import OF_DRAWS, pack, thin, unpack
 from bayes_obscaling.results.finding import write_or_refuse
 from bayes_obscaling.results.fit import CapabilityFit, Fit, LadderFit
 from bayes_obscaling.results.stages import Stage
@@ -35,8 +36,13 @@ _UNTIL_0_2 = {"curve": "logistic", "task_curve": "logistic", "drift": "none", "l
 _TEXT_COLUMNS = {"run", "task", "model", "role"}
 
 
-def save_fit(fit: Fit, path: str | Path) -> Path:
-    """Write a fit to one netCDF file, whole or not at all; see `Fit.save`."""
+def save_fit(fit: Fit, path: str | Path, per_chain: int | None = None) -> Path:
+    """Write a fit to one netCDF file, whole or not at all; see `Fit.save`.
+
+    With `per_chain`, only so many draws of each chain are kept, rounded: see `bayes_obscaling.results.compact`.
+    """
+    if per_chain is not None:
+        fit = thin(fit, per_chain)
     record: dict[str, Any] = {
         "format": FORMAT,
         "spec": fit.spec.model_dump(),  # type: ignore[attr-defined]
@@ -52,8 +58,11 @@ def save_fit(fit: Fit, path: str | Path) -> Path:
         record |= {"kind": "ladder"}
         texts = _ladder_to_csv(fit.ladder)
     tree = fit.tree.copy()
+    if per_chain is not None:
+        for name in OF_DRAWS:
+            tree[name] = xr.DataTree(pack(tree[name].to_dataset()))
     own = {"record": json.dumps(record), **texts}
-    own["checksum"] = _checksum(fit.tree, own)
+    own["checksum"] = _checksum(tree, own)
     tree[_GROUP] = xr.DataTree(xr.Dataset({name: ((), text) for name, text in own.items()}))
     return write_or_refuse(Path(path), tree.to_netcdf(engine="h5netcdf"), "The fit")
 
@@ -116,6 +125,8 @@ def _read(path: Path) -> tuple[xr.DataTree, dict[str, Any], dict[str, str]]:
             f"{path} is damaged: its content is not what was saved (another checksum); save the fit again."
         )
     del texts["record"]
+    for name in OF_DRAWS & set(tree.children):
+        tree[name] = xr.DataTree(unpack(tree[name].to_dataset()))
     return tree, record, texts
 
 

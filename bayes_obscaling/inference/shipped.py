@@ -1,0 +1,111 @@
+"""Fits that ship with the package: default fits of the bundled tables, so that questions to them need no sampling.
+
+`scripts/ship_fits.py` makes them. Each is tied to what it was made from: table, split, spec and version.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from bayes_obscaling.data.bundled import tables_folder
+from bayes_obscaling.data.splits import Split
+from bayes_obscaling.data.table import ScoreTable
+from bayes_obscaling.files import write_atomically
+from bayes_obscaling.models.spec import CapabilitySpec
+from bayes_obscaling.results.fit import CapabilityFit
+from bayes_obscaling.results.forecast import forecast
+from bayes_obscaling.results.joined import can_join
+from bayes_obscaling.results.storage import open_as, save_fit
+
+# Draws kept of each of four chains: all fits together take six megabytes of a wheel.
+PER_CHAIN = 200
+
+
+def fits_folder() -> Path:
+    """Folder of the fits that ship with the package."""
+    return tables_folder() / "fits"
+
+
+def shipped_names() -> tuple[str, ...]:
+    """Names of the fits that ship with the package."""
+    return tuple(_index())
+
+
+def shipped(name: str) -> CapabilityFit:
+    """Return a fit that ships with the package, by its name."""
+    return open_as(fits_folder() / f"{name}.nc", CapabilityFit)
+
+
+def ship(fit: CapabilityFit, name: str) -> Path:
+    """Add a fit to those that ship with the package, with what it is tied to."""
+    path = save_fit(fit, fits_folder() / f"{name}.nc", PER_CHAIN)
+    about = _tied_to(fit.table, fit.split, fit.spec) | {"tasks": fit.tasks, "holds": fit.posterior.names}
+    about |= {"models": fit.layout.models, "expects": expectation(open_as(path, CapabilityFit))}
+    index = {**_index(), name: about}
+    write_atomically(fits_folder() / "index.json", json.dumps(index, indent=1, sort_keys=True).encode())
+    _index.cache_clear()
+    return path
+
+
+def expectation(fit: CapabilityFit) -> float:
+    """Mean expected score of the fit's first model: it shows when equations have changed since a fit was shipped."""
+    return float(forecast(fit, fit.layout.models[0], tasks=fit.posterior.names, kind="mean").draws.mean())
+
+
+def facts_of_shipped() -> dict[str, dict[str, Any]]:
+    """What each shipped fit is tied to, by its name."""
+    return dict(_index())
+
+
+def find_shipped(table: ScoreTable, names: Iterable[str], split: Split, spec: CapabilitySpec) -> CapabilityFit | None:
+    """Return the shipped fit of this table, split and spec that holds all of `names`; None where there is none.
+
+    A benchmark that is asked for is hidden above a cutoff, so a fit with a split answers for what it was asked for.
+    """
+    tied = _json(_tied_to(table, split, spec))
+    for name, about in _index().items():
+        held = about["tasks"] if split.held_out else about["holds"]
+        if set(names) <= set(held) and all(about[key] == value for key, value in tied.items()):
+            return shipped(name)
+    return None
+
+
+def find_joinable(table: ScoreTable, names: Sequence[str], split: Split, spec: CapabilitySpec) -> CapabilityFit | None:
+    """Return the largest shipped fit that the rest of this table can join; None where there is none."""
+    of_this = {key: value for key, value in _json(_tied_to(table, split, spec)).items() if key in ("spec", "version")}
+    models = set(table.models.index)
+    able = {
+        name: about
+        for name, about in _index().items()
+        if set(about["models"]) <= models and all(about[key] == value for key, value in of_this.items())
+    }
+    for name in sorted(able, key=lambda name: -len(able[name]["models"])):
+        if can_join(fit := shipped(name), table, names, split):
+            return fit
+    return None
+
+
+def _json(value: Any) -> Any:
+    return json.loads(json.dumps(value))
+
+
+def _tied_to(table: ScoreTable, split: Split, spec: CapabilitySpec) -> dict[str, Any]:
+    """What a fit depends on, JSON-able."""
+    hidden = {"held_out": split.held_out, "hidden": split.hidden, "cells": split.cells}
+    return {
+        "table": table.data_hash,
+        "hidden": hidden,
+        "spec": spec.model_dump(),
+        "version": version("bayes_obscaling"),
+    }
+
+
+@lru_cache
+def _index() -> dict[str, dict[str, Any]]:
+    path = fits_folder() / "index.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
