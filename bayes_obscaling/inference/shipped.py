@@ -36,6 +36,12 @@ def shipped_names() -> tuple[str, ...]:
     return tuple(_index())
 
 
+def fit_file(path: Path | str) -> Path:
+    """Return the file of a fit: the shipped one, where the path is its name and no file of that name is there."""
+    path = Path(path)
+    return fits_folder() / f"{path}.nc" if str(path) in _index() and not path.exists() else path
+
+
 def shipped(name: str) -> CapabilityFit:
     """Return a fit that ships with the package, by its name."""
     return open_as(fits_folder() / f"{name}.nc", CapabilityFit)
