@@ -355,12 +355,10 @@ def open(path: str | Path, spec: CapabilitySpec | LadderSpec | None = None) -> C
 
     "base-llms", "base-llms-paper", "instruct-llms" and "frontier" are fits that ship with the package.
     """
-    from bayes_obscaling.inference.shipped import shipped, shipped_names
+    from bayes_obscaling.inference.shipped import fit_file
     from bayes_obscaling.results.storage import open_fit
 
-    if str(path) in shipped_names() and not Path(path).exists() and spec is None:
-        return shipped(str(path))
-    return open_fit(path, spec)
+    return open_fit(fit_file(path), spec)
 
 
 def _table(data: object) -> ScoreTable:

@@ -71,7 +71,10 @@ _PARTS = "parameters, energy, scores, calibration, priors, sensitivity, influenc
 
 
 def diagnose(
-    fit: Annotated[Path, Option("A fit saved with --save-fit or fit.save() (netCDF).", is_argument=True)],
+    fit: Annotated[
+        Path,
+        Option("A fit saved with --save-fit or fit.save() (netCDF), or the name of one that ships.", is_argument=True),
+    ],
     details: Annotated[Path | None, f"Write {_PARTS} into this folder (CSV)."] = None,
     *,
     outputs: CheckOutputs,
@@ -87,10 +90,11 @@ def diagnose(
         raise InputError(f"There is no folder {details}: make it, or name another for --details.")
     from bayes_obscaling.checks import Check
     from bayes_obscaling.inference.cache import default_cache_dir, use_compile_cache
+    from bayes_obscaling.inference.shipped import fit_file
     from bayes_obscaling.results.diagnostics import diagnose as check
     from bayes_obscaling.results.storage import open_fit
 
-    loaded = open_fit(fit)
+    loaded = open_fit(fit_file(fit))
     use_compile_cache(default_cache_dir())
     for text in loaded.notes:
         note(text)

@@ -175,13 +175,10 @@ class SavedFit(Options):
         if clash := clash + [f"--{name.replace('_', '-')}" for name, value in given.items() if value]:
             raise InputError(f"--fit brings its own data, tasks and spec: leave out {', '.join(clash)}.")
         from bayes_obscaling.inference.cache import default_cache_dir, open_cache
-        from bayes_obscaling.inference.shipped import fits_folder, shipped_names
+        from bayes_obscaling.inference.shipped import fit_file
 
         open_cache(default_cache_dir())  # what is asked of a fit compiles as well
-        path = self.fit or Path()
-        if str(path) in shipped_names() and not path.exists():
-            path = fits_folder() / f"{path}.nc"
-        opened = open_as(path, kind)
+        opened = open_as(fit_file(self.fit or ""), kind)
         for text in opened.notes:
             note(text)
         return opened

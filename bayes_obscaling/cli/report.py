@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 
 def report(
-    fit: Annotated[Path, Option("A fit saved with --save-fit or fit.save() (netCDF).", is_argument=True)],
+    fit: Annotated[
+        Path,
+        Option("A fit saved with --save-fit or fit.save() (netCDF), or the name of one that ships.", is_argument=True),
+    ],
     output: Annotated[Path, Option("Write the page here (HTML).", ("--output", "-o"))],
     task: Tasks = None,
     models: Models = None,
@@ -44,10 +47,11 @@ def report(
         raise InputError(f"A page cannot be written as {output.name}", "give a file that ends in .html")
     check_installed()
     coming = scenarios_of(family, flops, date, None)
+    from bayes_obscaling.inference.shipped import fit_file
     from bayes_obscaling.results.fit import CapabilityFit
     from bayes_obscaling.results.storage import open_as
 
-    fitted = open_as(fit, CapabilityFit)
+    fitted = open_as(fit_file(fit), CapabilityFit)
     for text in fitted.notes:
         note(text)
     for scenario in coming:

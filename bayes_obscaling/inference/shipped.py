@@ -36,6 +36,12 @@ def shipped_names() -> tuple[str, ...]:
     return tuple(_index())
 
 
+def fit_file(path: Path | str) -> Path:
+    """Return the file of a fit: the shipped one, where the path is its name and no file of that name is there."""
+    path = Path(path)
+    return fits_folder() / f"{path}.nc" if str(path) in _index() and not path.exists() else path
+
+
 def shipped(name: str) -> CapabilityFit:
     """Return a fit that ships with the package, by its name."""
     return open_as(fits_folder() / f"{name}.nc", CapabilityFit)
@@ -70,24 +76,25 @@ def find_shipped(table: ScoreTable, names: Iterable[str], split: Split, spec: Ca
     tied = _json(_tied_to(table, split, spec))
     for name, about in _index().items():
         held = about["tasks"] if split.held_out else about["holds"]
-        if set(names) <= set(held) and all(about[key] == value for key, value in tied.items()):
+        is_same = about["table"] == tied["table"] and about["hidden"] == tied["hidden"]
+        if set(names) <= set(held) and is_same and _is_of(about, spec):
             return shipped(name)
     return None
 
 
 def find_joinable(table: ScoreTable, names: Sequence[str], split: Split, spec: CapabilitySpec) -> CapabilityFit | None:
     """Return the largest shipped fit that the rest of this table can join; None where there is none."""
-    of_this = {key: value for key, value in _json(_tied_to(table, split, spec)).items() if key in ("spec", "version")}
     models = set(table.models.index)
-    able = {
-        name: about
-        for name, about in _index().items()
-        if set(about["models"]) <= models and all(about[key] == value for key, value in of_this.items())
-    }
+    able = {name: about for name, about in _index().items() if set(about["models"]) <= models and _is_of(about, spec)}
     for name in sorted(able, key=lambda name: -len(able[name]["models"])):
         if can_join(fit := shipped(name), table, names, split):
             return fit
     return None
+
+
+def _is_of(about: dict[str, Any], spec: CapabilitySpec) -> bool:
+    """Whether a shipped fit is of this spec and version; what a spec did not say then is what it says by default."""
+    return about["version"] == version("bayes_obscaling") and CapabilitySpec(**about["spec"]) == spec
 
 
 def _json(value: Any) -> Any:

@@ -1,0 +1,75 @@
+"""Questions to bundled tables are answered by the fits that ship with the package, and said to be."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from bayes_obscaling.errors import InputError
+
+DEFAULT = ("forecast", "--task", "word_unscrambling", "--cutoff-flops", "8.4e22", "--cohort", "paper")
+
+
+@pytest.fixture
+def unsampled_fits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever samples is told so."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise InputError("this would be sampled")
+
+    monkeypatch.setattr("bayes_obscaling.inference.fit.fit_table", refuse)
+
+
+@pytest.mark.usefixtures("unsampled_fits")
+def test_the_first_forecast_is_not_sampled(run, tmp_path: Path):
+    code, out, err = run(*DEFAULT, "--output", tmp_path / "forecast.csv")
+    assert code == 0
+    assert "ships with the package (77 models" in err and "--refit samples anew" in err
+    rows = pd.read_csv(tmp_path / "forecast.csv").set_index("model")
+    assert rows.at["meta-llama/Llama-2-70b-hf", "q5"] < 0.368 < rows.at["meta-llama/Llama-2-70b-hf", "q95"]
+    assert "Sampler: converged" in out
+
+
+@pytest.mark.usefixtures("unsampled_fits")
+@pytest.mark.parametrize("more", [("--refit",), ("--seed", 1), ("--draws", 500), ("--factors", 3)])
+def test_who_asks_for_sampling_gets_it(run, more: tuple[object, ...]):
+    code, _, err = run(*DEFAULT, *more)
+    assert code == 2
+    assert "would be sampled" in err
+
+
+@pytest.mark.usefixtures("unsampled_fits")
+def test_questions_are_answered_from_the_frontier(run):
+    code, out, err = run("when", "--table", "frontier", "--task", "gpqa_diamond", "--level", "0.95", "--any", "--json")
+    assert code == 0
+    assert "ships with the package (188 models" in err
+    assert json.loads(out)["table"][0]["family"] == "any"
+
+
+@pytest.mark.usefixtures("unsampled_fits")
+def test_a_shipped_fit_has_a_name(run):
+    code, out, _ = run("forecast", "--fit", "instruct-llms", "--task", "MMLU", "--family", "new", "--flops", "1e25")
+    assert code == 0
+    assert "MMLU" in out
+
+
+@pytest.mark.usefixtures("unsampled_fits")
+def test_a_model_of_ones_own_joins(run, tmp_path: Path):
+    file = tmp_path / "mine.csv"
+    file.write_text("model,family,flops,MMLU,HellaSwag\nmine-7b,Llama-2,2e23,0.61,0.79\n")
+    code, out, err = run("forecast", "--task", "GSM8K", "--scores", file)
+    assert code == 0
+    assert "capabilities come from the fit that ships" in err
+    assert "mine-7b" in out and "which their scores do not change" in out + err
+
+
+@pytest.mark.usefixtures("unsampled_fits")
+def test_a_bundled_score_that_is_changed_is_sampled(run, tmp_path: Path):
+    file = tmp_path / "mine.csv"
+    file.write_text("model,MMLU\nmeta-llama/Llama-2-7b-hf,0.47\n")
+    code, _, err = run("forecast", "--task", "word_unscrambling", "--scores", file)
+    assert code == 2
+    assert "would be sampled" in err
