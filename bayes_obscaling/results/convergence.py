@@ -7,6 +7,7 @@ many. `diagnostics` computes the same numbers for all quantities at once, and a 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 from scipy.fft import irfft, next_fast_len, rfft
@@ -18,7 +19,17 @@ from bayes_obscaling.models.priors import Frozen
 
 # Vehtari, Gelman, Simpson, Carpenter and Buerkner (2021).
 RHAT_LIMIT = 1.01
-ESS_LIMIT = 400
+ESS_LIMIT = 400.0
+
+
+class Limits(NamedTuple):
+    """Where a problem begins."""
+
+    rhat: float = RHAT_LIMIT
+    ess: float = ESS_LIMIT
+
+
+USUAL = Limits()
 
 
 class Convergence(Frozen):
@@ -53,16 +64,16 @@ class Convergence(Frozen):
     @property
     def problems(self) -> tuple[str, ...]:
         """What is wrong, in words; empty when nothing is."""
-        return self.problems_beyond(RHAT_LIMIT)
+        return self.problems_beyond(USUAL)
 
-    def problems_beyond(self, rhat_limit: float) -> tuple[str, ...]:
-        """What is wrong, in words, by another limit of R-hat."""
+    def problems_beyond(self, limits: Limits) -> tuple[str, ...]:
+        """What is wrong, in words, by other limits."""
         found = []
-        if not self.rhat < rhat_limit:
-            found.append(f"R-hat {rhat_text(self.rhat)} of {self.worst} (limit {rhat_limit:.3g})")
+        if not self.rhat < limits.rhat:
+            found.append(f"R-hat {rhat_text(self.rhat)} of {self.worst} (limit {limits.rhat:.3g})")
         for kind, value in (("bulk", self.ess_bulk), ("tail", self.ess_tail)):
-            if not value > ESS_LIMIT:
-                found.append(f"{kind} ESS {value:.0f} (limit {ESS_LIMIT})")
+            if not value > limits.ess:
+                found.append(f"{kind} ESS {value:.0f} (limit {limits.ess:.0f})")
         if self.divergences:
             found.append(f"{self.divergences} divergent transitions")
         return tuple(found)
@@ -88,14 +99,17 @@ class Convergence(Frozen):
         )
 
 
-def chance_limit(chains: int, draws: int) -> float:
-    """R-hat that independent draws exceed once in 100 000 quantities, or the usual limit where that is larger.
+def limits_of_kept(chains: int, draws: int, made: int) -> Limits:
+    """Limits for what is computed from a part of the draws, of which all were judged by the usual ones.
+
+    R-hat that independent draws exceed once in 100 000 quantities, or the usual limit where that is larger; effective
+    sample sizes in proportion to the draws that were kept, `draws` of `made` in each chain.
 
     Halves of chains of n draws have ``R-hat^2 = 1 + (B / W - 1) / n``, ``B / W`` the F statistic of their means.
     """
     half = draws // 2
     f = f_distribution.isf(1e-5, 2 * chains - 1, 2 * chains * (half - 1))
-    return float(max(RHAT_LIMIT, np.sqrt(1.0 + (f - 1.0) / half)))
+    return Limits(float(max(RHAT_LIMIT, np.sqrt(1.0 + (f - 1.0) / half))), ESS_LIMIT * draws / made)
 
 
 def rhat_text(rhat: float) -> str:

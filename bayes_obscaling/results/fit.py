@@ -19,7 +19,7 @@ from bayes_obscaling.models.ladder import LadderSpec
 from bayes_obscaling.models.ladder_layout import LadderLayout, lay_out_ladder
 from bayes_obscaling.models.layout import Layout, lay_out
 from bayes_obscaling.models.spec import CapabilitySpec
-from bayes_obscaling.results.convergence import Convergence
+from bayes_obscaling.results.convergence import ESS_LIMIT, USUAL, Convergence, Limits, limits_of_kept
 from bayes_obscaling.results.finding import Answer
 from bayes_obscaling.results.ladder_posterior import LadderPosterior
 from bayes_obscaling.results.posterior import Posterior
@@ -85,6 +85,14 @@ class Fit(Answer):
         return bool(self.provenance.get("draws_made", 0) > self.draws.sizes["draw"])
 
     @property
+    def limits(self) -> Limits:
+        """Limits for what is computed from the draws: others than the usual ones where few of them are kept."""
+        sizes = self.draws.sizes
+        return (
+            limits_of_kept(sizes["chain"], sizes["draw"], self.provenance["draws_made"]) if self.is_thinned else USUAL
+        )
+
+    @property
     def sentences(self) -> tuple[str, ...]:
         """What was fitted, and when."""
         chains, draws = self.draws.sizes["chain"], self.draws.sizes["draw"]
@@ -108,8 +116,15 @@ class Fit(Answer):
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """What went wrong in sampling, stage by stage; empty when nothing did."""
-        return tuple(f"{stage}: {problem}" for stage, record in self.convergence.items() for problem in record.problems)
+        """What went wrong in sampling, stage by stage; empty when nothing did.
+
+        A stage that was sampled along few kept draws is judged by what chance does to so few, and needs a quarter of
+        them to be effective; other stages were judged by all their draws.
+        """
+        few = self.limits._replace(ess=min(ESS_LIMIT, self.draws.sizes["chain"] * self.draws.sizes["draw"] / 4))
+        limits = few if self.is_thinned else USUAL
+        records = self.convergence.items()
+        return tuple(f"{stage}: {problem}" for stage, record in records for problem in record.problems_beyond(limits))
 
     @cached_property
     def energies(self) -> pd.DataFrame:

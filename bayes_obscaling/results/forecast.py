@@ -17,7 +17,7 @@ from bayes_obscaling.data.rules import check_flops
 from bayes_obscaling.errors import InputError
 from bayes_obscaling.models.capability_equations import COMPUTE_CENTRE
 from bayes_obscaling.models.cells import reasons
-from bayes_obscaling.results.convergence import RHAT_LIMIT, Convergence, assess, chance_limit
+from bayes_obscaling.results.convergence import Convergence, assess
 from bayes_obscaling.results.fit import CapabilityFit
 from bayes_obscaling.results.predictive import Predictive
 from bayes_obscaling.results.release import assumed_dates, check_drift, releases
@@ -84,10 +84,7 @@ class Forecast(Predictive):
     @property
     def own_problems(self) -> tuple[str, ...]:
         """What went wrong in the forecast quantities themselves."""
-        limit = RHAT_LIMIT
-        if self.fit.is_thinned:
-            limit = chance_limit(self.fit.draws.sizes["chain"], self.fit.draws.sizes["draw"])
-        return tuple(f"forecast: {problem}" for problem in self.own_convergence.problems_beyond(limit))
+        return tuple(f"forecast: {problem}" for problem in self.own_convergence.problems_beyond(self.fit.limits))
 
     @property
     def own_notes(self) -> tuple[str, ...]:

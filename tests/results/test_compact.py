@@ -10,7 +10,7 @@ import xarray as xr
 
 import bayes_obscaling as bo
 from bayes_obscaling.results.compact import STEP, pack, thinned, unpack
-from bayes_obscaling.results.convergence import assess, chance_limit
+from bayes_obscaling.results.convergence import assess, limits_of_kept
 from bayes_obscaling.results.fit import CapabilityFit
 from bayes_obscaling.results.storage import save_fit
 
@@ -70,7 +70,7 @@ def test_few_kept_draws_are_judged_by_what_chance_does():
     values = np.random.default_rng(5).standard_normal((4, 200, 500))
     record = assess({"x": values})
     assert record.rhat > 1.01
-    assert not record.problems_beyond(chance_limit(4, 200))
+    assert not record.problems_beyond(limits_of_kept(4, 200, 1000))
     values[0] += 0.6  # one chain elsewhere
-    assert assess({"x": values}).problems_beyond(chance_limit(4, 200))
-    assert chance_limit(4, 100_000) == 1.01
+    assert assess({"x": values}).problems_beyond(limits_of_kept(4, 200, 1000))
+    assert limits_of_kept(4, 100_000, 200_000) == (1.01, 200.0)

@@ -8,7 +8,7 @@ import xarray as xr
 from scipy.optimize import linear_sum_assignment
 
 from bayes_obscaling.checks import Check, Level
-from bayes_obscaling.results.convergence import ESS_LIMIT, RHAT_LIMIT, diagnostics, rhat_text
+from bayes_obscaling.results.convergence import Limits, diagnostics, rhat_text
 from bayes_obscaling.results.fit import BFMI_LIMITS, CapabilityFit, Fit, LadderFit
 from bayes_obscaling.results.remember import remembered
 
@@ -52,7 +52,8 @@ def check_sampler(fit: Fit) -> list[Check]:
     """
     table = parameter_table(fit)
     longer = "Take more --draws." if isinstance(fit, LadderFit) else "Take more --draws, or fewer --factors."
-    checks = [_check_rhat(table, longer), *(_check_ess(table, kind, longer) for kind in ("bulk", "tail"))]
+    limits = fit.limits
+    checks = [_check_rhat(table, longer, limits), *(_check_ess(table, k, longer, limits) for k in ("bulk", "tail"))]
     short = any(check.level != "PASS" for check in checks)
     checks.append(_check_divergences(fit))
     if not fit.energies.empty:
@@ -60,30 +61,30 @@ def check_sampler(fit: Fit) -> list[Check]:
     return [*checks, _check_modes(fit)] if isinstance(fit, CapabilityFit) else checks
 
 
-def _check_rhat(table: pd.DataFrame, longer: str) -> Check:
+def _check_rhat(table: pd.DataFrame, longer: str, limits: Limits) -> Check:
     worst_row = table.loc[table["rhat"].fillna(np.inf).idxmax()]
-    over = int((~(table["rhat"] < RHAT_LIMIT)).sum())
+    over = int((~(table["rhat"] < limits.rhat)).sum())
     failed = over > 0
     return Check(
         "R-hat",
         "FAIL" if failed else "PASS",
         f"largest {rhat_text(worst_row['rhat'])}: {worst_row['parameter']} ({worst_row['stage']})"
         + (f"; {over} of {len(table)} parameters at or above the limit" if failed else ""),
-        f"Rank-normalised split R-hat, limit {RHAT_LIMIT} (Vehtari et al. 2021): above it chains disagree.",
+        f"Rank-normalised split R-hat, limit {limits.rhat:.3g} (Vehtari et al. 2021): above it chains disagree.",
         longer if failed else "",
     )
 
 
-def _check_ess(table: pd.DataFrame, kind: str, longer: str) -> Check:
+def _check_ess(table: pd.DataFrame, kind: str, longer: str, limits: Limits) -> Check:
     worst_row = table.loc[table[f"ess_{kind}"].fillna(-np.inf).idxmin()]
-    short = int((~(table[f"ess_{kind}"] > ESS_LIMIT)).sum())
+    short = int((~(table[f"ess_{kind}"] > limits.ess)).sum())
     what = {"bulk": "centres", "tail": "5 and 95 % quantiles"}[kind]
     return Check(
         f"{kind} ESS",
         "FAIL" if short else "PASS",
         f"smallest {worst_row[f'ess_{kind}']:.0f}: {worst_row['parameter']} ({worst_row['stage']})"
         + (f"; {short} of {len(table)} parameters at or below the limit" if short else ""),
-        f"Effective draws behind {what}, limit {ESS_LIMIT} (Vehtari et al. 2021).",
+        f"Effective draws behind {what}, limit {limits.ess:.0f} (Vehtari et al. 2021).",
         longer if short else "",
     )
 
