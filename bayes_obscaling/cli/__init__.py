@@ -28,8 +28,9 @@ _PANELS: dict[str, dict[str, str]] = {
         "ladder": "ladder",
         "report": "report",
         "fit": "fit",
+        "predict-ahead": "ahead",
     },
-    "Judge": {"diagnose": "judge", "backtest": "judge", "cutoffs": "studies"},
+    "Judge": {"diagnose": "judge", "backtest": "judge", "cutoffs": "studies", "score-ahead": "ahead"},
     "Ask": dict.fromkeys(
         ("factors", "efficiency", "latent-compute", "anomalies", "gain", "agents", "single-family"), "questions"
     ),
