@@ -208,7 +208,7 @@ def test_a_benchmark_is_drawn_by_line(predictions: Predictions):
 def test_the_commands_write_and_open(fit: CapabilityFit, tmp_path: Path, run: Run):
     saved = fit.save(tmp_path / "fit.nc")
     where = tmp_path / "predictions"
-    code, out, err = run("predict-ahead", "--fit", saved, "--output", where, "--quarters", "1", "--effort", "low")
+    code, out, err = run("predict-ahead", "--fit", saved, "--output", where, "--quarters", "2", "--effort", "low")
     assert code == 0, err
     (day,) = where.iterdir()
     assert read_record(day).fingerprint in out and "NOT CONVERGED" in out
