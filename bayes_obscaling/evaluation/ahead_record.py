@@ -1,6 +1,6 @@
 """Forecasts before the fact as files: a folder per day, whose files cannot be changed without being noticed.
 
-``forecasts.csv`` has a row per forecast, with quantiles; ``draws.parquet`` has draws of each row, in ten-thousandths;
+``forecasts.csv`` has a row per forecast, with quantiles; ``draws.parquet`` has draws of each row, in thousandths;
 ``about.json`` says when and from what they were made, and holds the SHA-256 of the other two. The SHA-256 of
 ``about.json`` itself, the fingerprint, stands for all three: whoever has published it has published the forecasts.
 """
@@ -23,7 +23,7 @@ from bayes_obscaling.errors import InputError
 
 _ABOUT, _FORECASTS, _DRAWS = "about.json", "forecasts.csv", "draws.parquet"
 _FORMAT = 1
-_UNIT = 10_000  # draws are whole numbers of these
+_UNIT = 1000  # draws are whole numbers of these, as scores are published
 _TEXTS = ("method", "family", "task", "effort", "quarter", "date")
 
 
