@@ -285,7 +285,9 @@ def main() -> None:
                 for path in Path(scratch).iterdir() if asked.keep else ():
                     asked.keep.mkdir(parents=True, exist_ok=True)
                     (asked.keep / f"{number}-{path.name}").write_bytes(path.read_bytes())
-    print(f"{dict(counts)}; {bad} wrong; the longest took {longest:.1f} s of a core, all {time.process_time() - began:.0f} s")
+    print(
+        f"{dict(counts)}; {bad} wrong; the longest took {longest:.1f} s of a core, all {time.process_time() - began:.0f} s"
+    )
     sys.exit(bool(bad))
 
 
