@@ -285,9 +285,8 @@ def main() -> None:
                 for path in Path(scratch).iterdir() if asked.keep else ():
                     asked.keep.mkdir(parents=True, exist_ok=True)
                     (asked.keep / f"{number}-{path.name}").write_bytes(path.read_bytes())
-    print(
-        f"{dict(counts)}; {bad} wrong; the longest took {longest:.1f} s of a core, all {time.process_time() - began:.0f} s"
-    )
+    took = time.process_time() - began
+    print(f"{dict(counts)}; {bad} wrong; the longest took {longest:.1f} s of a core, all {took:.0f} s")
     sys.exit(bool(bad))
 
 
