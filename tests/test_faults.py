@@ -222,6 +222,28 @@ def test_a_fit_with_a_wrong_byte_is_refused(what: str, saved: Path, tiny_fit: Ca
         open_fit(path)
 
 
+def test_ctrl_c_leaves_without_taking_the_interpreter_down(
+    run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Compiled code may still run in threads, and may crash when Python ends around it."""
+    from bayes_obscaling import cli
+
+    class LeftError(Exception):
+        pass
+
+    def leave(code: int) -> None:
+        raise LeftError(code)
+
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "app", interrupt)
+    monkeypatch.setattr(cli.os, "_exit", leave)
+    with pytest.raises(LeftError, match="130"):
+        run("tasks")
+    assert "Interrupted" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_ctrl_c_is_heard_while_thousands_of_models_are_sampled(tmp_path: Path) -> None:
     """A chunk of such a table takes minutes; what was not finished leaves nothing behind."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-import threading
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from importlib import import_module
 from typing import Any, NoReturn
@@ -28,8 +28,9 @@ _PANELS: dict[str, dict[str, str]] = {
         "ladder": "ladder",
         "report": "report",
         "fit": "fit",
+        "predict-ahead": "ahead",
     },
-    "Judge": {"diagnose": "judge", "backtest": "judge", "cutoffs": "studies"},
+    "Judge": {"diagnose": "judge", "backtest": "judge", "cutoffs": "studies", "score-ahead": "ahead"},
     "Ask": dict.fromkeys(
         ("factors", "efficiency", "latent-compute", "anomalies", "gain", "agents", "single-family"), "questions"
     ),
@@ -131,9 +132,9 @@ def _discard_output() -> None:
 
 def _interrupted() -> NoReturn:
     err().print("Interrupted. Capabilities that were sampled, and finished fits of a study, are not sampled again.")
-    if any(thread.name.startswith("bayes_obscaling chains") for thread in threading.enumerate()):
-        sys.stdout.flush()
-        sys.stderr.flush()
-        # chains stop when they next look up, which takes minutes on a table of thousands of models
-        os._exit(_INTERRUPTED)
-    sys.exit(_INTERRUPTED)
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):
+            stream.flush()
+    # Chains stop when they next look up, which takes minutes on a table of thousands of models; and an interpreter that
+    # is taken down while compiled code still runs may crash.
+    os._exit(_INTERRUPTED)

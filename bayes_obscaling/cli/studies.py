@@ -94,7 +94,7 @@ def cutoffs(
     write(output / _RECORD, json.dumps(asked, indent=2).encode())
 
     from bayes_obscaling.evaluation.cutoff_study import STUDY_METHODS, cutoff_study
-    from bayes_obscaling.inference.executor import connect, local_processes
+    from bayes_obscaling.inference.workers import connect, local_processes
 
     executor: Any = None
     if workers is not None:

@@ -8,6 +8,8 @@ from bayes_obscaling.lazy import lazy_names
 
 if TYPE_CHECKING:
     from bayes_obscaling.evaluation import cells
+    from bayes_obscaling.evaluation.ahead import Predictions, predict_ahead
+    from bayes_obscaling.evaluation.ahead_scores import AheadScores, score_ahead
     from bayes_obscaling.evaluation.baselines import BASELINES, baseline
     from bayes_obscaling.evaluation.ladder_backtest import (
         LadderBacktest,

@@ -233,7 +233,7 @@ def cutoff_study(
         wanted = [name for name in names if any(name in question.tasks for question in questions)]
         for spec in specs.values():
             sample_capabilities(table, wanted, spec=spec, chains=chains, draws=draws, seed=seed, cache=cache)
-    outcome = run_jobs(_one_cut, jobs, store, executor=executor, progress=progress)
+    outcome = run_jobs(_one_cut, jobs, store, executor=executor, progress=progress, shared=table)
     return _gathered(outcome, jobs, labels, notes)
 
 

@@ -7,33 +7,24 @@ and a result reads the same whether it was computed here, elsewhere, or last wee
 
 from __future__ import annotations
 
-import os
-import pickle
 import re
-import signal
-import socket
 import threading
-import time
 import traceback
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Executor, Future, wait
-from concurrent.futures.process import ProcessPoolExecutor
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass
-from multiprocessing import get_context, parent_process
-from typing import Any, NamedTuple, ParamSpec, TypeVar
-from urllib.parse import urlsplit
+from typing import Any, NamedTuple
 
 from bayes_obscaling.errors import InputError
-from bayes_obscaling.inference.limits import check_workers
+from bayes_obscaling.inference.parcels import Missing, Parcels, unpack
 from bayes_obscaling.inference.store import RESUME, UNREADABLE, Result, Store, decode, encode
+from bayes_obscaling.inference.workers import Watch
 from bayes_obscaling.progress import Progress
 
 JobFunction = Callable[[Any], Result]
 OpenExecutor = Callable[[], AbstractContextManager[Executor]]
-P = ParamSpec("P")
-T = TypeVar("T")
 
 _UNKNOWN_WIDTH = 64  # jobs handed over at once to an executor that does not say how many workers it has
 _FRUITLESS = 5  # executors in a row that broke before any job ended: the machine is at fault, not a job
@@ -91,6 +82,7 @@ def run_jobs(
     progress: Progress = None,
     retries: int = 1,
     in_flight: int | None = None,
+    shared: Any = None,
 ) -> Outcome:
     """Run the jobs that are not stored yet, and store each as soon as it has finished.
 
@@ -114,6 +106,8 @@ def run_jobs(
         How often a job that was running when a worker died is run again, alone, on a newly opened executor.
     in_flight : int, optional
         Jobs handed to the executor at once. By default as many as it has workers, or 64 when it does not tell.
+    shared : object, optional
+        What the arguments of all jobs hold, such as a table; each worker is sent it once.
 
     Returns
     -------
@@ -125,7 +119,7 @@ def run_jobs(
     InputError
         When a result cannot be stored, or the executor cannot be opened.
     """
-    run = _Run(jobs, store, progress)
+    run = _Run(jobs, store, progress, Parcels(shared))
     if run.todo:
         store.make_folder()
     if executor is None:
@@ -142,9 +136,10 @@ def run_jobs(
 class _Run:
     """The jobs of one call of `run_jobs`, and how far they are."""
 
-    def __init__(self, jobs: Iterable[Job], store: Store, progress: Progress):
+    def __init__(self, jobs: Iterable[Job], store: Store, progress: Progress, parcels: Parcels):
         self.jobs = {job.key: job for job in jobs}
-        self.store, self.progress = store, progress
+        self.store, self.progress, self.parcels = store, progress, parcels
+        self.whole: set[str] = set()  # jobs that are sent with what all share
         self.results: dict[str, Result] = {}
         self.failures: dict[str, str] = {}
         self.notes: list[str] = []
@@ -214,21 +209,27 @@ class _Run:
 
     def feed(self, function: JobFunction, pool: Executor, width: int) -> tuple[list[Job], str]:
         """Run jobs until none is left or the executor breaks: then the jobs that were lost, and the reason."""
-        flying: dict[Future[bytes | _Failure], Job] = {}
+        flying: dict[Future[bytes | _Failure | Missing], Job] = {}
         lost: list[Job] = []
+        watch = Watch(pool)
         reason = ""
         try:
             while flying or (self.todo and not reason):
                 while self.todo and not reason and len(flying) < (1 if self.losses[self.todo[0].key] else width):
                     job = self.todo.popleft()
                     try:
-                        flying[pool.submit(_call, pickle.dumps((function, job.key, job.arguments)))] = job
+                        flying[pool.submit(_call, self.packed(function, job))] = job
                     except (RuntimeError, OSError) as error:  # broken, shut down, or no process can be started
                         reason = _describe(error)
                         self.todo.appendleft(job)
                     except Exception as error:  # it cannot be pickled
                         self.settle(job, _Failure(f"The job cannot be sent to a worker ({_describe(error)})."))
-                for future in wait(flying, return_when=FIRST_COMPLETED).done:
+                done = wait(flying, watch.interval, FIRST_COMPLETED).done
+                if not done and (gone := watch.gone()):
+                    for future in flying:
+                        future.cancel()
+                    return [*lost, *flying.values()], gone
+                for future in done:
                     try:
                         answer = future.result()
                     except (BrokenExecutor, CancelledError) as error:
@@ -237,7 +238,7 @@ class _Run:
                     except Exception as error:  # Dask: the job killed several workers, or they lack this package
                         self.settle(flying[future], _failure(error))
                     else:
-                        self.settle(flying[future], answer)
+                        self.take(flying[future], answer)
                     del flying[future]
         except BaseException:  # Ctrl-C, a full disk: keep what has finished
             for future in flying:
@@ -245,18 +246,30 @@ class _Run:
             for future, job in flying.items():
                 with suppress(Exception):
                     if future.done() and not future.cancelled():
-                        self.settle(job, future.result(), quiet=True)
+                        self.take(job, future.result(), quiet=True)
             raise
         return lost, reason
 
+    def packed(self, function: JobFunction, job: Job) -> bytes:
+        """A job as it is sent: without what all share, unless a worker has asked for that."""
+        return self.parcels.pack((function, job.key, job.arguments), whole=job.key in self.whole)
 
-def _call(payload: bytes) -> bytes | _Failure:
+    def take(self, job: Job, answer: bytes | _Failure | Missing, *, quiet: bool = False) -> None:
+        """Store what a job came to, or have it sent again, whole."""
+        if isinstance(answer, Missing):
+            self.whole.add(job.key)
+            self.todo.appendleft(job)
+        else:
+            self.settle(job, answer, quiet=quiet)
+
+
+def _call(parcel: bytes) -> bytes | _Failure | Missing:
     """In a worker: run one job. It never raises, since not every exception can be sent back."""
     try:
-        function, key, arguments = pickle.loads(payload)
+        job = unpack(parcel)
     except Exception as error:
         return _failure(error)
-    return _work(function, key, arguments)
+    return job if isinstance(job, Missing) else _work(*job)
 
 
 def _work(function: JobFunction, key: str, arguments: Any) -> bytes | _Failure:
@@ -277,108 +290,3 @@ def _describe(error: BaseException) -> str:
     if isinstance(error, CancelledError):
         return "the scheduler was lost, or cancelled the jobs"
     return f"{type(error).__name__}: {error}".removesuffix(": ")
-
-
-class _LocalProcesses(ProcessPoolExecutor):
-    """Spawned processes that each use their share of the cores, and end with the block that uses them."""
-
-    def __init__(self, workers: int):
-        super().__init__(workers, mp_context=get_context("spawn"), initializer=_start_worker)
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        share = str(max(1, cores // workers))
-        # XLA reads NPROC, Python 3.13 the last one; what the user has set is left alone.
-        self._limits = {
-            name: share for name in ("OMP_NUM_THREADS", "NPROC", "PYTHON_CPU_COUNT") if name not in os.environ
-        }
-
-    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Submit; the processes are started in here and inherit the environment, which libraries read when imported."""
-        os.environ.update(self._limits)
-        try:
-            return super().submit(fn, *args, **kwargs)
-        finally:
-            for name in self._limits:
-                os.environ.pop(name, None)
-
-    def __exit__(self, kind: Any, error: Any, trace: Any) -> bool | None:
-        if kind is not None:  # leave at once: what still runs may take minutes
-            for process in list((self._processes or {}).values()):
-                process.terminate()
-        return super().__exit__(kind, error, trace)
-
-
-def _start_worker() -> None:
-    """Leave Ctrl-C to the parent of this new process, and end when the parent has ended, however it did."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-    def follow() -> None:
-        if (parent := parent_process()) is not None:
-            parent.join()
-            os._exit(1)
-
-    threading.Thread(target=follow, daemon=True).start()
-
-
-def local_processes(workers: int) -> ProcessPoolExecutor:
-    """Return worker processes on this machine (spawned: JAX and fork deadlock), each with its share of the cores.
-
-    Use it as a context manager: left by an exception, it stops the processes without waiting for their jobs.
-    """
-    check_workers(workers)
-    return _LocalProcesses(workers)
-
-
-@contextmanager
-def connect(scheduler: str, *, timeout: float = 10.0) -> Iterator[Executor]:
-    """Use an existing Dask cluster, within a ``with`` block.
-
-    Parameters
-    ----------
-    scheduler : str
-        Address of its scheduler, ``tcp://HOST:PORT``. The package must be installed where its workers run.
-    timeout : float
-        Seconds that the scheduler has to answer, and then to show a worker.
-
-    Raises
-    ------
-    InputError
-        When distributed is not installed, or no scheduler or no worker is there.
-    """
-    try:
-        from distributed import Client
-    except ImportError as error:
-        remedy = "pip install 'bayes_obscaling[distributed]'"
-        raise InputError(
-            f"Running jobs on a Dask cluster needs the package distributed; install it: {remedy}."
-        ) from error
-    try:
-        _knock(scheduler, timeout)
-        client = Client(scheduler, timeout=timeout, set_as_default=False)
-    except (OSError, ValueError) as error:  # OSError includes TimeoutError
-        raise InputError(
-            f"No Dask scheduler answers at {scheduler!r} ({error}); check that it runs, and give its tcp://HOST:PORT."
-        ) from error
-    try:
-        try:
-            client.wait_for_workers(1, timeout=timeout)
-        except TimeoutError as error:
-            start = f"dask worker {scheduler} --nthreads 1"
-            raise InputError(f"The Dask scheduler at {scheduler} has no workers; start some: {start}.") from error
-        yield client.get_executor(pure=False)  # or the same job, tried again, would be answered with its first failure
-    finally:
-        with suppress(Exception):  # a scheduler that has gone cannot be taken leave of
-            client.close(timeout=timeout)
-
-
-def _knock(scheduler: str, timeout: float) -> None:
-    """Wait until something listens at the address: a `Client` that could not start may block a later one."""
-    where, end = urlsplit(scheduler), time.monotonic() + timeout
-    if where.scheme not in ("tcp", "tls") or not where.hostname or not where.port:
-        raise ValueError("not an address of that form")
-    while True:
-        try:
-            return socket.create_connection((where.hostname, where.port), timeout).close()
-        except OSError:
-            if time.monotonic() > end:
-                raise
-            time.sleep(0.1)

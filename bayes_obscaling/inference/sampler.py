@@ -225,7 +225,6 @@ def run_chains(
                 progress(count)
 
     cores = int(os.environ.get("NPROC") or os.cpu_count() or 1)  # a worker process is told its share
-    # cli.main looks for threads with this name
     pool = ThreadPoolExecutor(workers or min(len(chains), cores), thread_name_prefix="bayes_obscaling chains")
     try:
         jobs = [pool.submit(c.run, m, draws, stop, tell) for c, m in zip(chains, movings, strict=True)]

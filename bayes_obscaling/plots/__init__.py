@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from bayes_obscaling.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from bayes_obscaling.plots.ahead import plot_ahead
     from bayes_obscaling.plots.analyses import (
         plot_anomalies,
         plot_drift,

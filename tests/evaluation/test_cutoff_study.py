@@ -19,9 +19,9 @@ from bayes_obscaling.evaluation import cells as tables
 from bayes_obscaling.evaluation.backtest import Backtest, backtest, judged_models
 from bayes_obscaling.evaluation.cutoff_study import CutoffStudy, cutoff_study
 from bayes_obscaling.evaluation.scoring import OURS, score_draws
-from bayes_obscaling.inference.executor import connect, local_processes
 from bayes_obscaling.inference.fit import fit_table, sample_capabilities
 from bayes_obscaling.inference.sampler import default_sampler
+from bayes_obscaling.inference.workers import connect, local_processes
 from bayes_obscaling.models.spec import CapabilitySpec
 
 pytestmark = pytest.mark.usefixtures("quickly")

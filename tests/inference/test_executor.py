@@ -22,8 +22,9 @@ import pytest
 
 from bayes_obscaling.errors import InputError
 from bayes_obscaling.inference import executor as module
-from bayes_obscaling.inference.executor import Job, Outcome, connect, local_processes, run_jobs
+from bayes_obscaling.inference.executor import Job, Outcome, run_jobs
 from bayes_obscaling.inference.store import Store
+from bayes_obscaling.inference.workers import connect, knock, local_processes
 
 HERE = Path(__file__).parent
 
@@ -300,6 +301,30 @@ def test_threads_of_one_process_take_turns(tmp_path: Path, store: Store):
         assert run_jobs(in_turn, jobs, store, executor=pool).failures == {}
 
 
+class Shared:
+    """Notes in a folder each time it is unpickled."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        (self.folder / str(time.monotonic_ns())).touch()
+
+
+def held(a: tuple[Shared, int]) -> tuple[pd.DataFrame, dict[str, Any]]:
+    return pd.DataFrame(), {"n": a[1], "holds": a[0].folder.name}
+
+
+def test_what_all_jobs_share_is_sent_once(tmp_path: Path, store: Store):
+    shared = Shared(tmp_path)
+    jobs = [Job(f"{i:08x}", f"job-{i}", (shared, i)) for i in range(6)]
+    with ThreadPoolExecutor(1) as pool:
+        outcome = run_jobs(held, jobs, store, executor=pool, shared=shared)
+    assert [facts for _, facts in outcome.results.values()] == [{"n": i, "holds": tmp_path.name} for i in range(6)]
+    assert len([path for path in tmp_path.iterdir() if path.is_file()]) == 1
+
+
 def free_port() -> int:
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
@@ -339,7 +364,7 @@ def cluster() -> Iterator[Cluster]:
 
 
 def test_a_dask_cluster_gives_the_same_as_one_process(tmp_path: Path, store: Store, serial: Outcome, cluster: Cluster):
-    module._knock(cluster.address, 300)  # it has started
+    knock(cluster.address, 300)  # it has started
     with (
         pytest.raises(InputError, match="has no workers; start some: dask worker tcp://127"),
         connect(cluster.address, timeout=2),
@@ -383,6 +408,31 @@ def test_a_lost_dask_scheduler_leaves_failures_and_no_crash(tmp_path: Path, stor
         assert cluster.address in message
         assert "--resume" in message
     assert "scheduler was lost" in outcome.notes[0]
+
+
+@pytest.mark.slow
+def test_a_dask_cluster_that_loses_all_its_workers_is_not_waited_for(tmp_path: Path, store: Store, cluster: Cluster):
+    cluster.start_worker()
+    jobs = make_jobs(tmp_path / "calls", 4, sleep={1: 60.0, 2: 60.0, 3: 60.0})
+
+    def progress(_: str, done: int, __: int) -> None:
+        if done == 1:
+            cluster.members[1].kill()
+
+    timeouts = iter([300.0, 1.0])
+    outcome = run_jobs(
+        work,
+        jobs,
+        store,
+        executor=lambda: connect(cluster.address, timeout=next(timeouts), patience=2.0),
+        progress=progress,
+        in_flight=1,
+    )
+    assert list(outcome.results) == [jobs[0].key] and list(outcome.failures) == [job.key for job in jobs[1:]]
+    for job in jobs[2:]:  # the first is blamed for the worker's death
+        message = outcome.failures[job.key]
+        assert "has no workers; start some: dask worker" in message and "--resume" in message
+    assert "the Dask cluster has had no worker for" in outcome.notes[0]
 
 
 def test_no_scheduler_and_no_dask_say_what_to_do(tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch):
