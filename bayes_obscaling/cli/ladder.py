@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -25,6 +26,9 @@ _TARGET = "a target is given as N=7e9,D=4e12, with name=7B in front if you like"
 def ladder(
     runs: Annotated[Path | None, "Your own ladder (CSV): N, D, task, loss, accuracy."] = None,
     target: Annotated[list[str] | None, "Model to forecast: N=7e9,D=4e12; repeatable."] = None,
+    recipe: Annotated[
+        str, "Of the targets: same, similar (the team's next recipe), unknown (anyone's), or one of the table."
+    ] = "",
     paper_runs: Annotated[bool, "Only the 16 runs of the paper, up to 1.3B (default: all 30, up to 3.2B)."] = False,
     law: Annotated[
         Literal["size-and-data", "compute"], "Loss as a function of N and D, or of compute alone."
@@ -42,7 +46,7 @@ def ladder(
     saved: KeptFit,
     outputs: Outputs,
 ) -> None:
-    """Forecast task losses and accuracies of larger models of the same recipe, with intervals.
+    """Forecast task losses and accuracies of larger models, of the ladder's recipe or another, with intervals.
 
     Prints one row per model and task; the options that ask another question print the answer to that one.
 
@@ -75,7 +79,8 @@ def ladder(
     if is_study:
         train, every_run = _ladders(runs, paper_runs or question != "--rungs")
         sizes = parsed("--hold-out", ",".join(hold_out or ()), _sizes, "give numbers of parameters, such as 1.28e9")
-        show(_study(question, train, every_run, models, sizes, spec, sampling), "", outputs)
+        models = [replace(model, recipe=recipe or model.recipe) for model in models]
+        show(_study(question, train, every_run, models, sizes, spec, recipe, sampling), "", outputs)
         return
     if saved.fit is None:
         fitted = _fit(_ladders(runs, paper_runs)[0], spec, sampling)
@@ -89,8 +94,8 @@ def ladder(
         least = ("multiple", *(name for name in runs_to_add.table if name.startswith("sd_")))
         show(runs_to_add, "Extra runs, the most useful first", outputs, least=least, keep=save)
         return
-    forecast = forecast_ladder(fitted, models)
-    show(forecast, "", outputs, layout=lambda: _print_forecast(forecast), sentences=(), keep=save)
+    forecast = forecast_ladder(fitted, models, recipe=recipe)
+    show(forecast, "", outputs, layout=lambda: _print_forecast(forecast), sentences=forecast.recipes, keep=save)
 
 
 def _sizes(text: str) -> list[float] | None:
@@ -106,7 +111,7 @@ def _target(text: str) -> Scenario:
         if not mark or not value.strip():
             raise InputError(f"--target {text}: {part.strip()!r} is not of the form N=7e9; {_TARGET}.")
         parts[name.strip().upper()] = value.strip()
-    if unknown := set(parts) - {"N", "D", "NAME", "FLOPS"}:
+    if unknown := set(parts) - {"N", "D", "NAME", "FLOPS", "RECIPE"}:
         raise InputError(f"--target {text}: {sorted(unknown)[0]!r} is not known; {_TARGET}.")
     numbers = {"FLOPS": float("nan")}
     for name in ("N", "D", *(["FLOPS"] if "FLOPS" in parts else [])):
@@ -117,7 +122,8 @@ def _target(text: str) -> Scenario:
         except ValueError:
             raise InputError(f"--target {text}: {name} is {parts[name]!r}, not a number; {_TARGET}.") from None
     name = parts.get("NAME", f"N={parts['N']},D={parts['D']}")
-    return Scenario(name, params=numbers["N"], tokens=numbers["D"], flops=numbers["FLOPS"]).as_run()
+    recipe = parts.get("RECIPE", "")
+    return Scenario(name, params=numbers["N"], tokens=numbers["D"], flops=numbers["FLOPS"], recipe=recipe).as_run()
 
 
 def _ladders(runs: Path | None, paper_runs: bool) -> tuple[Ladder, Ladder]:
@@ -146,6 +152,7 @@ def _study(
     models: list[Scenario],
     sizes: list[float] | None,
     spec: LadderSpec,
+    recipe: str,
     sampling: Sampling,
 ) -> Finding:
     """Answer a question that takes several fits."""
@@ -155,7 +162,7 @@ def _study(
 
     with sampling.sampling() as how:
         if question == "--backtest":
-            result = backtest_ladder(every_run, sizes, train=train, spec=spec, **how)
+            result = backtest_ladder(every_run, sizes, train=train, spec=spec, recipe=recipe or "same", **how)
             scores = result.scores()
             coverage = [name for name in scores if name.startswith("coverage")]
             columns = ["held_out", "quantity", "method", "n", "mae", "crps", *coverage, "width_50", "width_90"]
