@@ -93,6 +93,16 @@ def read_ladder(source: Source, *, loss: str = "") -> Ladder:
         When a column is missing, N or D is empty, a run stands twice for a task, an accuracy is outside 0..1, or loss
         and accuracy seem swapped; it names file, row and column.
     """
+    return _assemble(*_rows(source, loss), curves=True)
+
+
+def read_checkpoints(source: Source, *, loss: str = "") -> Ladder:
+    """Read a run that is under way: as `read_ladder`, a row per checkpoint (and task), ``D`` the tokens until then."""
+    return _assemble(*_rows(source, loss, named=False), curves=False)
+
+
+def _rows(source: Source, loss: str, *, named: bool = True) -> tuple[Sheet, pd.DataFrame]:
+    """The sheet as read, and a row per run and task; runs have the names in the sheet, or those of their N and D."""
     sheet = _renamed(read_sheet(source, "", ""), loss)
     at = _positions(sheet)
     if "task" not in at and "accuracy" not in at and "params" in at:
@@ -101,6 +111,8 @@ def read_ladder(source: Source, *, loss: str = "") -> Ladder:
     if "task" not in at:
         raise no_column(sheet, "task", "a column 'task', since a ladder has one row per run and task")
     _check_columns(sheet, at)
+    if not named:
+        at.pop("run", None)
     frame = pd.DataFrame([_values(sheet, at, row, cells) for row, cells in sheet.rows])
     if frame.empty:
         raise sheet.error("there is no row", "a ladder needs runs of at least 3 sizes")
@@ -109,7 +121,7 @@ def read_ladder(source: Source, *, loss: str = "") -> Ladder:
         first = again.iloc[0]
         problem = f"run {first['run']} stands here a second time for task {first['task']}"
         raise sheet.error(problem, "give reruns a run name of their own, or remove the row", int(first["row"]))
-    return _assemble(sheet, frame)
+    return sheet, frame
 
 
 def _renamed(sheet: Sheet, loss: str) -> Sheet:
@@ -250,7 +262,8 @@ def _check_values(sheet: Sheet, row: int, at: dict[str, int], values: dict[str, 
         raise sheet.error(f"loss {loss:g} is not positive", "correct it", row, column)
 
 
-def _assemble(sheet: Sheet, frame: pd.DataFrame) -> Ladder:
+def _assemble(sheet: Sheet, frame: pd.DataFrame, *, curves: bool) -> Ladder:
+    """The ladder of some rows; with `curves`, every task must have enough runs for one."""
     notes = [f"{sheet.name}: {text}" for text in sheet.notes]
     if _one_loss(frame):
         notes.append(f"{sheet.name}: every run has one loss for all tasks, which is read as c4_loss too")
@@ -276,7 +289,8 @@ def _assemble(sheet: Sheet, frame: pd.DataFrame) -> Ladder:
         frame[["run", "task", *(name for name in SCORES if name in frame)]].reset_index(drop=True),
         notes=(*notes, *of_chance),
     )
-    _check_curves(sheet, ladder)
+    if curves:
+        _check_curves(sheet, ladder)
     return ladder
 
 

@@ -109,7 +109,8 @@ def backtest_ladder(
     Returns
     -------
     LadderBacktest
-        Methods "bayes" and "point estimate" (with residual noise: `PointEstimate.draws`), and quantities "loss",
+        Methods "bayes" and, for ladders of losses and accuracies, "point estimate" (with residual noise:
+        `PointEstimate.draws`), and quantities "loss",
         "accuracy_given_loss" (the true loss put in), "accuracy" (chained).
 
     Raises
@@ -117,7 +118,7 @@ def backtest_ladder(
     InputError
         For a size that the ladder does not have, or too few rungs below it.
     """
-    spec = spec or LadderSpec()
+    spec = spec or LadderSpec(feature=ladder.feature)
     if hold_out is None:
         sizes: list[float] = [ladder.sizes[-1]]
     else:
@@ -133,7 +134,8 @@ def backtest_ladder(
         label = f"{size:.2g}"
         fits[label] = fit
         parts.append(score_runs(fit, tests, recipe).assign(held_out=label, method=OURS))
-        parts.append(_score_point_estimate(shorter, tests).assign(held_out=label, method=POINT))
+        if ladder.has_accuracy and ladder.feature != "none":  # the point estimate needs both of its steps
+            parts.append(_score_point_estimate(shorter, tests).assign(held_out=label, method=POINT))
     return LadderBacktest(pd.concat(parts, ignore_index=True), fits)
 
 
@@ -166,7 +168,7 @@ def _score_all(draws: dict[str, np.ndarray], observed: dict[str, np.ndarray], ru
             _score(draws[quantity][:, at], observed[quantity][at], quantity, str(run), runs)
             for at, run in enumerate(runs.runs.index)
             for quantity in QUANTITIES
-            if quantity in draws
+            if quantity in draws and np.isfinite(observed[quantity]).any()
         ],
         ignore_index=True,
     )

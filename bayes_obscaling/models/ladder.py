@@ -80,6 +80,7 @@ class LadderPriors(Pytree):
     recipe_gain: Normal = Normal(loc=0.03, scale=0.05)  # logits; mean of the effect on the link
     recipe_gain_knowledge: Normal = Normal(loc=0.15, scale=0.1)  # the same, of tasks that ask what is known
     recipe_unknown: LogNormal = LogNormal(median=2.0, log_sd=0.2)  # how much larger the sd is for anyone's recipe
+    checkpoint_gap: Normal = Normal(loc=0.01, scale=0.01)  # log loss of a run under way, above a finished one's
 
 
 class LadderSpec(Frozen):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
+from copy import copy
 from functools import cached_property
 
 import jax
@@ -132,7 +133,7 @@ class LadderPosterior:
     # --- recipes --------------------------------------------------------------------------------------------------
 
     @cached_property
-    def _recipe_scales(self) -> Arrays:
+    def recipe_scales(self) -> Arrays:
         """Draws (S, 1) of the scales of recipes' effects: learned where runs are of several, from the priors if not."""
         rng, priors, of = self.rng("recipe scales"), self.spec.priors, self.inside
         drawn = {
@@ -155,7 +156,7 @@ class LadderPosterior:
         Equations 42, 43 and 45 of docs/explanation/model.md. One set per draw, shared by all scenarios.
         """
         losses, tasks = len(self.layout.losses), len(self.layout.tasks)
-        scale, unit = self._recipe_scales, {}
+        scale, unit = self.recipe_scales, {}
         rng = self.rng("recipe")
         for name, n in (("loss", losses), ("link", tasks)):
             unit[name] = rng.standard_normal((self.size, 1)), rng.standard_normal((self.size, n))
@@ -187,7 +188,20 @@ class LadderPosterior:
         """Expected accuracies (S, N, T) at losses (S, N, F) or (N, F); `effect` (S, N, T) is the recipe's, logits."""
         return np.asarray(_expected_accuracy(self.parameters, loss / self.layout.unit, self.bends, effect))
 
-    def scores(self, scenarios: Sequence[Scenario], true_losses: np.ndarray | None = None) -> Arrays:
+    def taken(self, at: np.ndarray) -> LadderPosterior:
+        """Return the view of some of the draws, repeated or not (S,), with their bends beyond the ladder."""
+        view = copy(self)
+        for name in ("inside", "parameters"):
+            view.__dict__[name] = {key: value[at] for key, value in getattr(self, name).items()}
+        return view
+
+    def scores(
+        self,
+        scenarios: Sequence[Scenario],
+        true_losses: np.ndarray | None = None,
+        effects: tuple[np.ndarray, np.ndarray] | None = None,
+        luck: np.ndarray | None = None,
+    ) -> Arrays:
         """Draws of scenarios' losses and accuracies.
 
         Parameters
@@ -196,6 +210,10 @@ class LadderPosterior:
             With params, tokens and flops.
         true_losses : array (N, F), optional
             Their losses, if they are known.
+        effects : arrays (S, N, F) and (S, N, T), optional
+            What their recipes add; default `recipe_effects`.
+        luck : array (S, N), optional
+            Their luck in its standard deviations; default drawn.
 
         Returns
         -------
@@ -204,9 +222,10 @@ class LadderPosterior:
             and ``accuracy_curve``, and with `true_losses` ``accuracy_given_loss``. Noise is keyed by the fit's seed and
             the scenario: a forecast does not depend on what else is asked.
         """
-        on_loss, on_link = self.recipe_effects(scenarios)
+        on_loss, on_link = self.recipe_effects(scenarios) if effects is None else effects
         p, runs, law = self.parameters, self.runs(scenarios), self.log_law(scenarios) + on_loss
         luck_unit, own_unit = self._run_units(scenarios)
+        luck_unit = luck_unit if luck is None else luck
         log_loss, own = map(np.asarray, _run_losses(p, runs, law, luck_unit, own_unit))
         noise = self._accuracy_units(scenarios)
         drawn = {

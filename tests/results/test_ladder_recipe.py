@@ -98,6 +98,6 @@ def test_recipes_of_the_table_are_learned(several: LadderFit) -> None:
     np.testing.assert_allclose(moved[:, of_other], np.broadcast_to(p["recipe_loss"], moved[:, of_other].shape))
     assert (moved[:, ~of_other] == 0).all()
     # scales come from the posterior
-    scale = several.posterior._recipe_scales
+    scale = several.posterior.recipe_scales
     assert np.array_equal(scale["recipe_link_sd"][:, 0], several.posterior.inside["recipe_link_sd"])
     assert set(accuracy(several, "other").shape) == {400, 3}
