@@ -3,7 +3,8 @@
 ``python scripts/recipe_scales.py`` reads the bundled base models. Their logits (chance taken off) follow, inside every
 family, the loss that Hoffmann et al.'s law gives at their size and tokens (coefficients of Besiroglu et al. 2024); what
 a family adds to that, the mean over its models, is its recipe's effect. `NEXT` names a team's next recipe: the
-difference of the two effects is what "similar" means. Families of code and other languages are left out.
+difference of the two effects is what "similar" means. Families of code and other languages are left out. Last it counts
+how many of these differences the model's intervals hold, all and with a pair left out of what the scale is from.
 """
 
 from __future__ import annotations
@@ -13,6 +14,9 @@ import pandas as pd
 from scipy import stats
 
 from bayes_obscaling.data import load_base_llms
+from bayes_obscaling.data.ladder import asks_what_is_known
+from bayes_obscaling.models.ladder import LadderPriors
+from bayes_obscaling.models.ladder_equations import recipe_effect
 
 BENCHMARKS = ("ARC-C", "HellaSwag", "Winograd", "MMLU")
 # Several recipes that the table lists as one family, by a part of the model's name.
@@ -54,6 +58,8 @@ LEFT_OUT = (
     "DeepSeek-V2",
 )
 LEFT_OUT += ("XGLM", "GPT-2")
+# Logits of an accuracy for a unit of the log loss: the bundled ladder's.
+SLOPE = 6.5
 # Shares of the range above chance that a logit is taken of, and degrees of freedom of the spread over recipes.
 NEAR_CHANCE, NEAR_ONE, DF = 0.05, 0.97, 4
 
@@ -80,8 +86,23 @@ def effects() -> pd.DataFrame:
     return pd.DataFrame(found) - pd.DataFrame(found).mean()
 
 
+def expected(task: str, draws: int = 100_000) -> np.ndarray:
+    """Draws of what a similar recipe adds to the logit of an accuracy, through its loss and the link."""
+    priors, rng = LadderPriors(), np.random.default_rng(0)
+
+    def drawn(name: str) -> np.ndarray:
+        return np.asarray(getattr(priors, name).from_normal(rng.standard_normal(draws)))
+
+    shared = drawn("recipe_shared")
+    on_loss, on_link = (
+        recipe_effect(drawn(name), shared, *rng.standard_normal((2, draws))) for name in ("recipe_loss", "recipe_link")
+    )
+    gain = drawn("recipe_gain_knowledge" if asks_what_is_known(task) else "recipe_gain")
+    return np.asarray(on_link - SLOPE * on_loss + gain)
+
+
 def main() -> None:
-    """Print the effects of next recipes, and their location and scale."""
+    """Print the effects of next recipes, their location and scale, and how many of them the intervals hold."""
     of = effects()
     steps = pd.DataFrame({f"{old} -> {new}": of.loc[new] - of.loc[old] for new, old in NEXT.items()}).T
     text = list(BENCHMARKS[:3])
@@ -96,6 +117,13 @@ def main() -> None:
     _, _, scale = stats.t.fit(whole, fdf=DF)
     own = of[text].sub(whole, axis=0).std() * np.sqrt(len(text) / (len(text) - 1))
     print(f"any two recipes: scale {np.sqrt(2) * scale:.2f}, of its own {np.sqrt(2) * own.mean():.2f}")
+
+    places = np.array([(expected(name) < value).mean() for name in text for value in steps[name].dropna()])
+    held = {level: float((np.abs(2 * places - 1) <= level).mean().round(2)) for level in (0.5, 0.8, 0.9, 0.95)}
+    print(f"intervals of a similar recipe hold, of {len(places)} differences: {held}")
+    others = [(one, stats.t.fit(shared.drop(pair), fdf=DF)) for pair, one in shared.items()]
+    inside = [abs(one - loc) < scale * stats.t.ppf(0.95, DF) for one, (_, loc, scale) in others]
+    print(f"90 % of the t of all other pairs holds {np.mean(inside):.2f} of {len(inside)} means")
 
 
 if __name__ == "__main__":
