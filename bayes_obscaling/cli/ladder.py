@@ -88,12 +88,11 @@ def ladder(
     from bayes_obscaling.results.fit import LadderFit
     from bayes_obscaling.results.ladder_forecast import OLMO_MODELS, forecast_ladder
 
-    models = targets or list(OLMO_MODELS)
+    models = [replace(model, recipe=recipe or model.recipe) for model in targets or OLMO_MODELS]
     if is_study:
         train, every_run = _ladders(runs, paper_runs or question != "--rungs", loss)
         spec = LadderSpec(law=law, feature=feature or train.feature)
         sizes = parsed("--hold-out", ",".join(hold_out or ()), _sizes, "give numbers of parameters, such as 1.28e9")
-        models = [replace(model, recipe=recipe or model.recipe) for model in models]
         show(_study(question, train, every_run, models, sizes, spec, recipe, sampling), "", outputs)
         return
     if saved.fit is None:
@@ -109,8 +108,8 @@ def ladder(
         least = ("multiple", *(name for name in runs_to_add.table if name.startswith("sd_")))
         show(runs_to_add, "Extra runs, the most useful first", outputs, least=least, keep=save)
         return
-    forecast = forecast_ladder(fitted, models, recipe=recipe, update=update)
-    show(forecast, "", outputs, layout=lambda: _print_forecast(forecast), sentences=forecast.recipes, keep=save)
+    forecast = forecast_ladder(fitted, models, update=update)
+    show(forecast, "", outputs, layout=lambda: _print_forecast(forecast), sentences=(), keep=save)
 
 
 def _sizes(text: str) -> list[float] | None:
