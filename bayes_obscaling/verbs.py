@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, overload
 
 from bayes_obscaling.data.bundled import Cohort, load_base_llms, load_frontier, load_instruct_llms
 from bayes_obscaling.data.checks import check_table
-from bayes_obscaling.data.ladder import Ladder, is_ladder, load_olmo_ladder, read_ladder
+from bayes_obscaling.data.ladder import Ladder, load_olmo_ladder
+from bayes_obscaling.data.ladder_checks import check_ladder
+from bayes_obscaling.data.ladder_reading import is_ladder, read_ladder
 from bayes_obscaling.data.names import unknown
 from bayes_obscaling.data.reading import read_scores
 from bayes_obscaling.data.table import ScoreTable
@@ -143,7 +145,7 @@ def check(
     sheet: str | None = None,
     duplicates: Duplicates = "refuse",
 ) -> list[Check]:
-    """Return one PASS, REVIEW or FAIL line per check of a table of scores, with reason and remedy.
+    """Return one PASS, REVIEW or FAIL line per check of a table of scores, or of a ladder, with reason and remedy.
 
     Parameters
     ----------
@@ -152,6 +154,8 @@ def check(
     against : ScoreTable, optional
         A table whose scores and models the file is compared with; default the bundled base models.
     """
+    if benchmarks is None and sheet is None and is_ladder(source):
+        return check_ladder(source)
     return check_table(source, benchmarks, against=against, sheet=sheet, duplicates=duplicates)
 
 

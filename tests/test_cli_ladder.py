@@ -29,6 +29,10 @@ def own(tmp_path: Path) -> Path:
         (["--target", "N=7e9,D=4e12,K=2"], "'K' is not known"),
         (["--fit", "OWN"], "damaged or not a netCDF file"),
         (["--plot", "x.gif"], "use .png, .pdf or .svg"),
+        (["--loss", "pile"], "--loss names a column of your own ladder"),
+        (["--runs", "OWN", "--loss", "pile", "--target", "N=7e9,D=4e12"], "a column 'pile'"),
+        (["--update", "OWN"], "--update needs one target"),
+        (["--update", "OWN", "--next-run"], "leave one of the two out"),
     ],
 )
 def test_what_cannot_be_done_is_said_in_a_sentence(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -23,15 +24,25 @@ _TARGET = "a target is given as N=7e9,D=4e12, with name=7B in front if you like"
 
 # long: every option of the command is a parameter
 def ladder(
-    runs: Annotated[Path | None, "Your own ladder (CSV): N, D, task, loss, accuracy."] = None,
+    runs: Annotated[Path | None, "Your own ladder: N, D, and losses, accuracies or both."] = None,
     target: Annotated[list[str] | None, "Model to forecast: N=7e9,D=4e12; repeatable."] = None,
+    recipe: Annotated[
+        str, "Of the targets: same, similar (the team's next recipe), unknown (anyone's), or one of the table."
+    ] = "",
+    update: Annotated[
+        Path | None, "Early checkpoints of the one target, a run under way: N, D until then, results."
+    ] = None,
     paper_runs: Annotated[bool, "Only the 16 runs of the paper, up to 1.3B (default: all 30, up to 3.2B)."] = False,
     law: Annotated[
         Literal["size-and-data", "compute"], "Loss as a function of N and D, or of compute alone."
     ] = "size-and-data",
     feature: Annotated[
-        Literal["task_loss", "task_ce", "c4_loss", "none"], "What links compute and accuracy."
-    ] = "task_loss",
+        Literal["task_loss", "task_ce", "c4_loss", "none"] | None,
+        "What links compute and accuracy (default: losses of tasks, one loss for all, or none, as the table has them).",
+    ] = None,
+    loss: Annotated[
+        str, "Column of --runs that is the loss, where there are several or it has a name of its own."
+    ] = "",
     backtest: Annotated[bool, "Leave the largest size out, against the point estimate; --hold-out for others."] = False,
     hold_out: Annotated[list[str] | None, names("--hold-out", help="Sizes to leave out, in parameters:")] = None,
     compare: Annotated[bool, "Compare variants of the model, the largest size left out."] = False,
@@ -42,7 +53,7 @@ def ladder(
     saved: KeptFit,
     outputs: Outputs,
 ) -> None:
-    """Forecast task losses and accuracies of larger models of the same recipe, with intervals.
+    """Forecast task losses and accuracies of larger models, of the ladder's recipe or another, with intervals.
 
     Prints one row per model and task; the options that ask another question print the answer to that one.
 
@@ -54,16 +65,22 @@ def ladder(
         raise InputError("--backtest, --compare, --rungs and --next-run are different questions: ask one.")
     question = asked[0] if asked else ""
     is_study = question in ("--backtest", "--compare", "--rungs")
+    if update is not None and question:
+        raise InputError(f"--update is about a forecast, {question} asks another question: leave one of the two out.")
+    if update is not None and len(target or ()) != 1:
+        raise InputError(f"--update needs one target, whose checkpoints it holds: {_TARGET}.")
     if question == "--next-run" and outputs.plot:
         raise InputError("--next-run has no plot: leave out --plot.")
     if is_study and (given := saved.given() + ["--plot"] * (outputs.plot is not None)):
         raise InputError(f"{question} makes several fits, and {given[0]} belongs to one: leave one of the two out.")
-    others = {"--target": target, "--law": law != "size-and-data", "--feature": feature != "task_loss"}
+    others = {"--target": target, "--law": law != "size-and-data", "--feature": feature is not None}
     ignored = {"--backtest": ["--target"], "--compare": list(others)}.get(question, [])
     if given := [flag for flag in ignored if others[flag]]:
         raise InputError(f"{question} does without {', '.join(given)}: leave it out.")
     if runs is not None and paper_runs:
         raise InputError(f"--paper-runs are bundled runs, {runs} holds yours: leave one of the two out.")
+    if loss and runs is None:
+        raise InputError("--loss names a column of your own ladder: give its file with --runs.")
     targets = [_target(text) for text in target or ()]
     if not targets and runs is not None and question not in ("--backtest", "--compare"):
         raise InputError(f"Your own ladder needs a target: {_TARGET}.")
@@ -71,16 +88,18 @@ def ladder(
     from bayes_obscaling.results.fit import LadderFit
     from bayes_obscaling.results.ladder_forecast import OLMO_MODELS, forecast_ladder
 
-    spec, models = LadderSpec(law=law, feature=feature), targets or list(OLMO_MODELS)
+    models = [replace(model, recipe=recipe or model.recipe) for model in targets or OLMO_MODELS]
     if is_study:
-        train, every_run = _ladders(runs, paper_runs or question != "--rungs")
+        train, every_run = _ladders(runs, paper_runs or question != "--rungs", loss)
+        spec = LadderSpec(law=law, feature=feature or train.feature)
         sizes = parsed("--hold-out", ",".join(hold_out or ()), _sizes, "give numbers of parameters, such as 1.28e9")
-        show(_study(question, train, every_run, models, sizes, spec, sampling), "", outputs)
+        show(_study(question, train, every_run, models, sizes, spec, recipe, sampling), "", outputs)
         return
     if saved.fit is None:
-        fitted = _fit(_ladders(runs, paper_runs)[0], spec, sampling)
+        train, _ = _ladders(runs, paper_runs, loss)
+        fitted = _fit(train, LadderSpec(law=law, feature=feature or train.feature), sampling)
     else:
-        other = {"law": law != "size-and-data", "feature": feature != "task_loss"}
+        other = {"law": law != "size-and-data", "feature": feature is not None}
         fitted = saved.open(LadderFit, sampling, runs=runs, paper_runs=paper_runs, **other)
     keep = saved.save_fit
     save = None if keep is None else lambda: [str(fitted.save(keep))]
@@ -89,7 +108,7 @@ def ladder(
         least = ("multiple", *(name for name in runs_to_add.table if name.startswith("sd_")))
         show(runs_to_add, "Extra runs, the most useful first", outputs, least=least, keep=save)
         return
-    forecast = forecast_ladder(fitted, models)
+    forecast = forecast_ladder(fitted, models, update=update)
     show(forecast, "", outputs, layout=lambda: _print_forecast(forecast), sentences=(), keep=save)
 
 
@@ -106,7 +125,7 @@ def _target(text: str) -> Scenario:
         if not mark or not value.strip():
             raise InputError(f"--target {text}: {part.strip()!r} is not of the form N=7e9; {_TARGET}.")
         parts[name.strip().upper()] = value.strip()
-    if unknown := set(parts) - {"N", "D", "NAME", "FLOPS"}:
+    if unknown := set(parts) - {"N", "D", "NAME", "FLOPS", "RECIPE"}:
         raise InputError(f"--target {text}: {sorted(unknown)[0]!r} is not known; {_TARGET}.")
     numbers = {"FLOPS": float("nan")}
     for name in ("N", "D", *(["FLOPS"] if "FLOPS" in parts else [])):
@@ -117,15 +136,16 @@ def _target(text: str) -> Scenario:
         except ValueError:
             raise InputError(f"--target {text}: {name} is {parts[name]!r}, not a number; {_TARGET}.") from None
     name = parts.get("NAME", f"N={parts['N']},D={parts['D']}")
-    return Scenario(name, params=numbers["N"], tokens=numbers["D"], flops=numbers["FLOPS"]).as_run()
+    recipe = parts.get("RECIPE", "")
+    return Scenario(name, params=numbers["N"], tokens=numbers["D"], flops=numbers["FLOPS"], recipe=recipe).as_run()
 
 
-def _ladders(runs: Path | None, paper_runs: bool) -> tuple[Ladder, Ladder]:
+def _ladders(runs: Path | None, paper_runs: bool, loss: str = "") -> tuple[Ladder, Ladder]:
     """The ladder to fit, and the one that holds the runs to forecast."""
     from bayes_obscaling.data import load_olmo_ladder, read_ladder
 
     if runs is not None:
-        own = read_ladder(runs)
+        own = read_ladder(runs, loss=loss)
         for text in own.notes:
             note(text)
         return own, own
@@ -146,6 +166,7 @@ def _study(
     models: list[Scenario],
     sizes: list[float] | None,
     spec: LadderSpec,
+    recipe: str,
     sampling: Sampling,
 ) -> Finding:
     """Answer a question that takes several fits."""
@@ -155,7 +176,7 @@ def _study(
 
     with sampling.sampling() as how:
         if question == "--backtest":
-            result = backtest_ladder(every_run, sizes, train=train, spec=spec, **how)
+            result = backtest_ladder(every_run, sizes, train=train, spec=spec, recipe=recipe or "same", **how)
             scores = result.scores()
             coverage = [name for name in scores if name.startswith("coverage")]
             columns = ["held_out", "quantity", "method", "n", "mae", "crps", *coverage, "width_50", "width_90"]

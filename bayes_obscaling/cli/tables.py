@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def check(
-    files: Annotated[list[Path] | None, Option("Tables of scores of any kind.", is_argument=True)] = None,
+    files: Annotated[list[Path] | None, Option("Tables of scores of any kind, or ladders.", is_argument=True)] = None,
     bundled: Bundled = "",
     benchmarks: DescribedBy = None,
     sheet: Sheet = None,
@@ -26,7 +26,7 @@ def check(
     *,
     outputs: TableOutputs,
 ) -> None:
-    """Check tables of scores before they are believed.
+    """Check tables of scores, and ladders, before they are believed.
 
     Prints how they were read, and one PASS, REVIEW or FAIL line per check, with the remedy. Exit code 2 for FAIL,
     otherwise 0. Files are compared with the base table, or with that of --table; without files that table is checked.
@@ -38,13 +38,18 @@ def check(
     import pandas as pd
 
     from bayes_obscaling.data import check_table
+    from bayes_obscaling.data.ladder_checks import check_ladder
+    from bayes_obscaling.data.ladder_reading import is_ladder
 
     if not (files or bundled):
         raise InputError("Nothing to check was named: give a file, or a bundled table with --table.")
     against = bundled_table(bundled or "base")
     how: dict[str, Any] = {"benchmarks": benchmarks, "sheet": sheet, "duplicates": duplicates}
     if files:
-        checks = {str(file): check_table(file, against=against, **how) for file in files}
+        checks = {
+            str(file): check_ladder(file) if is_ladder(file) else check_table(file, against=against, **how)
+            for file in files
+        }
     else:
         if benchmarks or sheet or duplicates != "refuse":
             raise InputError("--benchmarks, --sheet and --duplicates are about your own table: give its file.")

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from bayes_obscaling.data.ladder import Ladder
+from bayes_obscaling.data.ladder import CHINCHILLA, Ladder
 from bayes_obscaling.evaluation.ladder_backtest import score_runs
 from bayes_obscaling.inference.fit_ladder import fit_ladder
 from bayes_obscaling.models.ladder import LadderSpec
@@ -17,8 +17,6 @@ from bayes_obscaling.results.fit import LadderFit
 from bayes_obscaling.results.ladder_forecast import OLMO_MODELS, checked_runs, forecast_ladder
 from bayes_obscaling.results.scenario import Scenario
 
-# Tokens per parameter of one Chinchilla: 20 (Hoffmann et al. 2022).
-CHINCHILLA = 20.0
 # Ridge on the correlation of what a run would show: draws are finite, and its 16 scores nearly collinear.
 _RIDGE = 1e-3
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import arviz_stats as azs
@@ -21,6 +21,7 @@ from bayes_obscaling.models.ladder_layout import losses_of
 from bayes_obscaling.progress import Progress
 from bayes_obscaling.results.finding import Answer
 from bayes_obscaling.results.fit import LadderFit
+from bayes_obscaling.results.ladder_recipe import recipes_of
 from bayes_obscaling.results.scenario import Scenario
 
 POINT = "point estimate"
@@ -83,6 +84,7 @@ def backtest_ladder(
     *,
     train: Ladder | None = None,
     spec: LadderSpec | None = None,
+    recipe: str = "same",
     chains: int = 4,
     draws: int = 1000,
     seed: int = 0,
@@ -99,13 +101,16 @@ def backtest_ladder(
         Sizes (parameters) to leave out, one at a time, with every larger run; default the largest.
     train : Ladder, optional
         Fit these runs below the size left out, instead of all of `ladder` (the paper's 16 runs, say).
+    recipe : str
+        Recipe that the runs left out are taken to be of: "same" (they are the ladder's own), "similar", "unknown".
     spec, chains, draws, seed, cache, progress
         As in `fit_ladder`.
 
     Returns
     -------
     LadderBacktest
-        Methods "bayes" and "point estimate" (with residual noise: `PointEstimate.draws`), and quantities "loss",
+        Methods "bayes" and, for ladders of losses and accuracies, "point estimate" (with residual noise:
+        `PointEstimate.draws`), and quantities "loss",
         "accuracy_given_loss" (the true loss put in), "accuracy" (chained).
 
     Raises
@@ -113,7 +118,7 @@ def backtest_ladder(
     InputError
         For a size that the ladder does not have, or too few rungs below it.
     """
-    spec = spec or LadderSpec()
+    spec = spec or LadderSpec(feature=ladder.feature)
     if hold_out is None:
         sizes: list[float] = [ladder.sizes[-1]]
     else:
@@ -128,13 +133,14 @@ def backtest_ladder(
         fit = fit_ladder(shorter, spec, chains=chains, draws=draws, seed=seed, cache=cache, progress=progress)
         label = f"{size:.2g}"
         fits[label] = fit
-        parts.append(score_runs(fit, tests).assign(held_out=label, method=OURS))
-        parts.append(_score_point_estimate(shorter, tests).assign(held_out=label, method=POINT))
+        parts.append(score_runs(fit, tests, recipe).assign(held_out=label, method=OURS))
+        if ladder.has_accuracy and ladder.feature != "none":  # the point estimate needs both of its steps
+            parts.append(_score_point_estimate(shorter, tests).assign(held_out=label, method=POINT))
     return LadderBacktest(pd.concat(parts, ignore_index=True), fits)
 
 
-def score_runs(fit: LadderFit, runs: Ladder) -> pd.DataFrame:
-    """Score a fit's forecasts of other runs.
+def score_runs(fit: LadderFit, runs: Ladder, recipe: str = "same") -> pd.DataFrame:
+    """Score a fit's forecasts of other runs, taken to be of a recipe; "" is what `recipes_of` says of each.
 
     Returns
     -------
@@ -142,7 +148,8 @@ def score_runs(fit: LadderFit, runs: Ladder) -> pd.DataFrame:
         One row per quantity, run and task: ``quantity, run, task, observed`` and the columns of `score_draws`.
     """
     losses, accuracies = losses_of(runs, fit.spec), runs.matrix("accuracy")
-    draws = fit.posterior.scores(_scenarios(runs), losses)
+    asked, _ = recipes_of(fit.ladder, [replace(scenario, recipe=recipe) for scenario in _scenarios(runs)])
+    draws = fit.posterior.scores(asked, losses)
     observed = {"loss": losses, **dict.fromkeys(("accuracy_given_loss", "accuracy"), accuracies)}
     return _score_all(draws, observed, runs)
 
@@ -161,7 +168,7 @@ def _score_all(draws: dict[str, np.ndarray], observed: dict[str, np.ndarray], ru
             _score(draws[quantity][:, at], observed[quantity][at], quantity, str(run), runs)
             for at, run in enumerate(runs.runs.index)
             for quantity in QUANTITIES
-            if quantity in draws
+            if quantity in draws and np.isfinite(observed[quantity]).any()
         ],
         ignore_index=True,
     )

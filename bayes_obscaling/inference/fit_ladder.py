@@ -55,7 +55,7 @@ def fit_ladder(
     ladder : Ladder
         The runs; at least 3 sizes and 3 token counts.
     spec : LadderSpec, optional
-        What is believed; default ``LadderSpec()``.
+        What is believed; default ``LadderSpec()`` with the ladder's feature (task losses, one loss, or none).
     chains, draws : int
         Chains, and draws kept of each; `draws` is rounded up to a multiple of 50.
     seed : int
@@ -74,7 +74,8 @@ def fit_ladder(
         seed out of range.
     """
     started = time.monotonic()
-    spec, sampler, tell = spec or LadderSpec(), sampler or default_sampler(), progress or silent
+    spec = spec or LadderSpec(feature=ladder.feature)
+    sampler, tell = sampler or default_sampler(), progress or silent
     check_sampling(chains, draws, seed)
     layout = lay_out_ladder(ladder, spec)
     open_cache(cache)

@@ -64,7 +64,8 @@ def of_ladder(sites: Mapping[str, Site], priors: LadderPriors, rng: np.random.Ge
     for name in values:
         if name.endswith("_log_elasticity"):
             values[name] = np.log(_ELASTICITY) + values[name]
-    values["coupling"] = _COUPLING + values["coupling"] - priors.coupling.loc
+    if "coupling" in values:
+        values["coupling"] = _COUPLING + values["coupling"] - priors.coupling.loc
     return values
 
 

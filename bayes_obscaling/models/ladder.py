@@ -30,6 +30,7 @@ from bayes_obscaling.models.ladder_equations import (
     Parameters,
     densities,
     population_bend,
+    recipe_effect,
     run_luck,
     summed_change,
 )
@@ -72,6 +73,14 @@ class LadderPriors(Pytree):
     accuracy_sd: LogNormal = LogNormal(median=0.03, log_sd=0.7)  # logits; population median over tasks
     accuracy_sd_spread: LogNormal = LogNormal(median=0.4, log_sd=0.5)
     coupling: Normal = Normal(loc=0.0, scale=1.0)  # how far accuracy follows a run's own loss; 1: fully
+    # Another recipe than the ladder's; docs/explanation/choices/ladder-recipes.md says which data the numbers are from
+    recipe_loss: LogNormal = LogNormal(median=0.02, log_sd=0.5)  # log loss; sd of the effect over recipes
+    recipe_link: LogNormal = LogNormal(median=0.2, log_sd=0.5)  # logits of an accuracy at a given loss; the same
+    recipe_shared: Beta = Beta(a=4.0, b=2.0)  # share of both variances that is common to all tasks
+    recipe_gain: Normal = Normal(loc=0.03, scale=0.05)  # logits; mean of the effect on the link
+    recipe_gain_knowledge: Normal = Normal(loc=0.15, scale=0.1)  # the same, of tasks that ask what is known
+    recipe_unknown: LogNormal = LogNormal(median=2.0, log_sd=0.2)  # how much larger the sd is for anyone's recipe
+    checkpoint_gap: Normal = Normal(loc=0.01, scale=0.01)  # log loss of a run under way, above a finished one's
 
 
 class LadderSpec(Frozen):
@@ -101,6 +110,8 @@ class LadderStructure(NamedTuple):
 
     law: str
     discrepancy: bool
+    has_loss: bool = True
+    recipes: int = 1
 
     @property
     def terms(self) -> tuple[str, ...]:
@@ -111,18 +122,21 @@ class LadderStructure(NamedTuple):
 def ladder(data: LadderData, priors: LadderPriors, structure: LadderStructure) -> None:
     """Joint density of losses and accuracies of all runs on all tasks; the numbers of the priors may be tracers.
 
-    Equations 19 to 31 of docs/explanation/model.md.
+    Equations 19 to 31 of docs/explanation/model.md, and 42 to 44 where runs are of several recipes.
     """
     (n_runs, n_losses), n_tasks = data.loss.shape, data.accuracy.shape[1]
     p = _sample_law(n_losses, priors, structure)
     if structure.discrepancy:
         p |= _sample_bends(data, priors, structure)
     p |= _sample_luck(data, priors)
-    p |= _sample_spread("loss_sd", priors, plate("loss_of", n_losses, dim=-1))
-    p["coupling"] = believe(priors, "coupling")
-    if structure.discrepancy:
+    if structure.has_loss:
+        p |= _sample_spread("loss_sd", priors, plate("loss_of", n_losses, dim=-1))
+        p["coupling"] = believe(priors, "coupling")
+    if structure.discrepancy and structure.has_loss:
         p |= _sample_slope_changes(data, priors)
     p |= _sample_link(p, data, priors)
+    if structure.recipes > 1:
+        p |= _sample_recipes(data, priors, structure.recipes)
     p |= _sample_spread("accuracy_sd", priors, plate("task", n_tasks, dim=-1))
     of_loss, of_accuracy = densities(p, data)
     with plate("run", n_runs, dim=-2):
@@ -138,14 +152,20 @@ def _sample_law(n_losses: int, priors: LadderPriors, structure: LadderStructure)
     Equations 21 and 22 of docs/explanation/model.md.
     """
     losses = plate("loss_of", n_losses, dim=-1)
+    p: dict[str, Numbers] = {}
+    level, share = jnp.ones(n_losses), jnp.zeros(n_losses)  # without a loss: its unit and its zero are the link's
     with losses:
-        level, share = believe_scaled(priors, "level"), believe(priors, "irreducible_share")
+        if structure.has_loss:
+            level, share = believe_scaled(priors, "level"), believe(priors, "irreducible_share")
+            p["irreducible"] = numpyro.deterministic("irreducible", level * share)
         of_size = believe(priors, "size_share") if "data" in structure.terms else jnp.ones(n_losses)
-        p: dict[str, Numbers] = {"irreducible": numpyro.deterministic("irreducible", level * share)}
     for name, part in zip(structure.terms, (of_size, 1.0 - of_size), strict=False):
         reducible = (1.0 - share) * part
-        median = believe_scaled(priors, "exponent", f"{name}_exponent_median")
-        spread = believe_scaled(priors, "exponent_sd", f"{name}_exponent_spread")
+        exponent, field = priors.exponent.distribution(), "exponent"
+        if n_losses > 1:
+            median = believe_scaled(priors, "exponent", f"{name}_exponent_median")
+            spread = believe_scaled(priors, "exponent_sd", f"{name}_exponent_spread")
+            exponent, field = dist.LogNormal(jnp.log(median), spread * jnp.ones(n_losses)), ""
         with losses:
             p[f"{name}_scale"] = numpyro.deterministic(f"{name}_scale", level * reducible)
             # The elasticity, exponent times share, is what the runs determine; the exponent alone they hardly do.
@@ -153,22 +173,24 @@ def _sample_law(n_losses: int, priors: LadderPriors, structure: LadderStructure)
                 f"{name}_log_elasticity",
                 [ExpTransform().inv, AffineTransform(jnp.log(reducible), 1.0)],
                 f"{name}_exponent",
-                dist.LogNormal(jnp.log(median), spread * jnp.ones(n_losses)),
+                exponent,
+                field,
             )
     return p
 
 
 def _sample_bends(data: LadderData, priors: LadderPriors, structure: LadderStructure) -> dict[str, Numbers]:
-    """Changes of the exponents inside the ladder."""
-    p: dict[str, Numbers] = {"bend_shared": believe(priors, "bend_shared")}
+    """Changes of the exponents inside the ladder; a single loss has none of its own beside the common ones."""
+    n_losses = data.loss.shape[1]
+    p: dict[str, Numbers] = {"bend_shared": believe(priors, "bend_shared")} if n_losses > 1 else {}
     for name in structure.terms:
         p[f"{name}_bend_sd"] = believe_scaled(priors, "bend", f"{name}_bend_sd")
         drift = numpyro.sample(f"{name}_bend_drift_raw", dist.Normal(0.0, 1.0))
         p[f"{name}_bend_drift"] = numpyro.deterministic(f"{name}_bend_drift", drift)
         with plate(f"{name}_bend_at", len(getattr(data.bends, f"{name}_bend_at")), dim=-1):
             common = numpyro.sample(f"{name}_bend_common_raw", dist.Normal(0.0, 1.0))
-            with plate("loss_of", data.loss.shape[1], dim=-2):
-                own = numpyro.sample(f"{name}_bend_own_raw", dist.Normal(0.0, 1.0))
+            with plate("loss_of", n_losses, dim=-2):
+                own = numpyro.sample(f"{name}_bend_own_raw", dist.Normal(0.0, 1.0)) if n_losses > 1 else 0.0
                 bend = population_bend(p, name, common, own)
                 p[f"{name}_bend"] = numpyro.deterministic(f"{name}_bend", bend)
     return p
@@ -215,12 +237,30 @@ def _sample_link(p: Parameters, data: LadderData, priors: LadderPriors) -> dict[
     return {"floor": floor, "ceiling_gap": gap, "steepness": steepness, "midpoint": midpoint}
 
 
+def _sample_recipes(data: LadderData, priors: LadderPriors, n_recipes: int) -> dict[str, Numbers]:
+    """What every recipe but the first adds to log losses, and to the link."""
+    shared = believe(priors, "recipe_shared")
+    p: dict[str, Numbers] = {"recipe_shared": shared}
+    for name, dim, n in (("loss", "loss_of", data.loss.shape[1]), ("link", "task", data.accuracy.shape[1])):
+        sd = p[f"recipe_{name}_sd"] = believe_scaled(priors, f"recipe_{name}", f"recipe_{name}_sd")
+        with plate("recipe", n_recipes - 1, dim=-2):
+            common = numpyro.sample(f"recipe_{name}_common_raw", dist.Normal(0.0, 1.0))
+            with plate(dim, n, dim=-1):
+                own = numpyro.sample(f"recipe_{name}_own_raw", dist.Normal(0.0, 1.0))
+                effect = recipe_effect(sd, shared, common, own)
+                p[f"recipe_{name}"] = numpyro.deterministic(f"recipe_{name}", effect)
+    return p
+
+
 def _sample_spread(name: str, priors: LadderPriors, each: plate, stem: str = "") -> dict[str, Numbers]:
     """Standard deviations of tasks, non-centred, from a lognormal population; its prior is called `stem`.
 
-    Equation 31 of docs/explanation/model.md.
+    Equation 31 of docs/explanation/model.md. A single one has the prior of the population's median.
     """
     stem = stem or name
+    if each.size == 1:
+        with each:
+            return {name: believe_scaled(priors, stem, name)}
     median = believe_scaled(priors, stem, f"{stem}_median")
     spread = believe_scaled(priors, f"{stem}_spread")
     with each:

@@ -63,6 +63,7 @@ class LadderData(NamedTuple):
     accuracy_seen: jax.Array  # (R, T)
     chance: jax.Array  # (T,)
     centre: jax.Array  # (F,) mean of the losses seen
+    recipe: jax.Array  # (R,) which recipe a run is of; 0 is the one that the curves describe
 
 
 # --- the loss ------------------------------------------------------------------------------------------
@@ -73,10 +74,10 @@ def power_law(log_size: Numbers, log_data: Numbers, p: Parameters) -> jax.Array:
 
     Equations 19 and 20 of docs/explanation/model.md. Hoffmann et al. (2022), eq. 2; Bhagia et al. (2024), eq. 1, here
     centred at N0 and D0: `log_size` and `log_data` are ``log(N / N0)`` and ``log(D / D0)``, broadcastable to the
-    parameters. `p` has ``irreducible, size_scale, size_exponent``, and ``data_scale, data_exponent`` where the law has
-    a term in D.
+    parameters. `p` has ``size_scale, size_exponent``, where a loss is seen ``irreducible``, and where the law has a
+    term in D ``data_scale, data_exponent``.
     """
-    loss = p["irreducible"] + p["size_scale"] * jnp.exp(-p["size_exponent"] * log_size)
+    loss = p.get("irreducible", 0.0) + p["size_scale"] * jnp.exp(-p["size_exponent"] * log_size)
     if "data_scale" in p:
         loss += p["data_scale"] * jnp.exp(-p["data_exponent"] * log_data)
     return jnp.asarray(loss)
@@ -120,9 +121,9 @@ def run_luck(p: Parameters, runs: Runs, unit: Numbers) -> jax.Array:
 def loss_noise(p: Parameters, log_loss: Numbers, runs: Runs) -> dist.StudentT:
     """Distribution (..., R, F) of log losses around those that runs expect; reads ``loss_sd`` (..., F).
 
-    Equation 26 of docs/explanation/model.md.
+    Equation 26 of docs/explanation/model.md. Where no loss is seen, none has noise.
     """
-    sd = jnp.asarray(p["loss_sd"])[..., None, :] * _decayed(p, runs)[..., None]
+    sd = jnp.asarray(p["loss_sd"])[..., None, :] * _decayed(p, runs)[..., None] if "loss_sd" in p else 0.0
     return dist.StudentT(NOISE_DF, log_loss, jnp.sqrt(sd**2 + SMALLEST_LOSS_SD**2))
 
 
@@ -138,8 +139,10 @@ def followed_loss(p: Parameters, log_loss: Numbers, own: Numbers) -> jax.Array:
     """Loss (..., R, F) that accuracies follow.
 
     Equation 27 of docs/explanation/model.md. It is the run's expected loss, not the observed one: the noise of that,
-    `own` (..., R, F), is followed as far as ``coupling`` (...) says.
+    `own` (..., R, F), is followed as far as ``coupling`` (...) says, which is nothing where no loss is seen.
     """
+    if "coupling" not in p:
+        return jnp.exp(jnp.asarray(log_loss))
     return jnp.exp(log_loss + jnp.asarray(p["coupling"])[..., None, None] * own)
 
 
@@ -153,16 +156,17 @@ def link(loss: Numbers, shift: Numbers, p: Parameters) -> jax.Array:
     return jnp.asarray(p["floor"] + rise * jax.nn.sigmoid(p["steepness"] * (p["midpoint"] - loss) + shift))
 
 
-def expected_accuracy(p: Parameters, loss: Numbers, bends: Bends) -> jax.Array:
+def expected_accuracy(p: Parameters, loss: Numbers, bends: Bends, effect: Numbers = 0.0) -> jax.Array:
     """Expected accuracies (..., R, T) at losses (..., R, F) of `followed_loss`: the `link`, bent where rungs end.
 
     `p` is as for `link`, (..., T), with ``slope_change`` (..., T, K), shares of the steepness, where the model has it.
+    `effect` (..., R, T) is what a recipe adds, logits.
     """
     at = {n: jnp.asarray(p[n])[..., None, :] for n in ("floor", "ceiling_gap", "steepness", "midpoint")}
-    shift: Numbers = 0.0
+    shift = effect
     if "slope_change" in p:
         change = jnp.asarray(p["slope_change"])[..., None, :, :]
-        shift = at["steepness"] * summed_change(bends.rung_end, jnp.asarray(loss)[..., None], change)
+        shift = shift + at["steepness"] * summed_change(bends.rung_end, jnp.asarray(loss)[..., None], change)
     return link(loss, shift, at)
 
 
@@ -186,9 +190,35 @@ def accuracy_noise(p: Parameters, expected: Numbers) -> dist.StudentT:
 def densities(p: Parameters, data: LadderData) -> tuple[dist.StudentT, dist.StudentT]:
     """Distributions of the log losses (..., R, F) and of the accuracies (..., R, T) of a ladder's own runs."""
     log_loss = log_law(p, data.runs, data.bends) + jnp.asarray(p["luck"])[..., None]
+    effect: Numbers = 0.0
+    if "recipe_link" in p:
+        log_loss = log_loss + of_recipes(p["recipe_loss"], data.recipe)
+        effect = of_recipes(p["recipe_link"], data.recipe)
     own = jnp.where(data.loss_seen, jnp.log(data.loss) - log_loss, 0.0)
-    expected = expected_accuracy(p, followed_loss(p, log_loss, own), data.bends)
+    expected = expected_accuracy(p, followed_loss(p, log_loss, own), data.bends, effect)
     return loss_noise(p, log_loss, data.runs), accuracy_noise(p, expected)
+
+
+# --- recipes -------------------------------------------------------------------------------------------
+
+
+def recipe_effect(sd: Numbers, shared: Numbers, common: Numbers, own: Numbers, gain: Numbers = 0.0) -> jax.Array:
+    """What another recipe adds to log losses, or to the logits of accuracies, (..., F or T).
+
+    Equations 42 and 43 of docs/explanation/model.md. From standard normal numbers `common` (..., 1), one for all tasks,
+    and `own` (..., F or T); `sd` and `shared` (..., 1), and the mean `gain`.
+    """
+    return jnp.asarray(gain + sd * (jnp.sqrt(shared) * common + jnp.sqrt(1.0 - jnp.asarray(shared)) * own))
+
+
+def of_recipes(effects: Numbers, recipe: Numbers) -> jax.Array:
+    """Effects (..., R, F or T) of the recipes of runs (R,), from those of every recipe but the first (..., G - 1, ...).
+
+    Equation 44 of docs/explanation/model.md: the first recipe is the one that the curves describe.
+    """
+    effects = jnp.asarray(effects)
+    none = jnp.zeros((*effects.shape[:-2], 1, effects.shape[-1]))
+    return jnp.take(jnp.concatenate([none, effects], axis=-2), jnp.asarray(recipe), axis=-2)
 
 
 # --- beyond the ladder ---------------------------------------------------------------------------------
@@ -197,11 +227,10 @@ def densities(p: Parameters, data: LadderData) -> tuple[dist.StudentT, dist.Stud
 def population_bend(p: Parameters, name: str, common: Numbers, own: Numbers) -> jax.Array:
     """Bends (..., F, B) of an exponent, from standard normal numbers `common` (..., 1, B) and `own` (..., F, B).
 
-    Equation 24 of docs/explanation/model.md.
+    Equation 24 of docs/explanation/model.md. A single loss has no bends of its own beside the common ones.
     """
-    sd, drift, shared = (
-        jnp.asarray(p[n])[..., None, None] for n in (f"{name}_bend_sd", f"{name}_bend_drift", "bend_shared")
-    )
+    sd, drift = (jnp.asarray(p[n])[..., None, None] for n in (f"{name}_bend_sd", f"{name}_bend_drift"))
+    shared = jnp.asarray(p["bend_shared"])[..., None, None] if "bend_shared" in p else 1.0
     return sd * (drift + jnp.sqrt(shared) * common + jnp.sqrt(1.0 - shared) * own)
 
 

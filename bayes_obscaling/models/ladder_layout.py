@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bayes_obscaling.data.ladder import Ladder, distinct
+from bayes_obscaling.data.ladder import Ladder, asks_what_is_known, distinct
 from bayes_obscaling.errors import InputError
 from bayes_obscaling.models.ladder import LadderSpec, LadderStructure
 from bayes_obscaling.models.ladder_equations import (
@@ -42,6 +42,10 @@ class LadderLayout:
         The smallest loss seen, in whose units the model counts losses.
     rungs : array (sizes,)
         `log_size` of every rung, smallest first.
+    recipes : tuple of str
+        Recipes of the runs, first the one that the curves describe.
+    knowledge : array of bool (T,)
+        Whether a task asks what is known.
     """
 
     runs: tuple[str, ...]
@@ -51,11 +55,14 @@ class LadderLayout:
     data: LadderData
     unit: np.ndarray
     rungs: np.ndarray
+    recipes: tuple[str, ...]
+    knowledge: np.ndarray
 
     @property
     def labels(self) -> dict[str, list[str]]:
         """Labels of the plates that have any."""
-        return {"run": list(self.runs), "task": list(self.tasks), "loss_of": list(self.losses)}
+        others = list(self.recipes[1:])
+        return {"run": list(self.runs), "task": list(self.tasks), "loss_of": list(self.losses), "recipe": others}
 
 
 def runs_of(facts: Mapping[str, Any], law: str) -> Runs:
@@ -95,16 +102,19 @@ def lay_out_ladder(ladder: Ladder, spec: LadderSpec) -> LadderLayout:
         accuracy_seen=jnp.asarray(np.isfinite(accuracy)),
         chance=jnp.asarray(ladder.tasks["chance"].to_numpy(float)),
         centre=jnp.asarray(_centre(loss / unit)),
+        recipe=jnp.asarray([ladder.recipes.index(name) for name in ladder.recipe_of_runs]),
     )
     tasks = tuple(ladder.tasks.index)
     return LadderLayout(
         runs=tuple(ladder.runs.index),
         tasks=tasks,
         losses=tasks if len(unit) == len(tasks) else ("all tasks",),
-        structure=LadderStructure(spec.law, spec.discrepancy),
+        structure=LadderStructure(spec.law, spec.discrepancy, spec.feature != "none", len(ladder.recipes)),
         data=data,
         unit=unit,
         rungs=rungs,
+        recipes=ladder.recipes,
+        knowledge=np.array([asks_what_is_known(task) for task in tasks]),
     )
 
 

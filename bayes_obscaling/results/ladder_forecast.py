@@ -12,8 +12,13 @@ import pandas as pd
 import xarray as xr
 
 from bayes_obscaling.data.ladder import Ladder
+from bayes_obscaling.data.ladder_reading import read_checkpoints
+from bayes_obscaling.data.sheet import Source
 from bayes_obscaling.errors import InputError
 from bayes_obscaling.results.fit import LadderFit
+from bayes_obscaling.results.ladder_posterior import SIMILAR
+from bayes_obscaling.results.ladder_recipe import recipes_of
+from bayes_obscaling.results.ladder_update import update_ladder
 from bayes_obscaling.results.predictive import Predictive
 from bayes_obscaling.results.scenario import Scenario, as_scenario
 from bayes_obscaling.results.summaries import forecast_columns, with_verdict
@@ -25,11 +30,12 @@ if TYPE_CHECKING:
 FAR_DECADES = 2.0
 # Forecasts of new runs, and the dimension of each.
 QUANTITIES = {"loss": "loss_of", "accuracy": "task", "accuracy_given_loss": "task"}
-# The models whose ladder the bundled runs are (OLMo 2; 7B and 13B as in Bhagia et al. 2024).
+# The models whose ladder the bundled runs are (OLMo 2; 7B and 13B as in Bhagia et al. 2024). They had another schedule
+# than the runs, and a last stage on better data.
 OLMO_MODELS = (
-    Scenario("7B", params=6887575552, tokens=3945065873408),
-    Scenario("13B", params=13202396160, tokens=5000088518656),
-    Scenario("32B", params=31.72e9, tokens=6.056e12),
+    Scenario("7B", params=6887575552, tokens=3945065873408, recipe="similar"),
+    Scenario("13B", params=13202396160, tokens=5000088518656, recipe="similar"),
+    Scenario("32B", params=31.72e9, tokens=6.056e12, recipe="similar"),
 )
 
 
@@ -42,7 +48,11 @@ class LadderForecast(Predictive):
     fit : LadderFit
         The fit behind it.
     scenarios : tuple of Scenario
-        What was asked.
+        What was asked, with the recipe of each.
+    recipes : tuple of str
+        A sentence per scenario: which recipe it is of, and why; then what its checkpoints said.
+    update_problems : tuple of str
+        What is wrong with the weights that the checkpoints of a run gave to draws.
     draws : Dataset
         ``loss`` (chain, draw, scenario, loss_of), ``accuracy`` (chain, draw, scenario, task), both of a run to come;
         ``loss_curve``, ``accuracy_curve``: without a run's luck; ``accuracy_given_loss`` where true losses were given.
@@ -54,6 +64,18 @@ class LadderForecast(Predictive):
     fit: LadderFit = field(repr=False)
     scenarios: tuple[Scenario, ...]
     draws: xr.Dataset
+    recipes: tuple[str, ...] = ()
+    update_problems: tuple[str, ...] = ()
+
+    @property
+    def own_problems(self) -> tuple[str, ...]:
+        """Whether the checkpoints of a run under way can be relied on."""
+        return self.update_problems
+
+    @property
+    def own_notes(self) -> tuple[str, ...]:
+        """Which recipe each model is of, and why."""
+        return self.recipes
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -63,9 +85,16 @@ class LadderForecast(Predictive):
 
     @cached_property
     def about(self) -> pd.DataFrame:  # type: ignore[override]
-        """One row per model, task and quantity: ``model, N, D, task, quantity``."""
+        """One row per model, task and quantity: ``model, N, D, recipe, task, quantity``."""
         rows = [
-            {"model": scenario.name, "N": scenario.params, "D": scenario.tokens, "task": task, "quantity": quantity}
+            {
+                "model": scenario.name,
+                "N": scenario.params,
+                "D": scenario.tokens,
+                "recipe": scenario.recipe,
+                "task": task,
+                "quantity": quantity,
+            }
             for quantity in self._quantities
             for scenario in self.scenarios
             for task in self.draws[QUANTITIES[quantity]].to_numpy()
@@ -91,11 +120,11 @@ class LadderForecast(Predictive):
         return with_verdict(self.about.join(columns), self.convergence, self.problems, self.verdict)
 
     def to_dataframe(self) -> pd.DataFrame:
-        """One row per model, task and quantity: ``model, N, D, task, quantity, mean, median, sd, q2.5 ... q97.5``.
+        """One row per model, task and quantity.
 
-        Then the sampler's ``converged, rhat, ess_bulk, ess_tail, divergences, verdict``. Accuracies are fractions,
-        losses are in the unit of the ladder (bits per byte in the bundled one); intervals are equal-tailed and hold a
-        run's luck.
+        Columns ``model, N, D, recipe, task, quantity``, then ``mean, median, sd, q2.5 ... q97.5``, then the sampler's
+        ``converged, rhat, ess_bulk, ess_tail, divergences, verdict``. Accuracies are fractions, losses are in the unit
+        of the ladder (bits per byte in the bundled one); intervals are equal-tailed and hold a run's luck.
         """
         return self._table.copy()
 
@@ -117,9 +146,14 @@ class LadderForecast(Predictive):
 
 
 def forecast_ladder(
-    fit: LadderFit, scenarios: Scenario | Sequence[Scenario] = OLMO_MODELS, true_losses: np.ndarray | None = None
+    fit: LadderFit,
+    scenarios: Scenario | Sequence[Scenario] = OLMO_MODELS,
+    true_losses: np.ndarray | None = None,
+    *,
+    recipe: str = "",
+    update: Ladder | Source | None = None,
 ) -> LadderForecast:
-    """Forecast losses and accuracies of models of the same recipe.
+    """Forecast losses and accuracies of models of the ladder's recipe, or of another.
 
     Parameters
     ----------
@@ -129,16 +163,35 @@ def forecast_ladder(
         What to forecast, with params and tokens; default the OLMo 2 models of the bundled ladder.
     true_losses : array (scenarios, losses), optional
         Losses of the models, if known: adds the forecast of the accuracy given the true loss.
+    recipe : str
+        Of all scenarios: "same", "similar", "unknown", or a recipe of the ladder by name. Default: what each scenario
+        says, and by its tokens per parameter where it says nothing (`recipes_of`).
+    update : path, DataFrame or Ladder, optional
+        Checkpoints of the one scenario, a run that is under way (`read_checkpoints`): its recipe and luck are learned
+        from them (`bayes_obscaling.results.ladder_update`). Its recipe is "similar" before, unless given.
 
     Raises
     ------
     InputError
-        For no scenario, one without params or tokens, or two of one name.
+        For no scenario, one without params or tokens, two of one name, or a recipe that is not known.
     """
-    asked = checked_runs(scenarios)
+    before = recipe or (SIMILAR if update is not None else "")
+    asked, sentences = recipes_of(
+        fit.ladder, [replace(s, recipe=recipe or s.recipe or before) for s in checked_runs(scenarios)]
+    )
     losses = None if true_losses is None else np.asarray(true_losses, float).reshape(len(asked), -1)
-    posterior = fit.posterior
-    drawn = posterior.scores(asked, losses)
+    posterior, problems = fit.posterior, ()
+    if update is None:
+        drawn = posterior.scores(asked, losses)
+    else:
+        if len(asked) > 1:
+            raise InputError(f"Checkpoints are of one run, and {len(asked)} models are asked for", "ask for one")
+        of_run = update if isinstance(update, Ladder) else read_checkpoints(update)
+        found = update_ladder(fit, asked[0], of_run)
+        drawn = found.posterior.scores(asked, losses, found.effects, found.luck)
+        sentences, problems = (*sentences, *found.sentences), found.problems
+    if not fit.ladder.has_accuracy:
+        drawn = {name: values for name, values in drawn.items() if name.startswith("loss")}
     variables = {}
     for name, values in drawn.items():
         dim = "loss_of" if name.startswith("loss") else "task"
@@ -146,7 +199,7 @@ def forecast_ladder(
     used = {dims[-1] for dims, _ in variables.values()}
     labels = {dim: names for dim, names in posterior.layout.labels.items() if dim in used}
     dataset = xr.Dataset(variables, coords={"scenario": [scenario.name for scenario in asked], **labels})
-    return LadderForecast(fit, asked, dataset)
+    return LadderForecast(fit, asked, dataset, sentences, problems)
 
 
 def checked_runs(scenarios: Scenario | Sequence[Scenario]) -> tuple[Scenario, ...]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
+from copy import copy
 from functools import cached_property
 
 import jax
@@ -25,6 +26,7 @@ Arrays = dict[str, np.ndarray]
 
 _log_law = jax.jit(model.log_law)
 _expected_accuracy = jax.jit(model.expected_accuracy)
+SAME, SIMILAR, UNKNOWN = "same", "similar", "unknown"
 
 
 @jax.jit
@@ -45,9 +47,11 @@ def _run_losses(
 
 
 @jax.jit
-def _accuracies(p: Arrays, bends: Bends, log_loss: jax.Array, own: jax.Array) -> tuple[jax.Array, jax.Array]:
+def _accuracies(
+    p: Arrays, bends: Bends, log_loss: jax.Array, own: jax.Array, effect: jax.Array
+) -> tuple[jax.Array, jax.Array]:
     """Expected accuracies of runs, and the scale of their noise, (S, N, T) both."""
-    expected = model.expected_accuracy(p, model.followed_loss(p, log_loss, own), bends)
+    expected = model.expected_accuracy(p, model.followed_loss(p, log_loss, own), bends, effect)
     return expected, model.accuracy_noise(p, expected).scale
 
 
@@ -126,15 +130,78 @@ class LadderPosterior:
         """Log expected losses (S, N, F) in units of the smallest loss seen, without a run's luck."""
         return np.asarray(_log_law(self.parameters, self.runs(scenarios), self.bends))
 
+    # --- recipes --------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def recipe_scales(self) -> Arrays:
+        """Draws (S, 1) of the scales of recipes' effects: learned where runs are of several, from the priors if not."""
+        rng, priors, of = self.rng("recipe scales"), self.spec.priors, self.inside
+        drawn = {
+            name: getattr(priors, field).from_normal(rng.standard_normal(self.size))
+            for name, field in (
+                ("recipe_loss_sd", "recipe_loss"),
+                ("recipe_link_sd", "recipe_link"),
+                ("recipe_shared", "recipe_shared"),
+                ("unknown", "recipe_unknown"),
+                ("gain", "recipe_gain"),
+                ("gain_knowledge", "recipe_gain_knowledge"),
+            )
+        }
+        return {name: np.asarray(of.get(name, value))[:, None] for name, value in drawn.items()}
+
+    @cached_property
+    def _effects(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """Draws of what each recipe that is no run's adds to log losses (S, F), and to the link (S, T).
+
+        Equations 42, 43 and 45 of docs/explanation/model.md. One set per draw, shared by all scenarios.
+        """
+        losses, tasks = len(self.layout.losses), len(self.layout.tasks)
+        scale, unit = self.recipe_scales, {}
+        rng = self.rng("recipe")
+        for name, n in (("loss", losses), ("link", tasks)):
+            unit[name] = rng.standard_normal((self.size, 1)), rng.standard_normal((self.size, n))
+        shared = scale["recipe_shared"]
+        gain = np.where(self.layout.knowledge, scale["gain_knowledge"], scale["gain"])
+        found = {}
+        for recipe, times, mean in ((SIMILAR, 1.0, gain), (UNKNOWN, scale["unknown"], 0.0)):
+            on_loss = model.recipe_effect(times * scale["recipe_loss_sd"], shared, *unit["loss"])
+            on_link = model.recipe_effect(times * scale["recipe_link_sd"], shared, *unit["link"], gain=mean)
+            found[recipe] = np.asarray(on_loss), np.asarray(on_link)
+        return found
+
+    def recipe_effects(self, scenarios: Sequence[Scenario]) -> tuple[np.ndarray, np.ndarray]:
+        """What the scenarios' recipes add to log losses (S, N, F), and to the link (S, N, T)."""
+        none = np.zeros((self.size, len(self.layout.losses))), np.zeros((self.size, len(self.layout.tasks)))
+        of: dict[str, tuple[np.ndarray, np.ndarray]] = {"": none, SAME: none, self.layout.recipes[0]: none}
+        for at, name in enumerate(self.layout.recipes[1:]):
+            of[name] = self.inside["recipe_loss"][:, at], self.inside["recipe_link"][:, at]
+        each = [of[s.recipe] if s.recipe in of else self._effects[s.recipe] for s in scenarios]
+        return np.stack([loss for loss, _ in each], axis=1), np.stack([link for _, link in each], axis=1)
+
+    # --- forecasts ------------------------------------------------------------------------------------------------
+
     def expected_loss(self, scenarios: Sequence[Scenario]) -> np.ndarray:
         """Expected losses (S, N, F), without a run's luck."""
         return np.exp(self.log_law(scenarios)) * self.layout.unit
 
-    def expected_accuracy(self, loss: np.ndarray) -> np.ndarray:
-        """Expected accuracies (S, N, T) at losses (S, N, F) or (N, F)."""
-        return np.asarray(_expected_accuracy(self.parameters, loss / self.layout.unit, self.bends))
+    def expected_accuracy(self, loss: np.ndarray, effect: np.ndarray | float = 0.0) -> np.ndarray:
+        """Expected accuracies (S, N, T) at losses (S, N, F) or (N, F); `effect` (S, N, T) is the recipe's, logits."""
+        return np.asarray(_expected_accuracy(self.parameters, loss / self.layout.unit, self.bends, effect))
 
-    def scores(self, scenarios: Sequence[Scenario], true_losses: np.ndarray | None = None) -> Arrays:
+    def taken(self, at: np.ndarray) -> LadderPosterior:
+        """Return the view of some of the draws, repeated or not (S,), with their bends beyond the ladder."""
+        view = copy(self)
+        for name in ("inside", "parameters"):
+            view.__dict__[name] = {key: value[at] for key, value in getattr(self, name).items()}
+        return view
+
+    def scores(
+        self,
+        scenarios: Sequence[Scenario],
+        true_losses: np.ndarray | None = None,
+        effects: tuple[np.ndarray, np.ndarray] | None = None,
+        luck: np.ndarray | None = None,
+    ) -> Arrays:
         """Draws of scenarios' losses and accuracies.
 
         Parameters
@@ -143,6 +210,10 @@ class LadderPosterior:
             With params, tokens and flops.
         true_losses : array (N, F), optional
             Their losses, if they are known.
+        effects : arrays (S, N, F) and (S, N, T), optional
+            What their recipes add; default `recipe_effects`.
+        luck : array (S, N), optional
+            Their luck in its standard deviations; default drawn.
 
         Returns
         -------
@@ -151,13 +222,15 @@ class LadderPosterior:
             and ``accuracy_curve``, and with `true_losses` ``accuracy_given_loss``. Noise is keyed by the fit's seed and
             the scenario: a forecast does not depend on what else is asked.
         """
-        p, runs, law = self.parameters, self.runs(scenarios), self.log_law(scenarios)
+        on_loss, on_link = self.recipe_effects(scenarios) if effects is None else effects
+        p, runs, law = self.parameters, self.runs(scenarios), self.log_law(scenarios) + on_loss
         luck_unit, own_unit = self._run_units(scenarios)
+        luck_unit = luck_unit if luck is None else luck
         log_loss, own = map(np.asarray, _run_losses(p, runs, law, luck_unit, own_unit))
         noise = self._accuracy_units(scenarios)
         drawn = {
-            "accuracy": self._noisy(log_loss, own if self.has_loss else np.zeros_like(own), noise),
-            "accuracy_curve": self.expected_accuracy(np.exp(law) * self.layout.unit),
+            "accuracy": self._noisy(log_loss, own if self.has_loss else np.zeros_like(own), on_link, noise),
+            "accuracy_curve": self.expected_accuracy(np.exp(law) * self.layout.unit, on_link),
         }
         if self.has_loss:
             drawn["loss"] = np.exp(log_loss + own) * self.layout.unit
@@ -165,12 +238,12 @@ class LadderPosterior:
         if true_losses is not None and self.has_loss:
             # the run's own noise is inside its true loss; accuracy follows it only as far as the coupling says
             given = np.log(np.asarray(true_losses, float) / self.layout.unit) - own
-            drawn["accuracy_given_loss"] = self._noisy(given, own, noise)
+            drawn["accuracy_given_loss"] = self._noisy(given, own, on_link, noise)
         return drawn
 
-    def _noisy(self, log_loss: np.ndarray, own: np.ndarray, unit: np.ndarray) -> np.ndarray:
+    def _noisy(self, log_loss: np.ndarray, own: np.ndarray, effect: np.ndarray, unit: np.ndarray) -> np.ndarray:
         """Accuracies (S, N, T) of runs around their expectation, inside 0..1."""
-        expected, scale = _accuracies(self.parameters, self.bends, log_loss, own)
+        expected, scale = _accuracies(self.parameters, self.bends, log_loss, own, effect)
         return np.clip(np.asarray(expected) + np.asarray(scale) * unit, 0.0, 1.0)
 
     def _run_units(self, scenarios: Sequence[Scenario]) -> tuple[np.ndarray, np.ndarray]:

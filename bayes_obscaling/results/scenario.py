@@ -34,6 +34,10 @@ class Scenario:
     date : str
         Its release date (as of `bayes_obscaling.data.dates.iso_date`), which fits with a drift read. Default: that of
         the family's latest release, for a new family of the latest release of all that the fit has seen.
+    recipe : str
+        Of a ladder: "same", "similar" (the same team's next recipe: longer, another schedule, a last stage on better
+        data), "unknown" (anyone's), or a recipe of the ladder by name. Default: by its tokens per parameter, see
+        `bayes_obscaling.results.ladder_recipe.recipes_of`.
 
     Raises
     ------
@@ -49,6 +53,7 @@ class Scenario:
     tokens: float = float("nan")
     date: str = ""
     effort: str = ""
+    recipe: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "date", iso_date(str(self.date or ""), "Scenario"))

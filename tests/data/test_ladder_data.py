@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import bayes_obscaling as bo
 from bayes_obscaling import InputError, read
 from bayes_obscaling.data import Ladder, load_olmo_ladder, read_ladder
 
@@ -56,7 +57,63 @@ def test_a_column_per_task(frame, tmp_path):
     assert np.array_equal(ladder.matrix("accuracy")[:, 0], frame["acc"])
     assert any("a column of accuracies per task: exam, ARC" in note for note in ladder.notes)
     with pytest.raises(InputError, match="none with the accuracies of one"):
-        read_ladder(wide.drop(columns=["task", "acc", "exam", "ARC"]))
+        read_ladder(wide.drop(columns=["task", "acc", "exam", "ARC", "loss"]))
+
+
+def test_a_loss_and_an_accuracy_column_per_task(frame):
+    wide = frame.assign(exam_acc=frame["acc"], exam_loss=frame["loss"], arc_loss=frame["loss"] * 1.1, step=range(9))
+    ladder = read_ladder(wide.drop(columns=["task", "acc", "loss"]))
+    assert list(ladder.tasks.index) == ["exam", "arc"] and ladder.feature == "task_loss"
+    np.testing.assert_allclose(ladder.matrix("task_loss")[:, 1], 1.1 * frame["loss"])
+    assert np.isnan(ladder.matrix("accuracy")[:, 1]).all()
+    assert any("left aside: step" in note for note in ladder.notes)
+
+
+def test_sizes_and_tokens_as_people_write_them(frame):
+    words = frame.assign(N=["100M"] * 3 + ["300M"] * 3 + ["1B"] * 3, D=["1xC", "3xC", "10x C"] * 3)
+    ladder = read_ladder(words)
+    np.testing.assert_allclose(ladder.runs["params"], frame["N"])
+    np.testing.assert_allclose(ladder.runs["tokens"], frame["D"])
+    multiples = frame.drop(columns="D").assign(chinchilla=[1, 3, 10] * 3)
+    np.testing.assert_allclose(read_ladder(multiples).runs["tokens"], frame["D"])
+
+
+def test_what_is_measured_says_what_stands_between(frame):
+    wide = frame.assign(hellaswag=frame["acc"], exam=frame["acc"]).drop(columns=["task", "acc"])
+    assert read_ladder(frame).feature == "task_loss"
+    assert read_ladder(wide).feature == "c4_loss"
+    no_loss = read_ladder(wide.drop(columns="loss"))
+    assert no_loss.feature == "none" and any("in one step" in note for note in no_loss.notes)
+    loss_alone = read_ladder(wide[["N", "D", "loss"]])
+    assert loss_alone.feature == "c4_loss" and not loss_alone.has_accuracy
+    named = read_ladder(wide.rename(columns={"loss": "pile"}).assign(train_loss=1.0), loss="pile")
+    assert np.array_equal(named.matrix("c4_loss")[:, 0], frame["loss"])
+    with pytest.raises(InputError, match="a column 'pile', which was named as the loss"):
+        read_ladder(wide, loss="pile")
+
+
+def test_runs_of_two_recipes_may_share_a_name(frame):
+    both = pd.concat([frame.assign(recipe="a"), frame.assign(recipe="b", loss=frame["loss"] * 0.98)])
+    ladder = read_ladder(both.assign(run=[f"r{i}" for i in range(9)] * 2))
+    assert len(ladder.runs) == 18 and ladder.recipes == ("a", "b") and ladder.recipe_of_runs.count("b") == 9
+
+
+@pytest.mark.parametrize(
+    ("spoil", "name", "level", "says"),
+    [
+        (lambda f: f, "rungs", "PASS", "3 sizes, 20 to 200 tokens per parameter"),
+        (lambda f: f, "losses", "PASS", "they fall"),
+        (lambda f: f[f["N"] < 9e8], "rungs", "FAIL", "2 sizes"),
+        (lambda f: f.assign(loss=f["loss"].where(f.index != 8, 9.0)), "losses", "REVIEW", "worse than a smaller run"),
+        (lambda f: f.drop(columns="loss"), "losses", "REVIEW", "there is none"),
+        (lambda f: f.assign(task="piqa"), "below chance", "REVIEW", "piqa: accuracies far below chance"),
+        (lambda f: f.assign(task="piqa", acc=0.5), "at chance", "REVIEW", "piqa: no run is above chance"),
+        (lambda f: f.assign(loss="low"), "readable", "FAIL", "'low' is not a number"),
+    ],
+)
+def test_a_ladder_is_checked(frame, spoil, name, level, says):
+    found = {check.check: check for check in bo.check(spoil(frame))}
+    assert found[name].level == level and says in str(found[name])
 
 
 def test_missing_values_stay_missing(frame):
@@ -68,7 +125,10 @@ def test_missing_values_stay_missing(frame):
 @pytest.mark.parametrize(
     ("spoil", "says"),
     [
-        (lambda f: f.drop(columns="D"), r"no column for tokens \(tokens or d\)"),
+        (lambda f: f.drop(columns="D"), r"no column for D, the number of training tokens \(tokens or d\)"),
+        (lambda f: f.drop(columns=["loss", "acc"]), "no column for a loss or an accuracy"),
+        (lambda f: f.assign(D=20), "D, the number of training tokens, is 20 for 1e\\+08 parameters; give tokens"),
+        (lambda f: f.assign(recipe=[""] + ["a"] * 8), "the recipe is empty"),
         (
             lambda f: f.assign(N=f["N"].where(f.index != 3)),
             r"row 4, column 'N': N, the number of parameters, is missing",

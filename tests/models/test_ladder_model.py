@@ -109,7 +109,13 @@ def test_a_parameter_in_other_coordinates_has_the_density_of_its_prior():
 
 def test_every_prior_is_found_in_the_trace():
     sites = sites_of(ladder, *arguments(LadderSpec()))
-    assert {site.prior for site in sites.values() if site.prior} == set(LadderPriors.model_fields)
+    found = {site.prior for site in sites.values() if site.prior}
+    assert found == {name for name in LadderPriors.model_fields if not name.startswith("recipe_")}
+    data, priors, structure = arguments(LadderSpec())
+    several = sites_of(ladder, data, priors, structure._replace(recipes=3))
+    learned = {site.prior for site in several.values() if site.prior} - found
+    assert learned == {"recipe_loss", "recipe_link", "recipe_shared"}
+    assert several["recipe_link"].dims == ("recipe", "task") and several["recipe_loss"].shape == (2, 8)
     assert {site.of for site in sites.values() if site.prior} <= {s.name for s in sites.values() if s.is_variable}
     assert sites["slope_change"].dims == ("task", "rung_end") and sites["size_bend"].dims == ("loss_of", "size_bend_at")
     assert sites["log_loss"].dims == ("run", "loss_of") and sites["luck"].dims == ("run",)
