@@ -1,4 +1,4 @@
-"""Models scored from a fit without them, against the fit that saw them: do the answers agree?
+"""Models scored from a fit without them, against the fit that saw them.
 
     python benchmarks/scored_against_refitted.py FOLDER [--models 40] [--cohort paper]
 
