@@ -1,0 +1,89 @@
+"""Models scored from a fit without them, against the fit that saw them.
+
+    python benchmarks/scored_against_refitted.py FOLDER [--models 40] [--cohort paper]
+
+Every model is left out in turn, a fit of the others scores it (`bo.score`), and capabilities and task forecasts are
+compared with the fit of all models: the difference of medians in posterior sd, and the ratio of 90 % widths. Ten of the
+models are of families that have no other, where there are so many. Fits take minutes each; FOLDER keeps what is done,
+and the same command goes on with it.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+import bayes_obscaling as bo
+
+TASK, LONE = "word_unscrambling", 10
+
+
+def chosen(table: bo.ScoreTable, count: int) -> list[str]:
+    """Models with three scores or more, evenly through the table, lone ones first."""
+    models = table.models
+    scores = table.matrix(table.benchmark_names).notna().sum(axis=1)
+    able = models[(scores >= 3) & models["flops"].notna()]
+    alone = able.index[able["family"].map(models["family"].value_counts()) == 1][:LONE]
+    rest = able.index.difference(alone, sort=False)
+    step = np.linspace(0, len(rest) - 1, max(count - len(alone), 0)).round().astype(int)
+    return [*alone[:count], *rest[np.unique(step)]][:count]
+
+
+def quantiles(draws: np.ndarray) -> tuple[float, float, float, float]:
+    low, middle, high = np.percentile(draws, (5, 50, 95))
+    return float(low), float(middle), float(high), float(draws.std())
+
+
+def compared(whole: bo.CapabilityFit, table: bo.ScoreTable, model: str) -> list[dict[str, object]]:
+    """Rows of one model: scored without it, and as the fit of all has it."""
+    others = table.select([name for name in table.models.index if name != model])
+    part = bo.fit(others, TASK, cache=bo.default_cache_dir(), progress=False)
+    scored = bo.score(part, table, tasks=TASK)
+    rows = []
+    both = bo.forecast(whole, model, tasks=TASK, kind="mean").draws.to_numpy()
+    low, middle, high, sd = quantiles(both)
+    q = quantiles(scored.means)
+    rows.append({"what": TASK, "shift": (q[1] - middle) / sd, "width": (q[2] - q[0]) / (high - low)})
+    theta = whole.draws["theta"].sel(predictors=whole.layout.predictor_labels[0], model=model)
+    for _, facts in scored.capabilities.iterrows():
+        low, middle, high, sd = quantiles(theta.sel(factor=facts["capability"]).to_numpy())
+        width = (facts["q95"] - facts["q5"]) / (high - low)
+        rows.append({"what": "capability", "shift": (facts["median"] - middle) / sd, "width": width})
+    return [{"model": model, "k": float(scored.pareto_k[model]), **row} for row in rows]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--models", type=int, default=40)
+    parser.add_argument("--cohort", choices=("paper", "all"), default="paper")
+    asked = parser.parse_args()
+    asked.folder.mkdir(parents=True, exist_ok=True)
+    table = bo.load("base-llms", only=asked.cohort)
+    whole = bo.fit(table, TASK, cache=bo.default_cache_dir(), progress=False)
+    for model in chosen(table, asked.models):
+        file = asked.folder / f"{model.replace('/', '--')}.csv"
+        if not file.exists():
+            pd.DataFrame(compared(whole, table, model)).to_csv(file, index=False)
+            print(pd.read_csv(file).round(3).to_string(index=False, header=False), flush=True)
+    rows = pd.concat(pd.read_csv(file) for file in sorted(asked.folder.glob("*.csv")))
+    for label, part in (("all", rows), ("k below 0.7", rows[rows["k"] < 0.7])):
+        grouped = part.groupby("what")
+        print(f"\n{label}: {part['model'].nunique()} models")
+        print(
+            pd.DataFrame(
+                {
+                    "root mean square shift (sd)": grouped["shift"].apply(lambda x: np.sqrt((x**2).mean())),
+                    "median width ratio": grouped["width"].median(),
+                    "from": grouped["width"].min(),
+                    "to": grouped["width"].max(),
+                }
+            ).round(3)
+        )
+
+
+if __name__ == "__main__":
+    main()
