@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -198,6 +199,10 @@ def test_scores_that_came_are_held_against_their_forecasts(predictions: Predicti
     assert "3 scores of 2 models on" in found.sentences[1] and found.verdict == "FAIL"  # draws that only scatter
     assert len(found.plot().get_yticklabels()) == 3
     assert set(found.parts["scores"]["method"]) == set(cells["method"])
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "columns.md").read_text(encoding="utf-8")
+    described = set(re.findall(r"`([^`\n]+)`", page))
+    for table in (predictions.table, cells, *found.parts.values()):
+        assert set(table) <= described
 
 
 def test_nothing_to_open_is_one_sentence(folder: Path):
