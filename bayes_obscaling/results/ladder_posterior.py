@@ -123,8 +123,13 @@ class LadderPosterior:
         return self.inside | model.bends_beyond(self.inside, lambda _, shape: rng.standard_normal(shape))
 
     def runs(self, scenarios: Sequence[Scenario]) -> Runs:
-        """What the model reads of scenarios (N,)."""
-        return runs_of(facts_of(list(scenarios)), self.spec.law)
+        """What the model reads of scenarios (N,).
+
+        The noise of runs falls with their size inside the ladder; beyond it stays as that of the largest run.
+        """
+        runs = runs_of(facts_of(list(scenarios)), self.spec.law)
+        largest = np.asarray(self.layout.data.runs.log_params).max()
+        return runs._replace(log_params=np.minimum(runs.log_params, largest))
 
     def log_law(self, scenarios: Sequence[Scenario]) -> np.ndarray:
         """Log expected losses (S, N, F) in units of the smallest loss seen, without a run's luck."""

@@ -16,7 +16,7 @@ from scipy.special import logsumexp
 from bayes_obscaling.data.ladder import Ladder
 from bayes_obscaling.errors import InputError
 from bayes_obscaling.models import ladder_equations as model
-from bayes_obscaling.models.ladder_layout import losses_of, runs_of
+from bayes_obscaling.models.ladder_layout import losses_of
 from bayes_obscaling.results.fit import LadderFit
 from bayes_obscaling.results.ladder_posterior import SAME, SIMILAR, UNKNOWN, LadderPosterior
 from bayes_obscaling.results.leave_one_out.weights import pareto_limit, smoothed
@@ -95,7 +95,7 @@ def update_ladder(fit: LadderFit, scenario: Scenario, checkpoints: Ladder) -> Up
     n_losses, n_tasks = len(posterior.layout.losses), len(posterior.layout.tasks)
     effects = drawn[:, None, :n_losses], drawn[:, None, n_losses : n_losses + n_tasks]
     view = posterior.taken(at)
-    scale = np.asarray(model.run_luck(view.inside, _runs_of(view, [scenario]), np.ones((view.size, 1))))
+    scale = np.asarray(model.run_luck(view.inside, view.runs([scenario]), np.ones((view.size, 1))))
     luck = drawn[:, -2][:, None] / np.maximum(scale, _LEAST_VARIANCE)
     k, limit = float(pareto_k[0]), pareto_limit(posterior.size)
     sentence = (
@@ -164,7 +164,7 @@ def _before(posterior: LadderPosterior, scenario: Scenario) -> _Normal:
         block = variance * (shared * np.ones((n, n)) + (1.0 - shared) * np.eye(n)) + _LEAST_VARIANCE * np.eye(n)
         covariance[:, start : start + n, start : start + n] = block
         start += n
-    luck = np.asarray(model.run_luck(posterior.inside, _runs_of(posterior, [scenario]), np.ones((posterior.size, 1))))
+    luck = np.asarray(model.run_luck(posterior.inside, posterior.runs([scenario]), np.ones((posterior.size, 1))))
     covariance[:, -2, -2] = luck[:, 0] ** 2 + _LEAST_VARIANCE
     covariance[:, -1, -1] = priors.checkpoint_gap.scale**2 + _LEAST_VARIANCE
     return _Normal(mean, covariance)
@@ -178,7 +178,7 @@ def _given(
         Scenario(str(n), params=r["params"], tokens=r["tokens"]).as_run() for n, r in checkpoints.runs.iterrows()
     ]
     law, p = posterior.log_law(scenarios), posterior.parameters
-    noise = np.asarray(model.loss_noise(p, law, _runs_of(posterior, scenarios)).scale) * np.ones_like(law)
+    noise = np.asarray(model.loss_noise(p, law, posterior.runs(scenarios)).scale) * np.ones_like(law)
     state = before
     for _ in range(_ROUNDS if np.isfinite(accuracies).any() else 1):
         expected, slope, variance = _linearised(posterior, law, noise, losses, accuracies, state.mean)
@@ -233,11 +233,6 @@ def _linearised(
     spread = np.asarray(model.accuracy_noise(posterior.parameters, middle).scale)
     variance = np.concatenate([(noise**2).reshape(draws, -1), (spread**2).reshape(draws, -1)], axis=1) * _T_VARIANCE
     return np.concatenate([log_loss.reshape(draws, -1), middle.reshape(draws, -1)], axis=1), slope, variance
-
-
-def _runs_of(posterior: LadderPosterior, scenarios: list[Scenario]) -> model.Runs:
-    facts = {name: [getattr(s, name) for s in scenarios] for name in ("params", "tokens", "flops")}
-    return runs_of(facts, posterior.spec.law)
 
 
 def _systematic(weights: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -33,7 +33,7 @@ OneKind = TypeVar("OneKind", CapabilityFit, LadderFit)
 _GROUP = "bayes_obscaling"
 # What specs assumed before these fields were among them.
 _UNTIL_0_2 = {"curve": "logistic", "task_curve": "logistic", "drift": "none", "line_walk": 0.0}
-_TEXT_COLUMNS = {"run", "task", "model", "role"}
+_TEXT_COLUMNS = {"run", "task", "model", "role", "recipe"}
 
 
 def save_fit(fit: Fit, path: str | Path, per_chain: int | None = None) -> Path:

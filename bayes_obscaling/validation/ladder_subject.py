@@ -95,7 +95,8 @@ def ladder_subject(
         # the target
         bends |= {"size_at": sizes_beyond, "size": np.append(t["size_bend"], t["size_bend_beyond"], axis=1)}
         law = simulate_ladder.ladder_law(t, at[0], at[1], bends)
-        *_, log_target, followed = simulate_ladder.draw_runs(t, at[0], law, rng)
+        # noise falls no further than to that of the largest run
+        *_, log_target, followed = simulate_ladder.draw_runs(t, np.minimum(at[0], size.max()), law, rng)
         change = np.append(t["slope_change"], t["slope_change_beyond"], axis=1)
         mean = simulate_ladder.ladder_curve(t, np.exp(followed), knots_beyond, change)
         t["target_loss"] = np.exp(log_target[0])

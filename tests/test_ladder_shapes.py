@@ -1,0 +1,91 @@
+"""Five ladders as people have them: read, fitted without sampling, forecast; and what each cannot do, in a sentence."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from synthetic import Scatter
+
+import bayes_obscaling as bo
+from bayes_obscaling import InputError, Scenario
+from bayes_obscaling.data import Ladder
+from bayes_obscaling.evaluation.ladder_backtest import score_runs
+from bayes_obscaling.inference.fit_ladder import fit_ladder
+
+TARGET = Scenario("target", params=3e9, tokens=6e10)
+
+
+def runs() -> pd.DataFrame:
+    """Three sizes at three token counts, one loss each and the accuracies of two tasks."""
+    n = np.repeat([1e8, 3e8, 1e9], 3)
+    d = n * np.tile([10.0, 20.0, 100.0], 3)
+    loss = 1.8 + 480 * n**-0.35 + 2100 * d**-0.37
+    share = 1 / (1 + np.exp(4 * (loss - 3.0)))
+    return pd.DataFrame({"N": n, "D": d, "loss": loss, "hellaswag": 0.25 + 0.7 * share, "exam": 0.8 * share})
+
+
+def shapes() -> dict[str, tuple[pd.DataFrame, str, set[str]]]:
+    wide = runs()
+    long = wide.melt(["N", "D", "loss"], var_name="task", value_name="accuracy")
+    words = wide.assign(N=["100M"] * 3 + ["300M"] * 3 + ["1B"] * 3, D=["0.5xC", "1xC", "5xC"] * 3)
+    both = pd.concat([long.assign(recipe="a"), long.assign(recipe="b", loss=long["loss"] * 1.02)])
+    return {
+        "one loss, a column per task": (wide, "c4_loss", {"loss", "accuracy"}),
+        "accuracies alone": (long.drop(columns="loss"), "none", {"accuracy"}),
+        "losses alone": (wide[["N", "D", "loss"]], "c4_loss", {"loss"}),
+        "1.3B and 5xC": (words.rename(columns={"loss": "c4_loss"}), "c4_loss", {"loss", "accuracy"}),
+        "two recipes": (
+            both.assign(loss=both["loss"] * np.where(both["task"] == "exam", 1.3, 1.0)),
+            "task_loss",
+            {"loss", "accuracy"},
+        ),
+    }
+
+
+@pytest.mark.parametrize("name", list(shapes()))
+def test_a_ladder_is_read_fitted_and_forecast(name: str, tmp_path: Path) -> None:
+    table, feature, quantities = shapes()[name]
+    path = tmp_path / "mine.csv"
+    table.to_csv(path, index=False)
+    ladder = bo.read(path)
+    assert isinstance(ladder, Ladder) and ladder.feature == feature
+    assert {check.level for check in bo.check(path)} <= {"PASS", "REVIEW"}
+    fit = fit_ladder(ladder, chains=2, draws=100, seed=1, sampler=Scatter())
+    assert fit.spec.feature == feature
+    forecast = bo.forecast(fit, TARGET)
+    shown = forecast.to_dataframe()
+    assert set(shown["quantity"]) == quantities and np.isfinite(shown[["q5", "median", "q95"]]).all(axis=None)
+    assert set(shown["recipe"]) == {"same"} and forecast.to_dict()["notes"]
+    saved = bo.open(fit.save(tmp_path / "fit.nc"))
+    pd.testing.assert_frame_equal(bo.forecast(saved, TARGET).to_dataframe(), shown)
+    assert set(score_runs(fit, ladder.at_size(1e9))["quantity"]) >= quantities
+
+
+def test_two_recipes_are_forecast_by_name() -> None:
+    table, _, _ = shapes()["two recipes"]
+    fit = fit_ladder(bo.read(table), chains=2, draws=100, seed=1, sampler=Scatter())
+    medians = [bo.forecast(fit, TARGET, recipe=name).to_dataframe()["median"].to_numpy() for name in ("a", "b")]
+    assert not np.allclose(*medians)
+    with pytest.raises(InputError, match="give one of same, similar, unknown, a, b"):
+        bo.forecast(fit, TARGET, recipe="c")
+
+
+@pytest.mark.parametrize(
+    ("table", "says"),
+    [
+        (runs()[["N", "D"]], "none with the accuracies of one"),
+        (runs().drop(columns="D"), "no column for D, the number of training tokens"),
+        (runs().assign(D=20), "give tokens (100B), or a multiple of Chinchilla's (5xC)"),
+        (runs().assign(hellaswag=runs()["hellaswag"] * 100), "of hellaswag is outside 0..1"),
+        (runs().assign(N=1e9, D=runs()["N"] * 10 + runs()["D"]), "1 sizes: a law in N and D needs at least 3"),
+    ],
+)
+def test_what_is_missing_is_said_in_a_sentence(table: pd.DataFrame, says: str) -> None:
+    from bayes_obscaling.data import read_ladder
+
+    with pytest.raises(InputError) as refused:
+        fit_ladder(read_ladder(table), sampler=Scatter())
+    assert says in str(refused.value) and str(refused.value).count(".csv") == 0 and str(refused.value).endswith(".")
