@@ -34,7 +34,7 @@ def report(
 
     The page opens from disk and loads nothing: forecasts with intervals, scores against compute and release date, the
     probability of any score, single models, data and method. By default all models are forecast whose score was not
-    seen, as many as the page has room for.
+    seen, beside those to come, as many as the page has room for.
 
     Example: bayes-obscaling report fit.nc --output report.html
     """
@@ -44,7 +44,9 @@ def report(
     check_page(output)
     judged = None if study is None else Backtest.read(study)
     coming = scenarios_of(family, flops, date, None)
+    from bayes_obscaling.pages.room import not_seen
     from bayes_obscaling.results.fit import CapabilityFit
+    from bayes_obscaling.results.forecast import tasks_of
     from bayes_obscaling.results.storage import open_as
 
     fitted = open_as(fit, CapabilityFit)
@@ -52,9 +54,10 @@ def report(
         note(text)
     for scenario in coming:
         check_family(fitted.table, scenario.family)
-    asked: list[str | Scenario] = [*resolved(fitted.table, models), *coming]
     names = list(fitted.posterior.names) if task == ["all"] else task
+    known = resolved(fitted.table, models) or not_seen(fitted, tasks_of(fitted, names))
+    asked: list[str | Scenario] = [*known, *coming]
     followed = coming[0].family if coming else ""
-    written = write_page(fitted, output, asked or None, tasks=names, family=followed, study=judged, title=title)
+    written = write_page(fitted, output, asked, tasks=names, family=followed, study=judged, title=title)
     print_sampler(fitted.problems, fitted.verdict, fitted.worst_convergence.numbers, out())
     out().print(f"Wrote {plain(page_size(written))}")

@@ -27,13 +27,12 @@ _SCORE = alt.Scale(domain=[0, 1])
 _TICKS = alt.Axis(tickCount=6)
 # Of a logarithmic axis: whether a tick is a power of ten, which alone has a label and a line.
 _IS_POWER = "abs(log(datum.value) / LN10 - round(log(datum.value) / LN10)) < 1e-6"
-_POWERS = {name: {"condition": {"test": _IS_POWER, "value": 1}, "value": 0} for name in ("gridOpacity", "tickOpacity")}
+_POWERS: Any = {"condition": {"test": _IS_POWER, "value": 1}, "value": 0}
+_POWER = f"{_IS_POWER} ? '1e' + round(log(datum.value) / LN10) : ''"
 _COMPUTE = (
     alt.X("flops:Q", title="Training compute (FLOPs)")
     .scale(type="log", nice=False)
-    .axis(
-        labelExpr=f"{_IS_POWER} ? '1e' + round(log(datum.value) / LN10) : ''", gridOpacity=_POWERS, tickOpacity=_POWERS
-    )
+    .axis(labelExpr=_POWER, tickCount=8, gridOpacity=_POWERS, tickOpacity=_POWERS)
 )
 _DATE = alt.X("date:T", title="Release date").axis(tickCount=6)
 _HEIGHT = 360
@@ -104,7 +103,8 @@ def _intervals() -> alt.TopLevelMixin:
         y=alt.Y("label:N", sort=None, title=None).axis(domain=False, ticks=False, labelPadding=8),
         tooltip=[alt.Tooltip(f"{name}:N", title=title) for name, title in _TIPS.items()],
     )
-    x = alt.X("q5:Q", scale=_SCORE, title="Score", axis=_TICKS)
+    # not from 0 to 1: where all forecasts are alike, that would hide how they differ
+    x = alt.X("q5:Q", scale=alt.Scale(zero=False, nice=True), title="Score", axis=alt.Axis(tickCount=8))
     bars = [
         base.mark_bar(color=_BLUE, opacity=opacity, height=height, cornerRadius=1).encode(
             x=x.copy() if low == "q5" else alt.X(f"{low}:Q"), x2=f"{high}:Q"

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from bayes_obscaling.data.dates import date_at, years_of
+from bayes_obscaling.pages.values import packed
 from bayes_obscaling.results.fit import CapabilityFit
 from bayes_obscaling.results.forecast import family_of, forecast
 from bayes_obscaling.results.release import release_date
@@ -35,7 +36,7 @@ def fan(fit: CapabilityFit, tasks: Sequence[str], family: str) -> dict[str, Any]
     """Whose scores are followed, and the fans along compute (``by_compute``) and along release date (``by_date``).
 
     A fan is a list of points: ``task``, ``flops`` or ``date``, ``median, q5, q25, q75, q95`` of the expected score, and
-    ``quantiles`` of a new evaluation, thousandths at every two per cent. It is empty where the fit has no compute, or
+    ``quantiles`` of a new evaluation at every two per cent, packed. It is empty where the fit has no compute, or
     no drift, to follow.
     """
     family = family_of(fit, family)
@@ -73,8 +74,8 @@ def _followed(
     points = []
     for j, task in enumerate(tasks):
         bands = pd.DataFrame(np.quantile(means[..., j], list(LEVELS.values()), axis=0).T, columns=list(LEVELS))
-        quantiles = np.rint(1000 * np.percentile(scores[..., j], _PERCENTS, axis=0).T).astype(int).tolist()
-        for place, band, own in zip(places, bands.round(4).to_dict("records"), quantiles, strict=True):
+        quantiles = packed(np.percentile(scores[..., j], _PERCENTS, axis=0).T)
+        for place, band, own in zip(places, bands.round(3).to_dict("records"), quantiles, strict=True):
             place = float(f"{place:.4g}") if along == "flops" else place
             points.append({"task": task, along: place, **band, "quantiles": own})
     return points

@@ -15,7 +15,7 @@ from bayes_obscaling.pages.fans import families_to_follow, fan
 from bayes_obscaling.pages.method import method
 from bayes_obscaling.pages.room import choose, known_name
 from bayes_obscaling.pages.single import reasoning_of, single_models
-from bayes_obscaling.pages.values import records, rounded, thousandths
+from bayes_obscaling.pages.values import packed, records, rounded
 from bayes_obscaling.results.fit import CapabilityFit
 from bayes_obscaling.results.forecast import Forecast
 
@@ -59,7 +59,7 @@ def gather(answer: Forecast, family: str = "", notes: Sequence[str] = ()) -> dic
         "fans": [fan(fit, chosen.tasks, one) for one in followed],
         "single": single_models(fit, list(dict.fromkeys(rows.loc[rows["is_known"], "name"]))),
         "method": method(fit),
-        "csv": table.to_csv(index=False, float_format="%.6g", lineterminator="\n"),
+        "csv": table.to_csv(index=False, float_format="%.5g", lineterminator="\n"),
     }
 
 
@@ -99,7 +99,7 @@ def _answers(rows: pd.DataFrame) -> list[str]:
     new = rows[~rows["seen"]].sort_values(["is_known", "own", "median"], ascending=[True, False, False], kind="stable")
     sentences = []
     for row in new.head(_MOST_SENTENCES).to_dict("records"):
-        beats = "" if row["p_best"] != row["p_best"] else f"; {_chance(row['p_best'])} to beat the best score seen"
+        beats = "" if row["p_best"] != row["p_best"] else f"; {_chance(row['p_best'])} to beat the best score so far"
         sentences.append(
             f"{row['model']} on {row['task']}: median {row['median']:.3f}, 90\u00a0% interval {row['q5']:.3f} to "
             f"{row['q95']:.3f}{beats}."
@@ -139,7 +139,7 @@ def forecast_rows(answer: Forecast, at: np.ndarray) -> pd.DataFrame:
 
     Columns besides: ``name`` of the model in the table, ``is_known`` there, ``own`` (of the user's table),
     ``open_weights``, ``reasoning``, ``scores`` (own ones that the fit has seen and the forecast reads), ``p_best`` (the
-    chance to beat the best score seen), ``flops_text``, and ``quantiles``, thousandths at `PERCENTS`.
+    chance to beat the best score seen), ``flops_text``, and ``quantiles`` at `PERCENTS`, packed.
     """
     fit, flat = answer.fit, answer.flat[:, at]
     rows = answer.to_dataframe().iloc[at].reset_index(drop=True)
@@ -164,7 +164,7 @@ def forecast_rows(answer: Forecast, at: np.ndarray) -> pd.DataFrame:
         f"{known:.2g}" if known == known else f"~{latent:.2g}" if latent == latent else ""
         for known, latent in zip(rows["flops"], rows["latent_flops"], strict=True)
     ]
-    rows["quantiles"] = thousandths(np.percentile(flat, PERCENTS, axis=0).T)
+    rows["quantiles"] = packed(np.percentile(flat, PERCENTS, axis=0).T)
     return rows
 
 

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from bayes_obscaling.errors import InputError
 from bayes_obscaling.evaluation.backtest import Backtest
 from bayes_obscaling.evaluation.cutoff_study import CutoffStudy
-from bayes_obscaling.pages.room import choose
+from bayes_obscaling.pages.room import choose, not_seen
+from bayes_obscaling.pages.values import compact
 from bayes_obscaling.results.finding import write_or_refuse
 from bayes_obscaling.results.fit import CapabilityFit
 from bayes_obscaling.results.forecast import Forecast, checked, forecast, tasks_of
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 MOST_BYTES = 2_000_000
+# What is written into the page as text, and that its scripts need not read.
+_WRITTEN = ("method", "sentences", "warnings", "notes", "problems")
 _NEEDED = ("altair", "jinja2", "vl_convert")
 
 
@@ -70,7 +73,7 @@ def report(
     Notes
     -----
     A page has room for 400 forecasts. Of more it shows the models to come, those of the user's own table, and of the
-    others the latest; of more than twelve tasks, unless they fit, those with the most scores. It says what is left out.
+    others the latest; of more than eight tasks, unless all fit, those with the most scores. It says what is left out.
     """
     check_installed()
     page = page_of(_facts(answer, scenarios, tasks, family, study), title).encode()
@@ -105,12 +108,13 @@ def page_of(facts: dict[str, Any], title: str = "") -> str:
     environment.filters["percent"] = percent
     environment.filters["signed"] = lambda value: "" if value is None else f"{value:+.1f}"
     environment.filters["number"] = lambda value: "" if value is None else f"{value:.4g}"
+    made = charts(facts)
     home = files("bayes_obscaling.pages") / "templates"
     scripts = [(home / f"{name}.js").read_text(encoding="utf-8") for name in ("page", facts["kind"])]
     return environment.get_template("page.html.j2").render(
         facts,
         title=title or facts["title"],
-        data=_json({"facts": facts, "charts": charts(facts)}),
+        data=_json({"facts": compact({name: facts[name] for name in facts if name not in _WRITTEN}), "charts": made}),
         style=(home / "page.css").read_text(encoding="utf-8"),
         script=_script("".join(scripts)),
         bundle=_script(_bundle()),
@@ -186,8 +190,7 @@ def _forecast(
     """Forecasts of a fit, and what is left out: decided before anything is drawn."""
     names = tasks_of(fit, tasks)
     if scenarios is None:
-        seen = fit.posterior.seen[names].all(axis=1)
-        scenarios = list(seen.index if seen.all() else seen.index[~seen])
+        scenarios = not_seen(fit, names)
     elif isinstance(scenarios, (Scenario, str, Mapping)):
         scenarios = [scenarios]
     asked = {scenario.name: scenario for scenario in (checked(fit, as_scenario(one)) for one in scenarios)}

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from bayes_obscaling.results.fit import CapabilityFit
 
 # Forecasts that a page has room for, and benchmarks and tasks where nobody named some.
-MOST_FORECASTS, MOST_TASKS = 400, 12
+MOST_FORECASTS, MOST_TASKS = 400, 8
 
 
 class Chosen(NamedTuple):
@@ -54,6 +54,12 @@ def choose(fit: CapabilityFit, models: Sequence[str], tasks: Sequence[str]) -> C
             "--models, in Python scenarios=, names others."
         )
     return Chosen(models, kept, tuple(notes))
+
+
+def not_seen(fit: CapabilityFit, tasks: Sequence[str]) -> list[str]:
+    """Models that a page is about unless some are named: those with a score that the fit has not seen, or all."""
+    seen = fit.posterior.seen[list(tasks)].all(axis=1)
+    return list(seen.index if seen.all() else seen.index[~seen])
 
 
 def known_name(model: str) -> str:

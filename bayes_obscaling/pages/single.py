@@ -13,12 +13,12 @@ from bayes_obscaling.data.sources import sources_of
 from bayes_obscaling.errors import InputError
 from bayes_obscaling.models.capability_equations import COMPUTE_CENTRE
 from bayes_obscaling.models.cells import reasons
-from bayes_obscaling.pages.values import rounded, thousandths
+from bayes_obscaling.pages.values import packed, rounded
 from bayes_obscaling.results.fit import CapabilityFit
 from bayes_obscaling.results.scenario import Scenario
 
 # Cells, of models by benchmarks and tasks, that the section has room for.
-MOST_CELLS = 26_000
+MOST_CELLS = 20_000
 # Models whose scores are drawn at once: all of them would not fit into memory.
 _AT_ONCE = 8
 # Quantiles of a new evaluation and of a capability, per cent: q5, q25, median, q75, q95.
@@ -26,20 +26,21 @@ _PERCENTS = (5, 25, 50, 75, 95)
 
 
 def single_models(fit: CapabilityFit, first: Sequence[str]) -> dict[str, Any]:
-    """Every model of the table, `first` ones first, the latest of the others next, as many as there is room for.
+    """Every model of the table, `first` ones first, the latest before others, as many as there is room for.
 
     Returns
     -------
     dict
         ``names`` of the benchmarks and tasks; ``models``, of each its facts, ``compute`` (q5, median and q95 of what
         nobody published, or what is stated), ``capabilities`` (a list of quantiles for each of ``factors``, in standard
-        deviations of the table's models), ``quantiles`` (thousandths, five for each name) and ``observed``, a list for
+        deviations of the table's models), ``quantiles`` (five for each name, packed) and ``observed``, a list for
         each score: position of the name, thousandths, standard error of its items (thousandths), seen by the fit,
         setting, position in ``sources``, mark. ``marks_note`` says why there are no marks, where there are none.
     """
     names, facts = list(fit.posterior.names), fit.table.models
-    rest = facts["date"].drop(list(first)).sort_values(ascending=False, kind="stable").index
-    models = [*first, *rest][: max(1, MOST_CELLS // len(names))]
+    latest = facts["date"].sort_values(ascending=False, kind="stable").index
+    wanted = [*(model for model in latest if model in set(first)), *(model for model in latest if model not in first)]
+    models = wanted[: max(1, MOST_CELLS // len(names))]
     marks, note = _marks(fit)
     observed, sources = _observed(fit, models, names, marks)
     quantiles, abilities = _quantiles(fit, models, names), _capabilities(fit, models)
@@ -127,14 +128,14 @@ def _setting(setting: str, reasoning: float) -> str:
     return f"{setting} effort" if setting and not setting[0].isdigit() else setting or "reasoning" * (reasoning == 1.0)
 
 
-def _quantiles(fit: CapabilityFit, models: list[str], names: list[str]) -> list[list[int]]:
-    """Quantiles of new evaluations in thousandths, model by model: five for each name, one after the other."""
-    found = []
+def _quantiles(fit: CapabilityFit, models: list[str], names: list[str]) -> list[str]:
+    """Quantiles of new evaluations, model by model: five for each name, one after the other."""
+    found: list[str] = []
     for start in range(0, len(models), _AT_ONCE):
         asked = [Scenario(model=model) for model in models[start : start + _AT_ONCE]]
         _, draws = fit.posterior.scores(asked, names)
         ranked = np.percentile(draws, _PERCENTS, axis=0)
-        found += thousandths(np.moveaxis(ranked, 0, -1).reshape(len(asked), -1))
+        found += packed(np.moveaxis(ranked, 0, -1).reshape(len(asked), -1))
     return found
 
 

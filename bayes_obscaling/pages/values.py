@@ -7,11 +7,25 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+_DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 
-def thousandths(values: np.ndarray) -> list[list[int]]:
-    """Scores as whole thousandths, which take little room."""
-    found: list[list[int]] = np.rint(1000 * values).astype(int).tolist()
-    return found
+
+def packed(values: np.ndarray) -> list[str]:
+    """Rows of scores as texts that take little room: whole thousandths, two digits of base 36 each."""
+    whole = np.rint(1000 * np.asarray(values)).astype(int)
+    texts = np.array([first + second for first in _DIGITS for second in _DIGITS])
+    return ["".join(row) for row in texts[whole]]
+
+
+def compact(value: Any) -> Any:
+    """The same values with the names of columns said once: lists of like dicts become ``keys`` and ``rows``."""
+    if isinstance(value, dict):
+        return {name: compact(one) for name, one in value.items()}
+    if isinstance(value, list) and len(value) > 1 and all(isinstance(one, dict) for one in value):
+        keys = list(value[0])
+        if all(list(one) == keys for one in value):
+            return {"keys": keys, "rows": [[compact(one[key]) for key in keys] for one in value]}
+    return [compact(one) for one in value] if isinstance(value, list) else value
 
 
 def records(table: pd.DataFrame) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -58,6 +59,22 @@ class Reader(HTMLParser):
             self.tables[self._table][-1][-1] += data.strip()
 
 
+def facts_of(path: Path) -> dict[str, Any]:
+    """What the scripts of a page read, tables as lists of dicts."""
+
+    def table(found: dict[str, Any]) -> Any:
+        if set(found) != {"keys", "rows"}:
+            return found
+        return [dict(zip(found["keys"], row, strict=True)) for row in found["rows"]]
+
+    data = Reader(path.read_text(encoding="utf-8")).data
+    return json.loads(data, object_hook=table)["facts"]  # type: ignore[no-any-return]
+
+
+def unpacked(text: str) -> np.ndarray:
+    return np.array([int(text[i : i + 2], 36) for i in range(0, len(text), 2)]) / 1000
+
+
 @pytest.fixture(scope="module")
 def written(made_fit: CapabilityFit, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The page of a synthetic fit of two tasks, of hidden models and one to come."""
@@ -102,12 +119,12 @@ def test_numbers_of_the_table_are_those_of_the_forecast(made_fit: CapabilityFit,
         assert text == page.percent(p)
 
 
-def test_values_of_the_charts_are_those_of_the_forecast(made_fit: CapabilityFit, read: Reader) -> None:
-    facts = json.loads(read.data)["facts"]
+def test_values_of_the_charts_are_those_of_the_forecast(made_fit: CapabilityFit, written: Path) -> None:
+    facts = facts_of(written)
     row = next(row for row in facts["rows"] if row["model"].startswith("family-1 @"))
     answer = bo.forecast(made_fit, bo.Scenario(family="family-1", flops=3e24), tasks=row["task"])
     np.testing.assert_allclose(
-        np.array(row["quantiles"]) / 1000, np.percentile(answer.flat[:, 0], np.arange(1, 100)), atol=5.1e-4
+        unpacked(row["quantiles"]), np.percentile(answer.flat[:, 0], np.arange(1, 100)), atol=5.1e-4
     )
     followed = facts["fans"][0]
     assert followed["who"] == "family-1"  # the family of the model to come is followed first
@@ -123,18 +140,17 @@ def test_values_of_the_charts_are_those_of_the_forecast(made_fit: CapabilityFit,
 
 def test_the_file_to_download_is_the_table(made_fit: CapabilityFit, tmp_path: Path) -> None:
     answer = bo.forecast(made_fit, HIDDEN)
-    text = bo.report(answer, tmp_path / "a.html").read_text(encoding="utf-8")
-    kept = pd.read_csv(io.StringIO(json.loads(Reader(text).data)["facts"]["csv"]))
+    kept = pd.read_csv(io.StringIO(facts_of(bo.report(answer, tmp_path / "a.html"))["csv"]))
     expected = answer.to_dataframe()
     assert list(kept) == list(expected)
     texts = ["date", "dated_by"]  # empty in a fit without a drift, which a CSV does not tell from missing
     kept, expected = kept.drop(columns=texts), expected.drop(columns=texts)
-    pd.testing.assert_frame_equal(kept, expected, check_dtype=False, rtol=1e-5)
+    pd.testing.assert_frame_equal(kept, expected, check_dtype=False, rtol=1e-4)
 
 
 def test_dates_are_followed_where_efficiency_drifts(dated_fit: CapabilityFit, tmp_path: Path) -> None:
     path = bo.report(dated_fit, tmp_path / "a.html", [bo.Scenario(family="new", flops=1e24, date="2025-06-01")])
-    facts = json.loads(Reader(path.read_text(encoding="utf-8")).data)["facts"]
+    facts = facts_of(path)
     fan = [point for point in facts["fans"][0]["by_date"] if point["task"] == "task-0"]
     assert fan[-1]["date"] > max(dated_fit.table.models["date"]) and all(
         p["q5"] <= p["median"] <= p["q95"] for p in fan
@@ -150,20 +166,18 @@ def test_what_there_is_no_room_for_is_left_out_and_said(
     names = [*dated_fit.layout.models, coming]
     latest = dated_fit.table.models["date"].sort_values(kind="stable").index[-4:]
     for answer, more in ((dated_fit, {"scenarios": names}), (bo.forecast(dated_fit, names), {})):
-        facts = json.loads(Reader(bo.report(answer, tmp_path / "a.html", **more).read_text(encoding="utf-8")).data)[
-            "facts"
-        ]
+        path = bo.report(answer, tmp_path / "a.html", **more)
+        facts = facts_of(path)
         assert len({row["task"] for row in facts["rows"]}) == 2 and len(facts["rows"]) == 10
-        shown = {row["model"] for row in facts["rows"]}
-        assert coming.name in shown and {
-            dated_fit.table.models.at[name, "date"] for name in shown - {coming.name}
-        } == set(dated_fit.table.models.loc[latest, "date"])
-        assert "1 benchmarks and tasks" in facts["notes"][0] and "20 models" in facts["notes"][1]
+        shown, dates = {row["model"] for row in facts["rows"]}, dated_fit.table.models["date"]
+        assert {dates.get(name, coming.name) for name in shown} == {coming.name, *dates[latest]}
+        said = path.read_text(encoding="utf-8")
+        assert "1 benchmarks and tasks with fewer scores" in said and "20 models; kept are" in said
         assert len(facts["csv"].splitlines()) == 11
 
 
-def test_single_models_are_those_of_the_fit(made_fit: CapabilityFit, read: Reader) -> None:
-    single = json.loads(read.data)["facts"]["single"]
+def test_single_models_are_those_of_the_fit(made_fit: CapabilityFit, written: Path) -> None:
+    single = facts_of(written)["single"]
     assert {one["model"] for one in single["models"]} == set(made_fit.layout.models)
     table, names = made_fit.table, single["names"]
     one = next(one for one in single["models"] if one["model"] == HIDDEN)
@@ -176,15 +190,14 @@ def test_single_models_are_those_of_the_fit(made_fit: CapabilityFit, read: Reade
         assert error == round(1000 * np.sqrt(score / 1000 * (1 - score / 1000) / n), 1) and not seen
         assert single["sources"][source] == ["your table", ""]
     expected = bo.forecast(made_fit, HIDDEN, tasks=names).to_dataframe()
-    quantiles = np.array(one["quantiles"]).reshape(-1, 5) / 1000
+    quantiles = unpacked(one["quantiles"]).reshape(-1, 5)
     np.testing.assert_allclose(quantiles, expected[["q5", "q25", "median", "q75", "q95"]], atol=5.1e-4)
     theta = made_fit.posterior.measurement(made_fit.posterior.complete)["theta"]
     order = np.argsort([made_fit.layout.models.index(one["model"]) for one in single["models"]])
     middles = np.array([[q[2] for q in single["models"][i]["capabilities"]] for i in order])
-    assert (np.argsort(middles[:, 0]) == np.argsort(np.median(theta, axis=0)[:, 0].round(6))).mean() > 0.8
-    marked = {
-        (one["model"], names[cell[0]]): cell[6] for one in single["models"] for cell in one["observed"] if cell[6]
-    }
+    truth = np.median(theta, axis=0)
+    np.testing.assert_allclose(middles, (truth - truth.mean(axis=0)) / truth.std(axis=0), atol=0.0051)
+    marked = {(one["model"], names[cell[0]]) for one in single["models"] for cell in one["observed"] if cell[6]}
     flagged = bo.ask.anomalies(made_fit).table.query("kind == 'score' and flag != ''")
     assert marked == set(zip(flagged["model"], flagged["benchmark"], strict=True))
 
@@ -200,8 +213,8 @@ def test_method_holds_priors_sources_and_notes(made_fit: CapabilityFit, read: Re
     assert int(facts.at["task-0", "seen"]) == made_fit.posterior.seen["task-0"].sum()
 
 
-def test_the_ceiling_is_that_of_the_draws(made_fit: CapabilityFit, read: Reader) -> None:
-    task = json.loads(read.data)["facts"]["tasks"][1]
+def test_the_ceiling_is_that_of_the_draws(made_fit: CapabilityFit, written: Path) -> None:
+    task = facts_of(written)["tasks"][1]
     chance, gap = made_fit.table.chance("task-1"), made_fit.draws["task_ceiling_gap"].sel(task="task-1").to_numpy()
     assert chance > 0 and task["ceiling"] == pytest.approx(np.median(chance + (1 - chance) * (1 - gap)), abs=1e-3)
 
@@ -212,7 +225,7 @@ def test_a_study_by_dates_brings_its_record_and_its_forecasts(made_fit: Capabili
     answer = bo.forecast(made_fit, HIDDEN, tasks="task-0")
     path = bo.report(answer, tmp_path / "a.html", study=replace(study, cells=cells))
     read = Reader(path.read_text(encoding="utf-8"))
-    facts = json.loads(read.data)["facts"]
+    facts = facts_of(path)
     ours = cells[(cells["method"] == "bayes") & (cells["task"] == "task-0")]
     assert [row["as_of"] for row in facts["as_of"]] == sorted(ours["as_of"])
     assert {row["task"] for row in facts["as_of"]} == {"task-0"}

@@ -1,6 +1,6 @@
 // The page of a forecast: what is chosen is kept in the hash of the address, and acts on all charts and tables.
 (() => {
-  const { facts, by, all, number, percent, power, compare, isMissing, fill, draw, refill, offer } = page;
+  const { facts, by, all, number, percent, power, compare, isMissing, fill, draw, refill, offer, unpacked } = page;
   const narrow = window.innerWidth < 640;
   const value = (id) => by(id) ? (by(id).type === "checkbox" ? by(id).checked : by(id).value) : "";
   const text = (id, content) => { for (const one of all(id)) one.textContent = content; };
@@ -43,6 +43,7 @@
   const sorted = (rows) => rows.slice().sort((a, b) => compare(rank(a, value("order")), rank(b, value("order")), down()) || compare(a.model, b.model));
   facts.rows.forEach((row, i) => {
     row.at = i;
+    row.quantiles = unpacked(row.quantiles);
     const span = (low, high) => `${number(row[low])} to ${number(row[high])}`;
     Object.assign(row, { "50 %": span("q25", "q75"), "80 %": span("q10", "q90"), "90 %": span("q5", "q95"), "95 %": span("q2.5", "q97.5") });
     row.median_text = number(row.median);
@@ -69,6 +70,8 @@
   const dates = Object.fromEntries(facts.points.map((point) => [point.model, point]));
   const followed = () => facts.fans.find((one) => one.family === value("follow")) ?? facts.fans[0];
   const here = (row) => row.task === value("task");
+
+  for (const fan of facts.fans) for (const point of [...fan.by_compute, ...fan.by_date]) point.quantiles = unpacked(point.quantiles);
 
   // Probability of a score of at least s, from quantiles (thousandths) at even levels 1 / (n + 1) ... n / (n + 1).
   const reaches = (quantiles, s) => {
@@ -120,18 +123,21 @@
     text("#best", task.best === null ? "no score was seen." : `best score seen, ${number(task.best)} (${task.best_model}).`);
     text("#ceiling", task.ceiling === null ? "" : ` Dotted: ceiling, the highest expected score, ${number(task.ceiling)} (90 % interval ${number(task.ceiling_low)} to ${number(task.ceiling_high)}).`);
   };
-  const lines = [...by("forecasts").tBodies[0].rows], chances = [...by("reaching").tBodies[0].rows];
+  const lines = [...by("forecasts").tBodies[0].rows];
+  const meter = (p) => {
+    const box = document.createElement("span");
+    box.className = "meter";
+    box.setAttribute("aria-hidden", "true");
+    box.append(document.createElement("span"));
+    box.firstChild.style.width = `${100 * p}%`;
+    return box;
+  };
   const reaching = () => {
     const s = Number(value("s"));
     text("#s-value", s.toFixed(2));
-    const found = facts.rows.map((row, i) => [reaches(row.quantiles, s), row, chances[i]]);
-    for (const [p, row, line] of found) {
-      line.hidden = !shows(row);
-      line.cells[1].textContent = percent(p);
-      line.cells[2].querySelector(".meter span").style.width = `${100 * p}%`;
-    }
+    const found = facts.rows.filter(shows).map((row) => [reaches(row.quantiles, s), row]);
     found.sort(([p, a], [q, b]) => q - p || b.median - a.median);
-    by("reaching").tBodies[0].append(...found.map(([, , line]) => line));
+    fill(by("reaching").tBodies[0], found.map(([p, row]) => [row.model, percent(p), meter(p)]));
   };
   const readings = () => {
     const one = followed(), date = value("asof"), s = Number(value("s"));
@@ -181,14 +187,14 @@
     const { single } = facts, one = single.models.find((model) => model.model === value("model"));
     if (!one) return;
     const weights = { yes: "open weights", no: "closed weights" }[one.open_weights], mind = { yes: "with reasoning", no: "without reasoning" }[one.reasoning];
-    text("#model-about", [one.family && `Family ${one.family}`, one.provider, one.date && `released on ${one.date}`, weights, mind].filter(Boolean).join(", "));
+    text("#model-about", [one.family && `Family ${one.family}`, one.provider && `by ${one.provider}`, one.date && `released on ${one.date}`, weights, mind].filter(Boolean).join(", "));
     text("#model-compute", compute(one));
     const ends = single.models.flatMap((model) => model.capabilities.flatMap((q) => [q[0], q[4]]));
     const low = Math.min(...ends), high = Math.max(...ends);
-    fill(by("capabilities").tBodies[0], one.capabilities.map((q, k) => [single.factors[k], bar(q, low, high), number(q[2], 2), `${number(q[0], 2)} to ${number(q[4], 2)}`]));
+    fill(by("capabilities").tBodies[0], one.capabilities.map((q, k) => [single.factors[k].replaceAll("_", "_\u200b"), bar(q, low, high), number(q[2], 2), `${number(q[0], 2)} to ${number(q[4], 2)}`]));
     const known = new Map(one.observed.map((row) => [row[0], row]));
     const rows = single.names.map((name, j) => {
-      const [q5, q25, median, q75, q95] = one.quantiles.slice(5 * j, 5 * j + 5).map((q) => q / 1000);
+      const [q5, q25, median, q75, q95] = unpacked(one.quantiles.slice(10 * j, 10 * j + 10)).map((q) => q / 1000);
       const [, score, error, seen, setting, source, mark] = known.get(j) ?? [];
       const observed = score === undefined ? null : score / 1000, outside = observed !== null && (observed < q5 - 5e-4 || observed > q95 + 5e-4);
       const what = observed === null ? "forecast" : [seen ? "observed, seen" : "observed, hidden", outside && "outside 90 %", mark].filter(Boolean).join("; ");

@@ -1,7 +1,10 @@
 "use strict";
 // What all pages share: values, sorted tables, tabs, charts, files to download.
 const page = (() => {
-  const { facts, charts } = JSON.parse(document.getElementById("data").textContent);
+  // tables come with the names of their columns said once, quantiles as two digits of base 36 each
+  const table = ({ keys, rows }) => rows.map((row) => Object.fromEntries(keys.map((key, i) => [key, row[i]])));
+  const { facts, charts } = JSON.parse(document.getElementById("data").textContent, (_, value) => value?.keys && value.rows ? table(value) : value);
+  const unpacked = (text) => Array.from({ length: text.length / 2 }, (_, i) => parseInt(text.slice(2 * i, 2 * i + 2), 36));
   const by = (id) => document.getElementById(id);
   const all = (selector, inside = document) => [...inside.querySelectorAll(selector)];
   const number = (value, digits = 3) => value === null || value === undefined ? "" : value.toFixed(digits);
@@ -106,5 +109,5 @@ const page = (() => {
   });
   offer("csv", () => true);
 
-  return { facts, by, all, number, percent, power, compare, isMissing, fill, draw, refill, offer };
+  return { facts, by, all, number, percent, power, compare, isMissing, fill, draw, refill, offer, unpacked };
 })();
