@@ -12,15 +12,18 @@
 # ---
 
 # %% [markdown]
-# # Your own scores: from a CSV to a forecast that has been checked
+# # Your own scores: from a results folder and a spreadsheet to a page to send
 #
-# You have scored some models on an exam of your own. What will the models score that you have not run, or cannot run
-# yet? This notebook writes a small CSV, has it checked, fits, reads the diagnostics, forecasts, and saves the fit.
+# You have run lm-evaluation-harness on a new family of models, and you have scored the smallest of them, and some older
+# models, on an exam of your own. What will the others score on the exam? This notebook takes the results folder and the
+# spreadsheet as they are, has them checked, fits, reads the diagnostics, forecasts, and writes a page to send.
 #
-# **Everything called `made-up` below is made up**: three models that do not exist, and an exam whose "scores" are drawn
-# here from a formula. So the truth is known, and the forecasts can be held against it at the end.
+# The family is Yi-1.5: its benchmark scores are published figures that ship with the package, and the models are hidden
+# from the table that the package brings here. **The exam is made up**: its "scores" are drawn here from a formula. So
+# the truth is known, and the forecasts can be held against it at the end.
 
 # %%
+import json
 import tempfile
 import warnings
 from pathlib import Path
@@ -44,12 +47,33 @@ folder = Path(tempfile.mkdtemp())
 # %% [markdown]
 # ## The files
 #
-# One row per model, in the layout of the published tables: parameters in billions, tokens in trillions, FLOPs in 1e21.
-# Models that are bundled need their name and your scores only; what is not known is left out. The made-up exam has 300
-# questions with five choices and is written in per cent: its formula is a curve in MMLU and HellaSwag, plus the luck of
-# the questions.
+# The results folder is what the harness leaves: a file of each model, with several metrics of each task and their
+# standard errors. The spreadsheet is what people keep: a row for each model, sizes in billions, the exam in per cent.
+# Models that are bundled need their name and your score only. The made-up exam has 300 questions with five choices; its
+# formula is a curve in MMLU and HellaSwag, plus the luck of the questions.
 
 # %%
+everything = bo.load("base-llms")
+bundled = bo.load("base-llms", only="paper")
+mine = ["01-ai/Yi-1.5-6B", "01-ai/Yi-1.5-9B", "01-ai/Yi-1.5-34B"]
+ran = {"MMLU": "mmlu", "ARC-C": "arc_challenge", "HellaSwag": "hellaswag", "Winograd": "winogrande", "GSM8K": "gsm8k"}
+published = everything.matrix(ran).loc[mine]
+
+for model, scores in published.iterrows():
+    results = {}
+    for benchmark, task in ran.items():
+        score, items = scores[benchmark], everything.n_items(benchmark)
+        metric = {"hellaswag": "acc_norm", "arc_challenge": "acc_norm", "gsm8k": "exact_match"}.get(task, "acc")
+        filtered = "strict-match" if task == "gsm8k" else "none"
+        results[task] = {
+            "alias": task,
+            f"{metric},{filtered}": score,
+            f"{metric}_stderr,{filtered}": (score * (1 - score) / items) ** 0.5,
+        }
+    place = folder / "results" / model.replace("/", "__")
+    place.mkdir(parents=True)
+    content = {"results": results, "config": {"model": "hf", "model_args": f"pretrained={model}"}, "model_name": model}
+    (place / "results_2024-05-20T10-00-00.json").write_text(json.dumps(content, indent=1))
 
 
 def made_up_exam(scores):
@@ -57,37 +81,32 @@ def made_up_exam(scores):
     return 0.2 + 0.8 * expit(1.3 * ability)
 
 
-bundled = bo.load("base-llms", only="paper")
-truth = made_up_exam(bundled.matrix(["MMLU", "HellaSwag"])).dropna()
+truth = made_up_exam(pd.concat([bundled.matrix(["MMLU", "HellaSwag"]).dropna(), published[["MMLU", "HellaSwag"]]]))
 rng = np.random.default_rng(7)
 exam = pd.Series(rng.binomial(300, truth) / 3, index=truth.index).round(1)
-sat = bundled.models.loc[exam.index, "flops"] <= 8.4e22  # the models that "you" have run
+older = exam.index.difference(mine, sort=False)
+sat = bundled.models.loc[older, "flops"] <= 8.4e22  # the older models that "you" have run
 
-rows = pd.DataFrame({"Model": exam.index[sat], "made-up exam": exam[sat].to_numpy()})
-new = pd.DataFrame(
-    {
-        "Model": ["made-up/alpha-3b", "made-up/alpha-9b", "made-up/alpha-40b"],
-        "Model Family": "made-up Alpha",
-        "Model Size (B)": [3, 9, 40],
-        "Pretraining Data Size (T)": [2, 2, 3],
-        "FLOPs (1E21)": [36, 108, 720],
-        "MMLU": [0.46, 0.58, 0.71],
-        "ARC-C": [0.44, 0.53, 0.63],
-        "HellaSwag": [0.72, 0.79, 0.85],
-        "Winograd": [0.67, 0.73, 0.80],
-        "GSM8K": [0.15, 0.33, 0.58],
-        "HumanEval": [0.15, 0.25, 0.38],
-        "made-up exam": [48.7, np.nan, np.nan],
-    }
-)
-truth = pd.concat([truth, made_up_exam(new.set_index("Model"))])
-pd.concat([rows, new]).to_csv(folder / "mine.csv", index=False)
-print((folder / "mine.csv").read_text()[:420], "...")
+own = {
+    "Model": mine,
+    "Model Family": "Yi-1.5",
+    "Model Size (B)": [6, 9, 34],
+    "Pretraining Data Size (T)": 3.6,
+    "FLOPs (1E21)": [129.6, 194.4, 734.4],
+    "Release date": "2024-05-13",
+    "made-up exam": [exam[mine[0]], np.nan, np.nan],
+}
+others = {"Model": older[sat], "made-up exam": exam[older[sat]]}
+sheet = pd.concat([pd.DataFrame(own), pd.DataFrame(others)], ignore_index=True)
+sheet.to_excel(folder / "exam.xlsx", sheet_name="scores", index=False)
+display(sheet.head(5))
+print(*sorted(str(path.relative_to(folder)) for path in folder.rglob("*.*") if path.is_file()), sep="\n")
 
 # %% [markdown]
-# ## Check it
+# ## Check them
 #
-# The same check runs on the command line: `bayes-obscaling check mine.csv --benchmarks exam.csv`.
+# The same check runs on the command line: `bayes-obscaling check exam.xlsx --benchmarks exam.csv`, and
+# `bayes-obscaling check results/`.
 
 # %%
 
@@ -100,15 +119,16 @@ def check(*files):
             print(f"{line.level} {line.check}: {line.what} -> {line.remedy}".replace(f"{folder}/", ""))
 
 
-check(folder / "mine.csv")
+check(folder / "results")
+check(folder / "exam.xlsx")
 
 # %% [markdown]
-# Scores are fractions unless a range is declared. A second small file says what the exam is: a task (to be forecast,
-# not a benchmark that measures capability), its chance level, its questions, and the range of the column.
+# What no file says is asked for. A second small file says what the exam is: a task (to be forecast, not a benchmark
+# that measures capability), its chance level, its questions, and the range of the column.
 
 # %%
 (folder / "exam.csv").write_text("benchmark,role,chance,n_items,lower,upper\nmade-up exam,task,0.2,300,0,100\n")
-check(folder / "mine.csv", folder / "exam.csv")
+check(folder / "exam.xlsx", folder / "exam.csv")
 
 # %% [markdown]
 # ## Fit
@@ -117,9 +137,10 @@ check(folder / "mine.csv", folder / "exam.csv")
 # read. All its scores are seen: the models to forecast have none.
 
 # %%
-table = bo.read(folder / "mine.csv", folder / "exam.csv", into=bundled)
+table = bo.read(folder / "exam.xlsx", folder / "exam.csv", into=bundled)
+table = bo.read(folder / "results", into=table)
 for note in table.notes:
-    print("note:", note)
+    print("note:", note.replace(f"{folder}/", ""))
 fit = bo.fit(table, "made-up exam", cache=bo.default_cache_dir())
 
 # %% [markdown]
@@ -143,14 +164,14 @@ display(mine.loc[mine["z"].abs().sort_values(ascending=False).index, ["model", "
 # %% [markdown]
 # ## Forecast
 #
-# The two made-up models that have benchmark scores only; a larger sibling that has nothing but its FLOPs; and a model
-# of a family never seen.
+# The two models that have benchmark scores only; a larger sibling that has nothing but its FLOPs; and a model of a
+# family never seen.
 
 # %%
 scenarios = [
-    "made-up/alpha-9b",
-    "made-up/alpha-40b",
-    bo.Scenario(family="made-up Alpha", flops=3e24),
+    "Yi-1.5-9B",
+    "Yi-1.5-34B",
+    bo.Scenario(family="Yi-1.5", flops=3e24),
     bo.Scenario(family="new", flops=3e24),
 ]
 answer = bo.forecast(fit, scenarios)
@@ -167,10 +188,10 @@ plt.show()
 # %% [markdown]
 # ## Against the truth
 #
-# The formula also gives scores to the bundled models above 8.4e22 FLOPs, which "you" have not run.
+# The formula also gives scores to the older models above 8.4e22 FLOPs, which "you" have not run.
 
 # %%
-later = bo.forecast(fit, list(exam.index[~sat]))
+later = bo.forecast(fit, list(older[~sat]))
 summary = later.to_dataframe().set_index("model")
 ends = {50: ("q25", "q75"), 80: ("q10", "q90"), 90: ("q5", "q95")}
 scored = exam[summary.index] / 100
@@ -190,16 +211,20 @@ bo.plots.plot_forecast(later)
 plt.show()
 
 # %% [markdown]
-# ## Keep it
+# ## Keep it, and send it
 #
 # One file holds the draws, the table, the spec and the record of the sampler. Loaded again, it gives the same forecast.
+# One page holds the forecasts for others to look at: it opens in a browser from disk and loads nothing. With the saved
+# fit, `bayes-obscaling report exam.nc --output report.html` writes the same.
 
 # %%
 fit.save(folder / "exam.nc")
 again = bo.open(folder / "exam.nc")
 same = bo.forecast(again, scenarios)
 print("same draws:", bool((same.draws == answer.draws).all()), "| sampler problems:", again.problems or "none")
-answer.to_dataframe().to_csv(folder / "forecast.csv", index=False)
+everyone = [*scenarios, *older[~sat]]
+page = bo.report(fit, folder / "report.html", everyone, title="The made-up exam: Yi-1.5 and older models")
+print(page.name, f"{page.stat().st_size / 1e6:.1f} MB")
 
 # %% [markdown]
 # ## What the intervals allow one to say

@@ -14,6 +14,7 @@ from bayes_obscaling.cli.options import (
     KeptFit,
     Models,
     Outputs,
+    PageOutput,
     Tasks,
     flops,
 )
@@ -56,6 +57,7 @@ def forecast(
     model: AnswerOptions,
     saved: KeptFit,
     outputs: Outputs,
+    page: PageOutput,
 ) -> None:
     """Forecast scores with 50, 80, 90 and 95 % intervals.
 
@@ -97,7 +99,7 @@ def forecast(
         outputs,
         layout=lambda: _print_forecast(answer),
         sentences=(),
-        keep=None if keep is None else lambda: [str(fitted.save(keep))],
+        keep=lambda: [*([] if keep is None else [str(fitted.save(keep))]), *page.write_page(answer)],
     )
 
 

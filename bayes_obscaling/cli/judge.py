@@ -15,6 +15,7 @@ from bayes_obscaling.cli.options import (
     FolderOutputs,
     FromCompute,
     Outputs,
+    PageOutput,
     Tasks,
     flops,
     is_folder,
@@ -132,6 +133,7 @@ def backtest(
     table: TableOptions,
     model: FitOptions,
     outputs: FolderOutputs,
+    page: PageOutput,
 ) -> None:
     """Score forecasts of held-out models against what they reached, and against all baselines.
 
@@ -164,7 +166,8 @@ def backtest(
         (err() if outputs.as_json else out()).print(f"Backtest of [bold]{', '.join(task)}[/]: {plain(split.name)}.")
         with model.sampling(table=scores) as how:
             answer = run(scores, task, split, methods=methods, **how)
-    show(answer, "", outputs, layout=lambda: _print_backtest(answer), sentences=())
+    keep = partial(page.write_page, answer)
+    show(answer, "", outputs, layout=lambda: _print_backtest(answer), sentences=(), keep=keep)
 
 
 # --- what is asked ------------------------------------------------------------------------------------------------

@@ -266,6 +266,43 @@ class FolderOutputs(Outputs):
         return [f"{answer.save(self.output) / 'cells.csv'} and scores.csv", *self.draw(answer)]
 
 
+@dataclass(frozen=True)
+class PageOutput(Options):
+    """A page to look at, filter and send."""
+
+    panel = "Output"
+
+    report: Annotated[Path | None, "Write a page to look at, filter and send here (HTML)."] = None
+
+    def check(self) -> None:
+        """Find out before a minute of sampling that the page cannot be written."""
+        if self.report is not None:
+            check_page(self.report)
+
+    def write_page(self, answer: Answer, **options: Any) -> list[str]:
+        """Write the page of the answer, if that was asked for; return what was written. Options are of `report`."""
+        if self.report is None:
+            return []
+        from bayes_obscaling.pages.page import report
+
+        return [page_size(report(answer, self.report, **options))]  # type: ignore[arg-type]
+
+
+def check_page(path: Path) -> None:
+    """Refuse a page that cannot be written."""
+    from bayes_obscaling.pages.page import check_installed
+
+    check_file(path)
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise InputError(f"A page cannot be written as {path.name}", "give a file that ends in .html")
+    check_installed()
+
+
+def page_size(path: Path) -> str:
+    """Name and size of a page that was written."""
+    return f"{path} ({path.stat().st_size / 1e6:.1f} MB)"
+
+
 def is_folder(path: Path) -> bool:
     """Whether a path is that of a folder: there is one, or it has no ending and there is nothing."""
     return path.is_dir() or not (path.suffix or path.exists())

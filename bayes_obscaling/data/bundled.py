@@ -101,21 +101,24 @@ def _base_llms(cohort: str) -> ScoreTable:
 
 @lru_cache
 def _load(folder: str) -> ScoreTable:
-    benchmarks = _read(folder, "benchmarks")
+    benchmarks = read_bundled(folder, "benchmarks")
     for column, separator in (("excludes", ";"), ("aliases", "|")):
         benchmarks[column] = [tuple(x.split(separator)) if isinstance(x, str) else () for x in benchmarks[column]]
-    others = _read(folder, "other_settings") if (tables_folder() / folder / "other_settings.csv").is_file() else None
-    return ScoreTable(_read(folder, "models"), benchmarks, _read(folder, "scores"), other_settings=others)
+    others = (
+        read_bundled(folder, "other_settings") if (tables_folder() / folder / "other_settings.csv").is_file() else None
+    )
+    return ScoreTable(read_bundled(folder, "models"), benchmarks, read_bundled(folder, "scores"), other_settings=others)
 
 
 @lru_cache
 def known_corrections() -> pd.DataFrame:
     """Published values that the bundled base table corrects: model, column, source_value, corrected_value, reason."""
-    return _read("base_llms", "corrections")
+    return read_bundled("base_llms", "corrections")
 
 
 @lru_cache
-def _read(folder: str, name: str) -> pd.DataFrame:
+def read_bundled(folder: str, name: str) -> pd.DataFrame:
+    """Return a bundled file as it is; a folder "" is that of the tables."""
     # an empty field is the only missing value; scores stay text here, since pandas 2 does not read floats exactly
     path = tables_folder() / folder / f"{name}.csv"
     return pd.read_csv(path, keep_default_na=False, na_values=[""], encoding="utf-8", dtype={"score": str})

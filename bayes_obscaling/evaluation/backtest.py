@@ -125,6 +125,25 @@ class Backtest(Answer):
             raise InputError(f"{folder} cannot be written ({error.strerror or error}): give another folder.") from error
         return folder
 
+    @classmethod
+    def read(cls, folder: str | Path) -> Backtest:
+        """Return the backtest, or the study as one, whose ``cells.csv`` `save` has written into a folder.
+
+        Raises
+        ------
+        InputError
+            When there is none.
+        """
+        path = Path(folder) / "cells.csv"
+        try:
+            cells = pd.read_csv(path, encoding="utf-8")
+            ours = cells[cells["method"] == OURS]
+            bad = int((~ours["converged"].astype(bool)).sum()) if "converged" in ours else 0
+        except (OSError, KeyError, ValueError) as error:
+            remedy = "name the folder that backtest or cutoffs wrote with --output"
+            raise InputError(f"There are no scored forecasts in {folder}", remedy) from error
+        return cls(cells, (f"{bad} of {len(ours)} forecasts are from fits that have not converged",) if bad else ())
+
     @staticmethod
     def join(parts: Iterable[Backtest]) -> Backtest:
         """Put backtests together."""

@@ -7,31 +7,67 @@ from typing import Any
 import altair as alt
 
 # Okabe and Ito (2008), in tones that are told apart on white and on black.
-_BLUE, _RED = "#3A8FC4", "#E0702A"
+_BLUE, _RED, _GREY = "#3A8FC4", "#E0702A", "#888888"
 # Follows the text of the page, dark or light.
 _INK = "currentColor"
+# Nine families, told apart on white and on black; grey is all others.
+_FAMILIES = [
+    "#3A8FC4",
+    "#CC6677",
+    "#2E9E6B",
+    "#C9A227",
+    "#8F6BC0",
+    "#44AAAA",
+    "#B5592B",
+    "#B04A8B",
+    "#7A8B3C",
+    "#9A9A9A",
+]
 _SCORE = alt.Scale(domain=[0, 1])
 _TICKS = alt.Axis(tickCount=6)
+# Of a logarithmic axis: whether a tick is a power of ten, which alone has a label and a line.
+_IS_POWER = "abs(log(datum.value) / LN10 - round(log(datum.value) / LN10)) < 1e-6"
+_POWERS: Any = {"condition": {"test": _IS_POWER, "value": 1}, "value": 0}
+_POWER = f"{_IS_POWER} ? '1e' + round(log(datum.value) / LN10) : ''"
 _COMPUTE = (
-    alt.X("flops:Q", title="Training compute (FLOPs)").scale(type="log", nice=False).axis(format="~e", tickCount=6)
+    alt.X("flops:Q", title="Training compute (FLOPs)")
+    .scale(type="log", nice=False)
+    .axis(labelExpr=_POWER, tickCount=8, gridOpacity=_POWERS, tickOpacity=_POWERS)
 )
 _DATE = alt.X("date:T", title="Release date").axis(tickCount=6)
-_HEIGHT = 340
+_HEIGHT = 360
+# What a forecast says when it is pointed at.
+_TIPS = {
+    "model": "model",
+    "task": "task",
+    "median_text": "median",
+    "50 %": "50 %",
+    "80 %": "80 %",
+    "90 %": "90 %",
+    "95 %": "95 %",
+    "observed_text": "observed",
+    "beats": "P(beats the best)",
+    "distance_text": "decades of compute beyond",
+    "months_text": "months ahead",
+    "scores_text": "scores behind it",
+    "basis": "forecast from",
+}
 
 
 def charts(facts: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Specifications of the charts of a page of gathered facts, by the name of the place that they go to."""
+    made: dict[str, alt.TopLevelMixin] = {}
     if facts["kind"] == "forecast":
         latent = any(point["flops_low"] is not None for point in facts["points"])
-        made: dict[str, alt.TopLevelMixin] = {
+        made = {
             "intervals": _intervals(),
             "by-compute": _scores(_COMPUTE, "flops", "by_compute", latent),
             "by-date": _scores(_DATE, "date", "by_date", False),
             "reaching-compute": _reaching(_COMPUTE, "by_compute"),
             "reaching-date": _reaching(_DATE, "by_date"),
         }
-    else:
-        made = {"coverage": _coverage(), "pit": _pit(), "distance": _distance()}
+    if facts.get("record"):
+        made |= {"coverage": _coverage(), "pit": _pit(), "distance": _distance()}
     return {name: _finished(chart) for name, chart in made.items()}
 
 
@@ -62,43 +98,34 @@ def _finished(chart: alt.TopLevelMixin) -> dict[str, Any]:
 
 
 def _intervals() -> alt.TopLevelMixin:
-    """Forecasts: a dot at the median, bars of 50, 80 and 90 %, what was observed, and the best score so far."""
+    """Forecasts: a dot at the median, bars of 50, 80 and 90 %, the score observed, the best so far, the ceiling."""
     base = alt.Chart(alt.NamedData("rows")).encode(
-        y=alt.Y("label:N", sort=None, title=None),
-        tooltip=[
-            alt.Tooltip("model:N", title="model"),
-            alt.Tooltip("task:N", title="task"),
-            alt.Tooltip("median:Q", title="median", format=".3f"),
-            *(alt.Tooltip(f"{name}:N", title=name) for name in ("50 %", "80 %", "90 %")),
-            alt.Tooltip("observed_text:N", title="observed"),
-            alt.Tooltip("beats:N", title="P(beats the best)"),
-            alt.Tooltip("distance_text:N", title="decades of compute beyond"),
-            alt.Tooltip("months_text:N", title="months ahead"),
-            alt.Tooltip("basis:N", title="forecast from"),
-        ],
+        y=alt.Y("label:N", sort=None, title=None).axis(domain=False, ticks=False, labelPadding=8),
+        tooltip=[alt.Tooltip(f"{name}:N", title=title) for name, title in _TIPS.items()],
     )
+    # not from 0 to 1: where all forecasts are alike, that would hide how they differ
+    x = alt.X("q5:Q", scale=alt.Scale(zero=False, nice=True), title="Score", axis=alt.Axis(tickCount=8))
     bars = [
-        base.mark_rule(color=_BLUE, opacity=opacity, strokeWidth=width).encode(
-            x=alt.X(f"{low}:Q", scale=_SCORE, title="Score", axis=_TICKS), x2=f"{high}:Q"
+        base.mark_bar(color=_BLUE, opacity=opacity, height=height, cornerRadius=1).encode(
+            x=x.copy() if low == "q5" else alt.X(f"{low}:Q"), x2=f"{high}:Q"
         )
-        for low, high, opacity, width in (("q5", "q95", 0.45, 3), ("q10", "q90", 0.65, 6), ("q25", "q75", 1.0, 9))
+        for low, high, opacity, height in (("q5", "q95", 0.3, 4), ("q10", "q90", 0.45, 8), ("q25", "q75", 0.8, 8))
     ]
-    median = base.mark_point(filled=True, color="white", stroke=_BLUE, strokeWidth=2, size=60, opacity=1)
-    observed = base.mark_point(size=55, opacity=1, strokeWidth=2, filled=False).encode(
+    median = base.mark_point(filled=True, color="white", stroke=_BLUE, strokeWidth=2, size=70, opacity=1)
+    known = ["observed, not seen by the fit", "observed, seen"]
+    observed = base.mark_point(size=70, opacity=1, strokeWidth=2, filled=True, fill="white").encode(
         x="observed:Q",
-        color=alt.Color(
-            "known:N",
-            scale=alt.Scale(domain=["observed, not seen by the fit", "observed, seen"], range=[_RED, "#888888"]),
-        ).title(None),
-        shape=alt.Shape(
-            "known:N",
-            scale=alt.Scale(
-                domain=["observed, not seen by the fit", "observed, seen"], range=["diamond", "triangle-up"]
-            ),
-        ).title(None),
+        stroke=alt.Stroke("known:N", scale=alt.Scale(domain=known, range=[_RED, _GREY]), legend=None),
+        shape=alt.Shape("known:N", scale=alt.Scale(domain=known, range=["diamond", "triangle-up"]), legend=None),
     )
-    best = alt.Chart(alt.NamedData("best")).mark_rule(strokeDash=[4, 3], color=_INK, opacity=0.7).encode(x="best:Q")
-    return alt.layer(best, *bars, median.encode(x="median:Q"), observed).properties(height=alt.Step(20))
+    lines = [
+        alt.Chart(alt.NamedData("marks"))
+        .transform_filter(f"isValid(datum.{name})")
+        .mark_rule(strokeDash=dash, color=_INK, opacity=0.7)
+        .encode(x=f"{name}:Q")
+        for name, dash in (("best", [5, 3]), ("ceiling", [1, 3]))
+    ]
+    return alt.layer(*lines, *bars, median.encode(x="median:Q"), observed).properties(height=alt.Step(22))
 
 
 def _fan(x: alt.X, data: str) -> list[alt.Chart]:
@@ -115,26 +142,28 @@ def _fan(x: alt.X, data: str) -> list[alt.Chart]:
 def _scores(x: alt.X, along: str, data: str, latent: bool) -> alt.TopLevelMixin:
     """Observed scores by compute or date, the fan of a family, and forecasts of what is not observed."""
     base = alt.Chart(alt.NamedData("points")).transform_filter(f"isValid(datum.{along})").encode(x=x, y="observed:Q")
-    tips = ["model:N", "family:N", "flops_text:N", "date:N", alt.Tooltip("observed:Q", format=".3f")]
-    marks = base.mark_point(filled=True, size=55, opacity=0.85).encode(
-        color=alt.Color("group:N", title="Family").scale(scheme="tableau10"),
-        shape=alt.Shape("known:N", title=None).scale(
-            domain=["seen", "not seen by the fit"], range=["circle", "diamond"]
+    tips = [alt.Tooltip(f"{name}:N") for name in ("model", "family", "compute", "date", "observed_text")]
+    marks = base.mark_point(filled=True, size=60, opacity=0.85).encode(
+        color=alt.Color("group:N", title="Family", sort=None).scale(range=_FAMILIES),
+        shape=alt.Shape(
+            "known:N",
+            scale=alt.Scale(domain=["seen by the fit", "not seen by the fit"], range=["circle", "diamond"]),
+            legend=None,
         ),
         tooltip=tips,
     )
     layers: list[alt.Chart] = [*_fan(x, data)]
     if latent:
         layers.append(
-            base.mark_rule(color=_INK, opacity=0.3)
+            base.mark_rule(color=_INK, opacity=0.25)
             .transform_filter("isValid(datum.flops_low)")
             .encode(x=alt.X("flops_low:Q"), x2="flops_high:Q")
         )
     coming = alt.Chart(alt.NamedData("coming")).transform_filter(f"isValid(datum.{along})").encode(x=x)
     layers += [
-        coming.mark_rule(color=_RED, strokeWidth=2).encode(y="q5:Q", y2="q95:Q"),
-        coming.mark_point(color=_RED, filled=True, size=60, shape="square", opacity=1).encode(
-            y="median:Q", tooltip=["model:N", "90 %:N", alt.Tooltip("median:Q", format=".3f")]
+        coming.mark_rule(color=_RED, strokeWidth=1.5, opacity=0.6).encode(y="q5:Q", y2="q95:Q"),
+        coming.mark_point(color=_RED, filled=True, size=45, shape="square", opacity=0.9).encode(
+            y="median:Q", tooltip=[alt.Tooltip(f"{name}:N") for name in ("model", "median_text", "90 %")]
         ),
     ]
     return alt.layer(*layers, marks).properties(height=_HEIGHT)

@@ -10,44 +10,56 @@ import numpy as np
 import pandas as pd
 
 from bayes_obscaling.models.capability_equations import COMPUTE_CENTRE
-from bayes_obscaling.pages.fans import fans
+from bayes_obscaling.models.cells import reasons
+from bayes_obscaling.pages.fans import families_to_follow, fan
+from bayes_obscaling.pages.method import method
+from bayes_obscaling.pages.room import choose, known_name
+from bayes_obscaling.pages.single import reasoning_of, single_models
+from bayes_obscaling.pages.values import packed, records, rounded
 from bayes_obscaling.results.fit import CapabilityFit
-from bayes_obscaling.results.forecast import Forecast, forecast
-from bayes_obscaling.results.scenario import Scenario
+from bayes_obscaling.results.forecast import Forecast
 
 # Levels of the quantiles from which a page works out the probability of reaching a score, per cent.
 PERCENTS = np.arange(1, 100)
-# Cells, of models by benchmarks and tasks, that the section on single models holds.
-_MOST_CELLS = 1500
 # Intervals of the table, and the columns that bound them.
 INTERVALS = {"50 %": ("q25", "q75"), "80 %": ("q10", "q90"), "90 %": ("q5", "q95")}
+# Forecasts that are put into words at the top, and warnings that are not folded away.
+_MOST_SENTENCES = 6
+# What the page reads of a forecast.
+_FORECAST = ["model", "task", "family", "flops", "latent_flops", "date", "basis", "observed", "seen", "distance"]
+_FORECAST += ["months_ahead", "family_models", "median", "q2.5", "q5", "q10", "q25", "q75", "q90", "q95", "q97.5"]
+_FORECAST += ["name", "is_known", "own", "open_weights", "reasoning", "scores", "p_best", "flops_text", "quantiles"]
 
 
-def gather(answer: Forecast, family: str) -> dict[str, Any]:
+def gather(answer: Forecast, family: str = "", notes: Sequence[str] = ()) -> dict[str, Any]:
     """Return everything that the page of a forecast shows.
 
     Parameters
     ----------
     answer : Forecast
-        Of a capability fit.
+        Of a capability fit; as many of its forecasts are shown as there is room for.
     family : str
-        Whose expected scores are followed along compute and release date; "new" is a family never seen.
+        Whose expected scores are followed first along compute and release date; default those of the models to come.
+    notes : sequence of str
+        What else a reader should know.
     """
-    fit = answer.fit
-    rows = forecast_rows(answer)
-    tasks = list(dict.fromkeys(rows["task"]))
-    kept = answer.to_dataframe()
+    fit, about = answer.fit, answer.about
+    chosen = choose(fit, about["model"], about["task"])
+    at = np.flatnonzero(about["model"].isin(chosen.models) & about["task"].isin(chosen.tasks))
+    rows = forecast_rows(answer, at)
+    coming = rows.loc[~rows["is_known"], "family"]
+    followed = families_to_follow(fit, [family] if family else list(coming), len(chosen.tasks))
+    table = answer.to_dataframe().iloc[at]
     return {
         **header(answer, rows),
-        "tasks": [task_facts(fit, task) for task in tasks],
-        "rows": records(rows),
-        "points": records(score_points(fit, tasks)),
-        **fans(fit, tasks, family),
-        "models": model_cells(fit, list(dict.fromkeys(rows.loc[rows["is_known"], "name"]))),
-        "notes": list(dict.fromkeys((*fit.notes, *fit.table.notes))),
-        "spec": fit.spec.model_dump(mode="json"),
-        "provenance": {name: str(value) for name, value in fit.provenance.items()},
-        "csv": kept.to_csv(index=False, float_format="%.6g"),
+        "notes": [*notes, *chosen.notes],
+        "tasks": [task_facts(fit, task) for task in chosen.tasks],
+        "rows": records(rows[_FORECAST]),
+        "points": records(score_points(fit, chosen.tasks)),
+        "fans": [fan(fit, chosen.tasks, one) for one in followed],
+        "single": single_models(fit, list(dict.fromkeys(rows.loc[rows["is_known"], "name"]))),
+        "method": method(fit),
+        "csv": table.to_csv(index=False, float_format="%.5g", lineterminator="\n"),
     }
 
 
@@ -65,55 +77,109 @@ def header(answer: Forecast, rows: pd.DataFrame) -> dict[str, Any]:
             for level, (low, high) in INTERVALS.items()
         )
         checked = [f"Of {len(scored)} observed scores that the fit has not seen lie {inside}."]
-    latest = f", the latest of {max(dates)}" if dates else ", without release dates"
+    latest = f", the latest released on {max(dates)}" if dates else ", without release dates"
     return {
         "kind": "forecast",
         "title": f"Forecast of {what}",
         "question": f"What will {models} model{'s' * (models != 1)} score on {what}?",
         "table": f"{len(fit.table.models)} models of {len(fit.table.families)} families{latest}",
         "hidden": f"{len(fit.split.held_out)} models ({fit.split.name})" if fit.split.held_out else "no score",
+        "made": str(fit.provenance.get("created", ""))[:10],
         "version": version("bayes_obscaling"),
         "verdict": answer.verdict,
         "numbers": answer.convergence.numbers,
         "problems": list(answer.problems),
-        "sentences": [*answer.sentences, *checked],
+        "sentences": [*_answers(rows), *checked],
+        "warnings": [*answer.own_notes, *dict.fromkeys(answer.warnings)],
     }
 
 
+def _answers(rows: pd.DataFrame) -> list[str]:
+    """Forecasts in words: those of models to come, then of the user's own, then of the highest median."""
+    new = rows[~rows["seen"]].sort_values(["is_known", "own", "median"], ascending=[True, False, False], kind="stable")
+    sentences = []
+    for row in new.head(_MOST_SENTENCES).to_dict("records"):
+        beats = "" if row["p_best"] != row["p_best"] else f"; {_chance(row['p_best'])} to beat the best score so far"
+        sentences.append(
+            f"{row['model']} on {row['task']}: median {row['median']:.3f}, 90\u00a0% interval {row['q5']:.3f} to "
+            f"{row['q95']:.3f}{beats}."
+        )
+    return sentences
+
+
+def _chance(p: float) -> str:
+    return "less than 1\u00a0%" if p < 0.01 else "more than 99\u00a0%" if p > 0.99 else f"{100 * p:.0f}\u00a0%"
+
+
 def task_facts(fit: CapabilityFit, task: str) -> dict[str, Any]:
-    """A task's name, the score of guessing, the best score that the fit has seen, and whose it is."""
+    """A task's name, guessing score and ceiling, the best score that the fit has seen, and whose it is.
+
+    ``ceiling`` is the posterior median of the highest expected score, between ``ceiling_low`` and ``ceiling_high`` (90
+    %); None for a score without one.
+    """
     scores = fit.table.matrix([task])[task].where(fit.posterior.seen[task]).dropna()
     best = {} if scores.empty else {"best": round(float(scores.max()), 4), "best_model": str(scores.idxmax())}
-    return {"name": task, "chance": _rounded(fit.table.chance(task)), "best": None, "best_model": "", **best}
+    chance = fit.table.chance(task)
+    found = {"name": task, "chance": rounded(chance), "n_seen": len(scores), "best": None, "best_model": "", **best}
+    ceiling = dict.fromkeys(("ceiling_low", "ceiling", "ceiling_high"))
+    if fit.table.benchmarks.at[task, "has_ceiling"]:
+        posterior = fit.posterior
+        if posterior.has_head(task):
+            gap = posterior.heads["task_ceiling_gap"][:, posterior.layout.tasks.index(task)]
+        else:
+            p = posterior.measurement(posterior.predictors_of(task))
+            gap = p["ceiling_gap"][:, posterior.layout.benchmarks.index(task)]
+        top = np.percentile(chance + (1 - chance) * (1 - gap), (5, 50, 95))
+        ceiling = dict(zip(ceiling, (rounded(value) for value in top), strict=True))
+    return {**found, **ceiling}
 
 
-def forecast_rows(answer: Forecast) -> pd.DataFrame:
-    """One row per model and task: `Forecast.to_dataframe`, the chance to beat the best score seen, and quantiles.
+def forecast_rows(answer: Forecast, at: np.ndarray) -> pd.DataFrame:
+    """One row per model and task at some positions: `Forecast.to_dataframe`, and what a page says besides.
 
-    Columns besides: ``name`` of the model in the table, ``is_known`` there, ``own`` (of the user's table), ``best``,
-    ``p_best``, ``flops_text``, and ``quantiles``, thousandths at `PERCENTS`.
+    Columns besides: ``name`` of the model in the table, ``is_known`` there, ``own`` (of the user's table),
+    ``open_weights``, ``reasoning``, ``scores`` (own ones that the fit has seen and the forecast reads), ``p_best`` (the
+    chance to beat the best score seen), ``flops_text``, and ``quantiles`` at `PERCENTS`, packed.
     """
-    fit, flat = answer.fit, answer.flat
-    rows = answer.to_dataframe().reset_index(drop=True)
+    fit, flat = answer.fit, answer.flat[:, at]
+    rows = answer.to_dataframe().iloc[at].reset_index(drop=True)
     models = fit.table.models
-    names = rows["model"].str.replace(r", [^,]+ effort$", "", regex=True)
+    names = rows["model"].map(known_name)
     rows["name"] = names
     rows["is_known"] = names.isin(models.index)
     rows["own"] = names.isin(models.index[models["cohort"] == "user"])
-    rows["own"] &= not rows["own"].all()  # marked among others only
+    rows["own"] &= not rows.loc[rows["is_known"], "own"].all()  # marked among others only
     # the release date by which a reader knows a model, whether or not the fit has read it
     known = models["date"].to_dict()
     rows["date"] = [date or known.get(name, "") for date, name in zip(rows["date"], names, strict=True)]
+    weights, reasoning = models["open_weights"].to_dict(), reasoning_of(fit, reasons(fit.table))
+    rows["open_weights"] = [weights.get(name, "") for name in names]
+    rows["reasoning"] = [reasoning.get(name, "") for name in names]
+    rows["scores"] = _scores_behind(fit, rows)
     best = {task: task_facts(fit, task)["best"] for task in rows["task"].unique()}
-    rows["best"] = np.array([best[task] for task in rows["task"]], dtype=float)
-    beats = (flat > rows["best"].to_numpy()).mean(axis=0)
-    rows["p_best"] = np.where(rows["best"].notna() & ~rows["seen"], beats, np.nan)
+    highest = np.array([best[task] for task in rows["task"]], dtype=float)
+    beats = (flat > highest).mean(axis=0)
+    rows["p_best"] = np.where(np.isfinite(highest) & ~rows["seen"], beats, np.nan)
     rows["flops_text"] = [
         f"{known:.2g}" if known == known else f"~{latent:.2g}" if latent == latent else ""
         for known, latent in zip(rows["flops"], rows["latent_flops"], strict=True)
     ]
-    rows["quantiles"] = thousandths(np.percentile(flat, PERCENTS, axis=0).T)
+    rows["quantiles"] = packed(np.percentile(flat, PERCENTS, axis=0).T)
     return rows
+
+
+def _scores_behind(fit: CapabilityFit, rows: pd.DataFrame) -> list[int]:
+    """Scores of its own that each forecast reads: benchmarks that the task does not leave out, and the score itself."""
+    seen, sets = fit.posterior.seen, fit.layout.predictor_sets
+    counts = []
+    for name, task in zip(rows["name"], rows["task"], strict=True):
+        if name not in seen.index:
+            counts.append(0)
+            continue
+        out = sets[fit.posterior.predictors_of(task)]
+        read = [one for one in fit.layout.benchmarks if one not in out]
+        counts.append(int(seen.loc[name, list(dict.fromkeys([*read, task]))].sum()))
+    return counts
 
 
 def score_points(fit: CapabilityFit, tasks: Sequence[str]) -> pd.DataFrame:
@@ -121,7 +187,9 @@ def score_points(fit: CapabilityFit, tasks: Sequence[str]) -> pd.DataFrame:
 
     Where compute is not public, ``flops`` is the posterior median, between ``flops_low`` and ``flops_high`` (90 %).
     """
-    facts = fit.table.models[["family", "flops", "date"]].assign(flops_low=np.nan, flops_high=np.nan)
+    columns = ["family", "flops", "date", "open_weights"]
+    facts = fit.table.models[columns].assign(flops_low=np.nan, flops_high=np.nan)
+    facts["reasoning"] = facts.index.map(reasoning_of(fit, reasons(fit.table)))
     if at := list(fit.layout.structure.unknown_compute):
         compute = fit.posterior.measurement(fit.posterior.complete)["compute"][:, at] + COMPUTE_CENTRE
         low, middle, high = 10.0 ** np.percentile(compute, (5, 50, 95), axis=0)
@@ -134,44 +202,3 @@ def score_points(fit: CapabilityFit, tasks: Sequence[str]) -> pd.DataFrame:
         part = facts.loc[scores.index].assign(observed=scores, seen=seen, task=task)
         parts.append(part.rename_axis("model").reset_index())
     return pd.concat(parts, ignore_index=True)
-
-
-def model_cells(fit: CapabilityFit, models: Sequence[str]) -> list[dict[str, Any]]:
-    """Models, and every score of theirs, observed or forecast: as many models as a page has room for.
-
-    ``cells`` has a list for each benchmark and task of the fit: name, score observed, whether the fit has seen it, and
-    q5, q25, median, q75, q95 of a new evaluation.
-    """
-    names = list(fit.posterior.names)
-    models = models[: max(1, _MOST_CELLS // len(names))]
-    if not models:
-        return []
-    drawn = forecast(fit, [Scenario(model=model) for model in models], tasks=names)
-    table = drawn.to_dataframe()
-    columns = ["task", "observed", "seen", "q5", "q25", "median", "q75", "q95"]
-    facts, found = fit.table.models, []
-    for model, rows in table.groupby("model", sort=False):
-        cells = rows[columns].astype(object).where(rows[columns].notna(), None).to_numpy().tolist()
-        about = {name: str(facts.at[model, name]) for name in ("family", "date", "provider") if facts.at[model, name]}
-        found.append({"model": str(model), **about, "cells": [[_rounded(value) for value in cell] for cell in cells]})
-    return found
-
-
-def thousandths(values: np.ndarray) -> list[list[int]]:
-    """Scores as whole thousandths, which take little room."""
-    return np.rint(1000 * values).astype(int).tolist()
-
-
-def records(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """Rows of a table as JSON-able values: few digits, None for what is missing."""
-    return [
-        {str(name): _rounded(value) for name, value in row.items()} for row in table.astype(object).to_dict("records")
-    ]
-
-
-def _rounded(value: Any) -> Any:
-    if isinstance(value, (bool, np.bool_)):
-        return bool(value)
-    if isinstance(value, (float, np.floating)):
-        return float(f"{value:.5g}") if np.isfinite(value) else None
-    return value

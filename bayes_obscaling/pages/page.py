@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import importlib.util
 import json
 import re
@@ -14,16 +13,20 @@ from typing import TYPE_CHECKING, Any
 
 from bayes_obscaling.errors import InputError
 from bayes_obscaling.evaluation.backtest import Backtest
+from bayes_obscaling.evaluation.cutoff_study import CutoffStudy
+from bayes_obscaling.pages.room import choose, not_seen
+from bayes_obscaling.pages.values import compact
 from bayes_obscaling.results.finding import write_or_refuse
 from bayes_obscaling.results.fit import CapabilityFit
-from bayes_obscaling.results.forecast import Forecast, forecast, tasks_of
-from bayes_obscaling.results.scenario import NEW_FAMILY, Scenario
+from bayes_obscaling.results.forecast import Forecast, checked, forecast, tasks_of
+from bayes_obscaling.results.scenario import Scenario, as_scenario
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-# Forecasts that a page has room for, and its size in bytes.
-MOST_FORECASTS, MOST_BYTES = 400, 2_000_000
+MOST_BYTES = 2_000_000
+# What is written into the page as text, and that its scripts need not read.
+_WRITTEN = ("method", "sentences", "warnings", "notes", "problems")
 _NEEDED = ("altair", "jinja2", "vl_convert")
 
 
@@ -34,6 +37,7 @@ def report(
     *,
     tasks: Sequence[str] | str | None = None,
     family: str = "",
+    study: Backtest | CutoffStudy | None = None,
     title: str = "",
 ) -> Path:
     """Write a fit's forecasts, or a backtest, as one HTML file to look at, filter and send; return its path.
@@ -52,19 +56,27 @@ def report(
     tasks : str or sequence of str, optional
         Of a fit; default those that it was made for.
     family : str
-        Whose expected scores are followed along compute and release date: a family of the table, or "new". Default:
-        the family of the first model to come, "new" without one.
+        Whose expected scores are followed first along compute and release date: a family of the table, or "new".
+        Default: the family of the first model to come, "new" without one.
+    study : Backtest or CutoffStudy, optional
+        How good such forecasts were, shown beside those of a fit or a forecast. One of several as-of dates also shows
+        what was forecast as of each.
     title : str
         Title of the page; default by what it shows.
 
     Raises
     ------
     InputError
-        For anything else than these, for what cannot be forecast, for more than a page has room for, without the extra,
-        and when the file cannot be written.
+        For anything else than these, for what cannot be forecast, without the extra, and when the file cannot be
+        written or would be larger than 2 MB.
+
+    Notes
+    -----
+    A page has room for 400 forecasts. Of more it shows the models to come, those of the user's own table, and of the
+    others the latest; of more than eight tasks, unless all fit, those with the most scores. It says what is left out.
     """
     check_installed()
-    page = page_of(_facts(answer, scenarios, tasks, family), title).encode()
+    page = page_of(_facts(answer, scenarios, tasks, family, study), title).encode()
     if len(page) > MOST_BYTES:
         raise InputError(f"The page has {len(page) / 1e6:.1f} MB, more than 2", "name fewer tasks or fewer models")
     return write_or_refuse(Path(path), page, "The page")
@@ -95,16 +107,16 @@ def page_of(facts: dict[str, Any], title: str = "") -> str:
     environment.filters["score"] = lambda value: "" if value is None else f"{value:.3f}"
     environment.filters["percent"] = percent
     environment.filters["signed"] = lambda value: "" if value is None else f"{value:+.1f}"
-    csv = facts.pop("csv")
+    environment.filters["number"] = lambda value: "" if value is None else f"{value:.4g}"
+    made = charts(facts)
     home = files("bayes_obscaling.pages") / "templates"
+    scripts = [(home / f"{name}.js").read_text(encoding="utf-8") for name in ("page", facts["kind"])]
     return environment.get_template("page.html.j2").render(
         facts,
         title=title or facts["title"],
-        data=_json({"facts": facts, "charts": charts(facts)}),
-        csv=base64.b64encode(csv.encode()).decode(),
-        spec_json=json.dumps(facts.get("spec", {}), indent=1),
+        data=_json({"facts": compact({name: facts[name] for name in facts if name not in _WRITTEN}), "charts": made}),
         style=(home / "page.css").read_text(encoding="utf-8"),
-        script=_script((home / "page.js").read_text(encoding="utf-8")),
+        script=_script("".join(scripts)),
         bundle=_script(_bundle()),
     )
 
@@ -137,52 +149,50 @@ def _bundle() -> str:
     return str(vl_convert.javascript_bundle(vl_version=version))  # type: ignore[call-arg]
 
 
-def _facts(answer: Any, scenarios: Any, tasks: Sequence[str] | str | None, family: str) -> dict[str, Any]:
+def _facts(
+    answer: Any,
+    scenarios: Any,
+    tasks: Sequence[str] | str | None,
+    family: str,
+    study: Any,
+) -> dict[str, Any]:
     from bayes_obscaling.pages.gather import gather
-    from bayes_obscaling.pages.record import gather_record
+    from bayes_obscaling.pages.record import as_of_forecasts, gather_record, record_of
 
-    given = scenarios is not None or tasks is not None
+    notes: tuple[str, ...] = ()
     if isinstance(answer, CapabilityFit):
-        answer = _forecast(answer, scenarios, tasks)
-    elif given:
+        answer, notes = _forecast(answer, scenarios, tasks)
+    elif scenarios is not None or tasks is not None:
         raise InputError("Only a fit is asked for scenarios and tasks", "leave them out, or give the fit")
+    judged = study.backtest() if isinstance(study, CutoffStudy) else study
     if isinstance(answer, Forecast):
-        if len(answer.about) > MOST_FORECASTS:
-            raise _too_many(len(answer.about))
-        return gather(answer, family or _first_family(answer))
+        if not isinstance(judged, (Backtest, type(None))):
+            raise InputError(f"A {type(study).__name__} says not how good forecasts were", "give a study or a backtest")
+        facts = gather(answer, family, notes)
+        shown = [task["name"] for task in facts["tasks"]]
+        return facts | {
+            "record": None if judged is None else record_of(judged),
+            "as_of": [] if judged is None else as_of_forecasts(judged, shown),
+        }
     if isinstance(answer, Backtest):
-        if family:
-            raise InputError("A backtest follows no family", "leave it out")
+        if family or study is not None:
+            what = "follows no family" if family else "is a study itself"
+            raise InputError(f"A backtest {what}", "leave it out")
         return gather_record(answer)
     raise InputError(
         f"There is no page of a {type(answer).__name__}", "give a capability fit, a forecast or a backtest"
     )
 
 
-def _forecast(fit: CapabilityFit, scenarios: Any, tasks: Sequence[str] | str | None) -> Forecast:
+def _forecast(
+    fit: CapabilityFit, scenarios: Any, tasks: Sequence[str] | str | None
+) -> tuple[Forecast, tuple[str, ...]]:
+    """Forecasts of a fit, and what is left out: decided before anything is drawn."""
     names = tasks_of(fit, tasks)
     if scenarios is None:
-        seen = fit.posterior.seen[names].all(axis=1)
-        scenarios = list(seen.index if seen.all() else seen.index[~seen])
+        scenarios = not_seen(fit, names)
     elif isinstance(scenarios, (Scenario, str, Mapping)):
         scenarios = [scenarios]
-    scenarios = list(scenarios)
-    if (count := len(scenarios) * len(names)) > MOST_FORECASTS:
-        raise _too_many(count)
-    return forecast(fit, scenarios, tasks=names)
-
-
-def _too_many(count: int) -> InputError:
-    return InputError(
-        f"A page has room for {MOST_FORECASTS} forecasts, not {count}", "name fewer tasks or fewer models"
-    )
-
-
-def _first_family(answer: Forecast) -> str:
-    known = set(answer.fit.table.models.index)
-    coming = [
-        family
-        for model, family in zip(answer.about["model"], answer.about["family"], strict=True)
-        if model not in known
-    ]
-    return coming[0] if coming else NEW_FAMILY
+    asked = {scenario.name: scenario for scenario in (checked(fit, as_scenario(one)) for one in scenarios)}
+    chosen = choose(fit, list(asked), names)
+    return forecast(fit, [asked[name] for name in chosen.models], tasks=chosen.tasks), chosen.notes

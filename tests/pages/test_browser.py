@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
-from scored_cells import made_backtest
+from scored_cells import AS_OF, MODELS, made_backtest, made_dated_study
 
 import bayes_obscaling as bo
 from bayes_obscaling.results.fit import CapabilityFit
@@ -53,7 +55,7 @@ def open_file(tab: Any, file: Path, hash: str = "") -> None:
 
 
 def probabilities(tab: Any) -> dict[str, str]:
-    rows = tab.locator("#reaching tbody tr:not([hidden])")
+    rows = tab.locator("#reaching tbody tr")
     return dict(row.split("\t")[:2] for row in rows.all_inner_texts())
 
 
@@ -116,10 +118,72 @@ def test_tabs_and_tables_work_by_keyboard(tab: Any, file: Path) -> None:
     button.focus()
     tab.keyboard.press("Enter")
     medians = [
-        float(text) for text in tab.locator("#forecasts tbody tr:not([hidden]) td:nth-child(6)").all_inner_texts()
+        float(text) for text in tab.locator("#forecasts tbody tr:not([hidden]) td:nth-child(2)").all_inner_texts()
     ]
-    assert medians == sorted(medians, reverse=True)
-    assert tab.locator("#forecasts th", has_text="median").get_attribute("aria-sort") == "descending"
+    assert medians == sorted(medians)  # they were sorted the other way
+    assert tab.locator("#forecasts th", has_text="median").get_attribute("aria-sort") == "ascending"
+    assert "up=true" in tab.url and tab.locator("#up").is_checked()
+    first = tab.locator("#forecasts tbody tr:not([hidden]) td:first-child").first.inner_text()
+    labels = "[...document.querySelectorAll('#intervals .role-axis-label text')].map(one => one.textContent)"
+    tab.wait_for_function(f"name => {labels}.find(one => one.startsWith('family-')) === name", arg=first)
+
+
+def test_filters_act_everywhere_and_stay_in_the_address(tab: Any, file: Path, dated_fit: CapabilityFit) -> None:
+    date = dated_fit.table.models["date"].iloc[:6].sort_values().iloc[3]
+    open_file(tab, file, f"#from={date}")
+    late = [name for name in dated_fit.layout.models[:6] if dated_fit.table.models.at[name, "date"] >= date]
+    shown = tab.locator("#forecasts tbody tr:not([hidden]) td:first-child").all_inner_texts()
+    assert set(shown) == {*late, "new @ 1e+24 FLOPs, 2025-06-01"} == set(probabilities(tab))
+    assert tab.locator("#count").inner_text() == f"{len(late) + 1} of 7 forecasts"
+    dots = tab.evaluate("document.querySelectorAll('#by-compute .mark-symbol path').length")
+    tab.locator("#reset").click()
+    assert "from=" not in tab.url and tab.locator("#forecasts tbody tr:not([hidden])").count() == 7
+    tab.wait_for_function("n => document.querySelectorAll('#by-compute .mark-symbol path').length > n", arg=dots)
+    options = tab.locator("#model option:not([disabled])").count()
+    tab.locator("#family").select_option("family-0")
+    assert tab.locator("#model option:not([disabled])").count() < options and "family=family-0" in tab.url
+    assert set(tab.locator("#forecasts tbody tr:not([hidden]) td:nth-last-child(3)").all_inner_texts()) == {"family-0"}
+
+
+def test_a_fan_ends_where_the_reader_says(tab: Any, file: Path) -> None:
+    open_file(tab, file)
+    far = tab.locator("#reading-compute").inner_text()
+    tab.locator("#until-compute").fill("10")
+    near = tab.locator("#reading-compute").inner_text()
+    assert tab.locator("#place-compute").inner_text() in near and near != far and "until-compute=10" in tab.url
+    tab.locator("#follow").select_option("family-1")
+    assert "new model of family-1" in tab.locator("#reading-compute").inner_text() and tab.told == []
+
+
+def test_files_are_made_in_the_page(tab: Any, file: Path, tmp_path: Path) -> None:
+    open_file(tab, file, "#family=family-0")
+    sizes = {}
+    for button in ("csv", "csv-shown"):
+        with tab.expect_download() as waiting:
+            tab.locator(f"#{button}").click()
+        waiting.value.save_as(tmp_path / "a.csv")
+        sizes[button] = pd.read_csv(tmp_path / "a.csv")
+    assert len(sizes["csv"]) == 14 and set(sizes["csv-shown"]["family"]) == {"family-0"}
+    assert [url for url in tab.asked if not url.startswith(("file:", "data:", "blob:"))] == [] and tab.told == []
+
+
+def test_what_was_forecast_as_of_a_date(tab: Any, made_fit: CapabilityFit, tmp_path: Path) -> None:
+    study = made_dated_study()
+    names = dict(zip(MODELS, made_fit.layout.models, strict=False))
+    cells = study.cells.replace({"task": {"alpha": "task-0"}, "model": names})
+    path = bo.report(made_fit, tmp_path / "a.html", tasks="task-0", study=replace(study, cells=cells))
+    open_file(tab, path)
+    before = tab.locator("#by-compute .mark-rule path, #by-compute .mark-rule line").count()
+    tab.locator("#asof").select_option(AS_OF[0])
+    tab.wait_for_function(
+        "n => document.querySelectorAll('#by-compute .mark-rule path, #by-compute .mark-rule line').length > n",
+        arg=before,
+    )
+    assert (
+        f"as of {AS_OF[0]}" in tab.locator("#caption-compute").inner_text()
+        and not tab.locator("#until-compute").is_visible()
+    )
+    assert tab.locator("#coverage svg").count() == 1 and tab.told == []
 
 
 def test_one_model_shows_every_score_of_it(tab: Any, file: Path, dated_fit: CapabilityFit) -> None:
@@ -129,6 +193,9 @@ def test_one_model_shows_every_score_of_it(tab: Any, file: Path, dated_fit: Capa
     rows = [row.split("\t") for row in tab.locator("#cells tbody tr").all_inner_texts()]
     observed = dated_fit.table.matrix(dated_fit.posterior.names).loc[model]
     assert {row[0]: row[1] for row in rows} == {name: f"{score:.3f}" for name, score in observed.items()}
+    assert tab.locator("#capabilities tbody tr").count() == 2 and "FLOPs" in tab.locator("#model-compute").inner_text()
+    tab.locator("#cellset").select_option("forecast")
+    assert tab.locator("#cells tbody tr").count() == 0  # every score of this table is observed
 
 
 def test_it_prints_and_fits_a_phone(tab: Any, file: Path) -> None:

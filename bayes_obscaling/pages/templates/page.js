@@ -1,10 +1,15 @@
 "use strict";
-(() => {
-  const { facts, charts } = JSON.parse(document.getElementById("data").textContent);
+// What all pages share: values, sorted tables, tabs, charts, files to download.
+const page = (() => {
+  // tables come with the names of their columns said once, quantiles as two digits of base 36 each
+  const table = ({ keys, rows }) => rows.map((row) => Object.fromEntries(keys.map((key, i) => [key, row[i]])));
+  const { facts, charts } = JSON.parse(document.getElementById("data").textContent, (_, value) => value?.keys && value.rows ? table(value) : value);
+  const unpacked = (text) => Array.from({ length: text.length / 2 }, (_, i) => parseInt(text.slice(2 * i, 2 * i + 2), 36));
   const by = (id) => document.getElementById(id);
   const all = (selector, inside = document) => [...inside.querySelectorAll(selector)];
   const number = (value, digits = 3) => value === null || value === undefined ? "" : value.toFixed(digits);
   const percent = (p) => p < 0.01 ? "<1 %" : p > 0.99 ? ">99 %" : `${Math.round(100 * p)} %`;
+  const power = (value) => value === null || value === undefined ? "" : value.toExponential(1).replace("e+", "e");
   const views = {};
 
   // --- tables: a click on a header sorts ---
@@ -12,21 +17,33 @@
     const value = parseFloat(text.replace(/^[~<>]/, ""));
     return /^[~<>+-]?[.\d]/.test(text) && !Number.isNaN(value) && !/^\d{4}-\d\d/.test(text) ? value : text;
   };
-  const compare = (a, b) => {
-    if (a === "" || b === "") return (a === "") - (b === "");  // what is missing comes last, either way
-    return typeof a === "number" && typeof b === "number" ? a - b : String(a).localeCompare(String(b));
+  const isMissing = (value) => value === "" || value === null || value === undefined;
+  const compare = (a, b, down = false) => {
+    if (isMissing(a) || isMissing(b)) return isMissing(a) - isMissing(b);  // what is missing comes last, either way
+    const order = typeof a === "number" && typeof b === "number" ? a - b : String(a).localeCompare(String(b));
+    return down ? -order : order;
   };
-  for (const button of all("th[aria-sort] button")) {
+  for (const button of all("th[aria-sort]:not([data-key]) button")) {
     button.addEventListener("click", () => {
       const head = button.closest("th"), body = head.closest("table").tBodies[0], at = head.cellIndex;
       const down = head.getAttribute("aria-sort") !== "descending";
       for (const other of all("th[aria-sort]", head.parentNode)) other.setAttribute("aria-sort", "none");
       head.setAttribute("aria-sort", down ? "descending" : "ascending");
       const rows = [...body.rows].map((row) => [key(row.cells[at].textContent.trim()), row]);
-      rows.sort(([a], [b]) => a === "" || b === "" || !down ? compare(a, b) : compare(b, a));
+      rows.sort(([a], [b]) => compare(a, b, down));
       body.append(...rows.map(([, row]) => row));
     });
   }
+  const fill = (body, rows) => body.replaceChildren(...rows.map((cells) => {
+    const row = document.createElement("tr");
+    for (const content of cells) {
+      const cell = row.insertCell();
+      if (content instanceof Node) { cell.append(content); cell.className = "left"; }
+      else if (typeof content === "object") { cell.textContent = content.text; cell.className = content.as; }
+      else cell.textContent = content;
+    }
+    return row;
+  }));
 
   // --- tabs: arrow keys, Home and End move between them ---
   const tabs = all("[role=tab]");
@@ -58,10 +75,16 @@
       if (!by(name)) continue;
       const used = JSON.stringify(spec);
       spec.datasets = Object.fromEntries(Object.entries(values).filter(([data]) => used.includes(`"name":"${data}"`)));
-      if (narrow) spec.config = { ...spec.config, axisY: { labelLimit: 110 }, legend: { ...spec.config.legend, columns: 1 } };
-      const result = await vegaEmbed(by(name), spec, { actions: false, renderer: "svg", tooltip: { theme: matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light" } });
+      if (narrow) {
+        const axis = { ...spec.config.axis, labelFontSize: 10, titleFontSize: 11 };
+        spec.config = { ...spec.config, axis, axisY: { labelLimit: 120 }, legend: { ...spec.config.legend, columns: 2, labelLimit: 140 } };
+      }
+      const dark = matchMedia("(prefers-color-scheme: dark)").matches;
+      const result = await vegaEmbed(by(name), spec, { actions: false, renderer: "svg", tooltip: { theme: dark ? "dark" : "light" } });
       views[name] = result.view;
     }
+    // a chart is one picture with a text; its marks are no stops for the tab key
+    for (const part of all(".chart [tabindex]")) part.removeAttribute("tabindex");
     if (tabs.length) choose(tabs[0]);
     document.documentElement.dataset.ready = "yes";
   };
@@ -74,102 +97,17 @@
     }
   };
 
-  if (facts.kind === "record") {
-    draw({ coverage: facts.coverage, pit: facts.pit, distance: facts.distance });
-    return;
-  }
+  // --- files: made here, out of what the page holds ---
+  const lines = facts.csv.trimEnd().split("\n");
+  const offer = (id, isShown) => by(id).addEventListener("click", () => {
+    const text = [lines[0], ...lines.slice(1).filter((_, i) => isShown(i))].join("\n") + "\n";
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(new Blob([text], { type: "text/csv" }));
+    link.download = `${facts.kind}.csv`;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+  });
+  offer("csv", () => true);
 
-  // --- what is shown: task, family, order and score, kept in the hash of the address ---
-  const controls = ["task", "family", "order", "s"].map(by);
-  const read = () => {
-    const given = new URLSearchParams(location.hash.slice(1));
-    for (const control of controls) {
-      const value = given.get(control.id);
-      if (value === null) continue;
-      if (control.type === "range" || [...control.options].some((option) => option.value === value)) control.value = value;
-    }
-  };
-  const keep = () => {
-    const kept = new URLSearchParams(controls.map((control) => [control.id, control.value]));
-    history.replaceState(null, "", `#${kept}`);
-  };
-  const families = new Set(facts.points.map((point) => point.family));
-  const is = (row) => row.task === by("task").value && (!by("family").value || row.family === by("family").value);
-  const last = { model: "", date: "", flops: -1, observed: -1, median: -1 };
-
-  // Probability of a score of at least s, from quantiles (thousandths) at even levels 1 / (n + 1) ... n / (n + 1).
-  const reaches = (quantiles, s) => {
-    const goal = 1000 * s, at = quantiles.findIndex((value) => value >= goal);
-    if (at === -1) return 0;
-    if (at === 0) return 1;
-    const low = quantiles[at - 1];
-    return 1 - (at + (goal - low) / (quantiles[at] - low)) / (quantiles.length + 1);
-  };
-
-  const shown = () => {
-    const order = by("order").value, value = (row) => row[order] ?? (order === "flops" ? row.latent_flops : null) ?? last[order];
-    const found = facts.rows.filter(is), short = (name) => name.split("/").pop();
-    const alike = (name) => found.filter((row) => short(row.model) === short(name)).length > 1;
-    const rows = found.map((row) => ({
-      ...row,
-      label: alike(row.model) ? row.model : short(row.model),
-      "50 %": `${number(row.q25)} to ${number(row.q75)}`,
-      "80 %": `${number(row.q10)} to ${number(row.q90)}`,
-      "90 %": `${number(row.q5)} to ${number(row.q95)}`,
-      observed_text: number(row.observed) || "not known",
-      beats: row.p_best === null ? "" : percent(row.p_best),
-      distance_text: number(row.distance, 1), months_text: number(row.months_ahead, 0),
-      known: row.seen ? "observed, seen" : "observed, not seen by the fit",
-    }));
-    rows.sort((a, b) => order === "model" ? compare(a.model, b.model) : compare(value(b), value(a)));
-    const task = facts.tasks.find((one) => one.name === by("task").value);
-    const here = (point) => point.task === task.name;
-    const points = facts.points.filter(is).map((point) => ({
-      ...point,
-      flops_text: point.flops === null ? "" : `${point.flops_low === null ? "" : "~"}${point.flops.toExponential(1)}`,
-      known: point.seen ? "seen" : "not seen by the fit",
-      group: families.size <= 10 || point.family === by("family").value ? point.family : "all families",
-    }));
-    const s = Number(by("s").value);
-    const along = (fan) => fan.filter(here).map((point) => ({ ...point, p: reaches(point.quantiles, s) }));
-    return {
-      rows, points, best: task.best === null ? [] : [{ best: task.best }],
-      by_compute: along(facts.by_compute), by_date: along(facts.by_date),
-      coming: rows.filter((row) => row.observed === null).map((row) => ({ ...row, flops: row.flops ?? row.latent_flops })),
-    };
-  };
-  const reaching = () => {
-    const s = Number(by("s").value);
-    by("s-value").textContent = s.toFixed(2);
-    for (const line of all("#reaching tbody tr")) {
-      const p = reaches(facts.rows[line.dataset.row].quantiles, s);
-      line.cells[1].textContent = percent(p);
-      line.cells[2].querySelector(".meter span").style.width = `${100 * p}%`;
-    }
-  };
-  const filter = () => {
-    for (const line of all("tr[data-task]")) line.hidden = !is(line.dataset);
-    const task = facts.tasks.find((one) => one.name === by("task").value);
-    by("best").textContent = task.best === null ? "no score was seen." : `best score seen, ${number(task.best)} (${task.best_model}).`;
-  };
-  const cells = () => {
-    const one = facts.models[by("model").value], body = by("cells").tBodies[0];
-    by("model-about").textContent = [one.family && `Family ${one.family}`, one.provider, one.date && `released on ${one.date}`].filter(Boolean).join(", ");
-    body.replaceChildren(...one.cells.map(([name, observed, seen, q5, q25, median, q75, q95]) => {
-      const outside = observed !== null && (observed < q5 || observed > q95);
-      const what = observed === null ? "forecast" : (seen ? "observed, seen by the fit" : "observed, hidden from the fit") + (outside ? "; outside 90 %" : "");
-      const row = document.createElement("tr");
-      for (const text of [name, number(observed), number(median), `${number(q25)} to ${number(q75)}`, `${number(q5)} to ${number(q95)}`, what]) row.insertCell().textContent = text;
-      row.lastChild.className = outside ? "left out" : "left";
-      return row;
-    }));
-  };
-
-  read(); filter(); reaching();
-  if (by("model")) { cells(); by("model").addEventListener("change", cells); }
-  const ready = draw(shown());
-  let waiting = Promise.resolve(ready);
-  const update = () => { filter(); reaching(); keep(); waiting = waiting.then(() => refill(shown())); };
-  for (const control of controls) control.addEventListener(control.type === "range" ? "input" : "change", update);
-  window.addEventListener("hashchange", () => { read(); update(); });
+  return { facts, by, all, number, percent, power, compare, isMissing, fill, draw, refill, offer, unpacked };
 })();
