@@ -48,17 +48,19 @@ def simulate(
     n_benchmarks: int = 5,
     n_tasks: int = 2,
     cutoff: float = CUTOFF,
+    unsaid: Sequence[str] = (),
 ) -> Simulation:
     """Draw a table: parameters from the priors, scores of every model on everything given them.
 
     The first benchmarks are the anchors. The heads read capabilities standardised over the models at or below the
-    cutoff, as a fit with that cutoff does.
+    cutoff, as a fit with that cutoff does. Of the benchmarks and tasks `unsaid` chance is unknown, and drawn.
     """
     family = np.repeat(np.arange(n_families), per_family)
     size = np.tile(np.linspace(0.0, 1.0, per_family), n_families)
     models = [f"family-{f}-{j}" for f in range(n_families) for j in range(per_family)]
     benchmarks, tasks = [f"bench-{i}" for i in range(n_benchmarks)], [f"task-{i}" for i in range(n_tasks)]
     chance = [*np.resize([0.25, 0.0, 0.25, 0.5, 0.0], n_benchmarks), *np.resize([0.0, 0.25], n_tasks)]
+    chance = [np.nan if name in unsaid else level for name, level in zip(benchmarks + tasks, chance, strict=True)]
     names = pd.MultiIndex.from_product([models, benchmarks + tasks], names=["model", "benchmark"])
     empty = ScoreTable(
         pd.DataFrame(
@@ -162,9 +164,11 @@ def _scattered(
     positions = {
         name: [list(layout.labels[name.split("_", 1)[-1] if "_" in name else name]).index(label) for label in labels]
         for name, labels in layout.labels.items()
-        if name not in ("predictors", "unknown_compute_model")
+        if name != "predictors" and not name.startswith("unknown_")
     }
-    positions["unknown_compute_model"] = list(layout.structure.unknown_compute)
+    s = layout.structure
+    positions |= {"unknown_compute_model": list(s.unknown_compute), "unknown_chance_benchmark": list(s.unknown_chance)}
+    positions["unknown_chance_task"] = list(s.unknown_task_chance)
     values: dict[str, np.ndarray] = {}
     for name, site in sites.items():
         if not (site.is_variable or site.is_part):
@@ -176,8 +180,9 @@ def _scattered(
         prior: Any = getattr(spec.priors, site.prior) if site.prior else None
         is_positive = name == "steepness" or (prior is not None and not isinstance(prior, Normal))
         values[name] = exact * np.exp(unit) if is_positive else exact + unit
-    # what has free parts is put together from them, and keeps what is fixed
-    for whole in {"loading", "difficulty", "ceiling_gap", "asymmetry", "compute"} & set(values):
+        # what has free parts is put together from them, and keeps what is fixed
+        parted = {"loading", "difficulty", "ceiling_gap", "asymmetry", "compute", "chance", "task_chance"}
+    for whole in parted & set(values):
         values[whole] = np.broadcast_to(truth[whole], (_CHAINS, _DRAWS, *np.shape(truth[whole]))).copy()
         for name, site in sites.items():
             if site.is_part and site.of == whole:

@@ -303,8 +303,8 @@ RIGHT = {"flops": "192", "tokens": "2"}
 @pytest.mark.parametrize(
     ("wrong", "found"),
     [
-        ({"flops": "1.92e23"}, "acme/nova-8b has flops 1.92e+44, outside 1e+15..1e+28"),
-        ({"tokens": "4000"}, "acme/nova-1b has tokens 4e+15, outside 1e+08..1e+14"),
+        ({"flops": "1.92e23"}, "acme/nova-8b (row 2) has flops 1.92e+44, outside 1e+15..1e+28"),
+        ({"tokens": "4000"}, "acme/nova-1b (row 3) has tokens 4e+15, outside 1e+08..1e+14"),
     ],
 )
 @pytest.mark.parametrize(
@@ -336,13 +336,13 @@ def test_every_failed_check_has_a_sentence_and_is_accepted_by_name(tmp_path: Pat
         TableOptions(scores=[mine]).load(["my_exam"])
     units, flops = str(caught.value).splitlines()
     assert units.endswith("--accept units.") and flops.endswith("--accept flops.")
-    assert "acme/nova-8b has 1e+21 times the FLOPs of 6 N D" in flops
+    assert "acme/nova-8b (row 2) has 1e+21 times the FLOPs of 6 N D" in flops
     with pytest.raises(InputError, match="the check flops failed"):
         TableOptions(scores=[mine], accept=["units"]).load(["my_exam"])
     table = TableOptions(scores=[mine], accept=["Units", "flops"]).load(["my_exam"])
     assert table.models.at["acme/nova-8b", "flops"] == 1.92e44
     accepted = [text for text in table.notes if "accepted although the check" in text]
-    assert len(accepted) == 2 and "units failed: acme/nova-8b has flops 1.92e+44" in accepted[0]
+    assert len(accepted) == 2 and "units failed: acme/nova-8b (row 2) has flops 1.92e+44" in accepted[0]
 
 
 @pytest.mark.parametrize(

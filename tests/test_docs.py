@@ -19,7 +19,7 @@ from bayes_obscaling import ask
 from bayes_obscaling.evaluation import cells
 from bayes_obscaling.evaluation.baselines import BASELINES
 from bayes_obscaling.models.ladder import LadderPriors
-from bayes_obscaling.models.priors import Beta, HalfNormal, LogNormal, Normal, Prior
+from bayes_obscaling.models.priors import Beta, HalfNormal, LogNormal, Lumps, Normal, Prior
 from bayes_obscaling.results.fit import CapabilityFit
 
 ROOT = Path(__file__).parents[1]
@@ -86,6 +86,13 @@ def test_the_page_of_the_model_has_every_prior(priors: bo.Priors | LadderPriors)
 
 def written(prior: Prior) -> str:
     """A prior as the page writes it."""
+
+    def short(value: float) -> str:
+        return re.sub(r"^0\.", ".", f"{value:.3g}")
+
+    if isinstance(prior, Lumps):
+        lumps = [f"{short(weight)} at {short(at)}" for at, weight in zip(prior.at, prior.weight, strict=True)]
+        return f"Lumps({', '.join(lumps)}; {short(prior.sd)}, {short(prior.top)})"
     assert isinstance(prior, (Normal, LogNormal, HalfNormal, Beta))
     numbers = [re.sub(r"^0\.", ".", f"{value:g}") for value in prior.model_dump().values()]
     return f"{type(prior).__name__}({', '.join(numbers)})"

@@ -267,7 +267,7 @@ def reach(
     start, date = iso_date(start or "", "--start"), iso_date(date or "", "--date")
 
     def check(table: ScoreTable) -> None:
-        check_level(table, table.resolve(task), level)
+        check_level(table.resolve(task), table.chance(task), level)
         check_family(table, family)
         if (flops is not None or date) and not is_saved and question.model.spec(table).drift == "none":
             what = "--date is a release date" if date else "--flops asks for a release date"
@@ -322,7 +322,7 @@ def when(
     name, goal = task, level
 
     def possible(table: ScoreTable) -> None:
-        check_level(table, table.resolve(name), goal)
+        check_level(table.resolve(name), table.chance(name), goal)
         check_family(table, family)
         if question.saved.fit is None and question.model.spec(table).unknown_compute == "prior":
             raise InputError("This table has no trend of compute in time", "ask `reach`, or add --table frontier")

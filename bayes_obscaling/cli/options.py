@@ -14,6 +14,7 @@ import click
 from bayes_obscaling.cli.groups import Option, Options, names
 from bayes_obscaling.cli.scores import TableOptions
 from bayes_obscaling.cli.show import note, progress_bars, save_plot, show, write
+from bayes_obscaling.cli.written import check_ending, table_bytes
 from bayes_obscaling.errors import InputError
 
 if TYPE_CHECKING:
@@ -202,19 +203,23 @@ class TableOutputs(Options):
 
     panel = "Output"
 
-    output: Annotated[Path | None, Option("Write the table here: a CSV, or a folder.", ("--output", "-o"))] = None
+    output: Annotated[
+        Path | None, Option("Write the table here: .csv, .tsv, .json, .xlsx, or a folder.", ("--output", "-o"))
+    ] = None
     as_json: AsJson = False
 
     def check(self) -> None:
         """Find out before a minute of sampling that a file cannot be written."""
         check_destination(self.output)
+        if self.output is not None:
+            check_ending(self.output)
 
     def write_table(self, table: pd.DataFrame) -> list[str]:
         """Write the table, if that was asked for; return the name of the file."""
         if self.output is None:
             return []
         file = file_at(self.output, ".csv")
-        write(file, table.to_csv(index=False).encode())
+        write(file, table_bytes(table, file.suffix))
         return [str(file)]
 
 

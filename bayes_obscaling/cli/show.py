@@ -203,14 +203,14 @@ def print_warnings(warnings: Sequence[str], notes: Sequence[str], to: Console) -
         note(text, to)
 
 
-def print_sampler(problems: Sequence[str], verdict: str, numbers: str, to: Console) -> None:
-    """Print whether the sampler has converged, and what is wrong where it has not."""
+_LONGER = "take more --draws, or a simpler model, such as fewer --factors"
+
+
+def print_sampler(problems: Sequence[str], verdict: str, numbers: str, to: Console, remedy: str = _LONGER) -> None:
+    """Print whether the sampler has converged, and what is wrong where it has not, with the remedy."""
     measured = f" ({numbers})" if numbers else ""
     if problems:
-        to.print(
-            f"[bold red]Sampler:[/] NOT CONVERGED{measured}. Do not rely on these intervals: take more --draws, or a "
-            "simpler model, such as fewer --factors."
-        )
+        to.print(f"[bold red]Sampler:[/] NOT CONVERGED{measured}. Do not rely on these intervals: {plain(remedy)}.")
         for problem in problems:
             to.print(f"  - {plain(problem)}")
     elif numbers:
@@ -271,7 +271,7 @@ def show(
         convergence = getattr(answer, "convergence", None)
         numbers = "" if convergence is None else convergence.numbers
         if sampler:
-            print_sampler(answer.problems, answer.verdict, numbers, to)
+            print_sampler(answer.problems, answer.verdict, numbers, to, getattr(answer, "remedy", _LONGER))
     finally:  # ... and in its file, should nobody read the screen
         written = [*outputs.write(answer), *(keep() if keep else ())]
     for name in written:

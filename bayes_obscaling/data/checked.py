@@ -70,6 +70,19 @@ class Checked:
                 found[model] = base
         return found
 
+    def at(self, model: str) -> str:
+        """Return the name of a model, with its row in the user's file."""
+        row = self._rows.get(model)
+        return model if row is None else f"{model} (row {row})"
+
+    @cached_property
+    def _rows(self) -> dict[str, int]:
+        """First row of each model of a user's file."""
+        if self.parsed is None:
+            return {}
+        rows = pd.concat([self.parsed.models["row"], self.parsed.scores.set_index("model")["row"]])
+        return {str(model): int(row) for model, row in rows.groupby(level=0).min().items()}
+
     def columns(self) -> Iterator[tuple[str, pd.Series, pd.Series]]:
         """Yield name, description and scores by model of every benchmark and task."""
         for name, column in self.scores.groupby("benchmark", sort=False):

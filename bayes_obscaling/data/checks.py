@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from bayes_obscaling.checks import Check
-from bayes_obscaling.data import checks_models, checks_scores
+from bayes_obscaling.data import checks_chance, checks_models, checks_scores
 from bayes_obscaling.data.bundled import load_base_llms
 from bayes_obscaling.data.checked import Checked, Lines
 from bayes_obscaling.data.parsing import Parsed, parse
@@ -118,11 +118,13 @@ _NOTED = "replaced scores"  # what the notes of a table say as well
 CHECKS: dict[str, tuple[Callable[[Checked], Lines], str]] = {
     "units": (checks_models.units, "sizes, data and FLOPs are of a plausible order"),
     "flops": (checks_models.six_n_d, "FLOPs agree with 6 N D wherever both are known"),
+    "dates of runs": (checks_models.run_dates, "no score is from before the release of its model"),
     "size in name": (checks_models.size_in_name, "sizes agree with the names of the models"),
     "release dates": (checks_models.release_dates, "no model is released after today"),
     "mixture of experts": (checks_models.experts, "no mixture of experts is listed with all its parameters"),
     "compute": (checks_models.compute, "every model has FLOPs"),
     "families": (checks_models.families, "every family has two models or more"),
+    "names of families": (checks_models.misspelt, "no new family has nearly the name of a known one"),
     "family of a model": (checks_models.misplaced, "no model is far from the line of its family"),
     "fine-tunes": (checks_models.fine_tunes, "no fine-tune stands beside its base"),
     "duplicates": (checks_scores.twins, "no two models have the same scores"),
@@ -131,10 +133,13 @@ CHECKS: dict[str, tuple[Callable[[Checked], Lines], str]] = {
     "copies": (checks_scores.copies, "no column repeats another"),
     "falling scores": (checks_scores.falling, "no score falls as the others rise"),
     "scale": (checks_scores.scale, "scores fill the range they are read in"),
-    "failed runs": (checks_scores.failed, "no score is 0 where a guesser gets more"),
+    "failed runs": (checks_chance.failed, "no score is 0 where a guesser gets more"),
     "perfect scores": (checks_scores.perfect, "no score is exactly 1 where no other comes near"),
-    "chance": (checks_scores.chance, "no single score is far below chance"),
-    "two scales": (checks_scores.two_scales, "no column mixes raw and chance-corrected scores"),
+    "chance": (
+        checks_chance.chance,
+        "no score is far below chance, and no floor is another than stated",
+    ),
+    "two scales": (checks_chance.two_scales, "no column mixes raw and chance-corrected scores"),
     "metric": (checks_scores.metric, "HellaSwag agrees with the other scores of the same models"),
     "collapsed scores": (
         checks_scores.collapsed,

@@ -10,9 +10,11 @@ import pandas as pd
 
 from bayes_obscaling.checks import Level, listed
 from bayes_obscaling.data.checked import MOST_LISTED, Checked, Lines, expected
+from bayes_obscaling.data.names import close_names
 from bayes_obscaling.data.rules import PLAUSIBLE
 
 TOKENS_PER_PARAM = (1.0, 1e5)
+_NEARLY = 0.8  # likeness of two names of families from which on one may be a slip of the other
 _EXPERTS = re.compile(
     r"(?<![a-z0-9.])(?:(?P<total>\d+(?:\.\d+)?)b-a(?P<active>\d+(?:\.\d+)?)b|(?P<count>\d+)x(?P<each>\d+(?:\.\d+)?)b)"
     r"(?![a-z0-9])",
@@ -32,12 +34,12 @@ def units(checked: Checked) -> Lines:
     for column, (low, high) in PLAUSIBLE.items():
         for model, value in models.loc[models[column].notna() & ~models[column].between(low, high), column].items():
             slipped.add(model)
-            yield "FAIL", f"{model} has {column} {value:g}, outside {low:g}..{high:g}", remedy
+            yield "FAIL", f"{checked.at(model)} has {column} {value:g}, outside {low:g}..{high:g}", remedy
     ratio = models["tokens"] / models["params"]
     for model, value in ratio[ratio.notna() & ~ratio.between(*TOKENS_PER_PARAM)].items():
         if model not in slipped:
             typical = (checked.context.models["tokens"] / checked.context.models["params"]).median()
-            yield "FAIL", f"{model} has {value:g} tokens per parameter, others have {typical:.0f}", remedy
+            yield "FAIL", f"{checked.at(model)} has {value:g} tokens per parameter, others have {typical:.0f}", remedy
 
 
 def six_n_d(checked: Checked) -> Lines:
@@ -48,7 +50,7 @@ def six_n_d(checked: Checked) -> Lines:
         level: Level = "FAIL" if not 0.1 <= value <= 10 else "REVIEW"
         yield (
             level,
-            f"{model} has {value:.3g} times the FLOPs of 6 N D",
+            f"{checked.at(str(model))} has {value:.3g} times the FLOPs of 6 N D",
             "correct size, data or FLOPs; for a mixture of experts give the active parameters",
         )
 
@@ -63,6 +65,23 @@ def release_dates(checked: Checked) -> Lines:
                 f"{model} is released on {day}, after today",
                 "correct the date: forecasts count from the latest",
             )
+
+
+def run_dates(checked: Checked) -> Lines:
+    """Find scores of runs that were made before their model was released."""
+    scores = checked.scores[checked.scores["evaluated"] != ""]
+    released = scores["model"].map(checked.context.models["date"]).fillna("")
+    early = scores[(released != "") & (scores["evaluated"].str[: len("YYYY-MM-DD")] < released)]
+    if len(early):
+        each = [
+            f"{row.model} on {row.benchmark}: run on {row.evaluated}, released on {released[row.Index]}"
+            for row in early.itertuples()
+        ]
+        yield (
+            "REVIEW",
+            f"{len(early)} score{'s' * (len(early) != 1)} from before the release ({listed(each, MOST_LISTED)})",
+            "correct the date of the run, or that of the release: a split by date goes by both",
+        )
 
 
 def size_in_name(checked: Checked) -> Lines:
@@ -117,6 +136,28 @@ def families(checked: Checked) -> Lines:
             f"{len(single)} families have one model only ({listed(single, MOST_LISTED)})",
             "forecasts for them lean on the other families; add smaller models of the family if there are any",
         )
+
+
+def misspelt(checked: Checked) -> Lines:
+    """Find new families whose name is nearly that of a known one."""
+    if checked.before is None:
+        return
+    known = checked.before.families
+    new = [family for family in dict.fromkeys(checked.families.dropna()) if family and family not in known]
+    for family in new:
+        near = close_names(family, known, cutoff=_NEARLY)
+        alike = [one for one in near if _digits(one) == _digits(family)]  # Llama-3 is no slip of Llama-2
+        if alike:
+            members = list(checked.families.index[checked.families == family])
+            yield (
+                "REVIEW",
+                f"the family {family} of {listed(members, MOST_LISTED)} is new, and its name nearly that of {alike[0]}",
+                f"write {alike[0]} if that is meant: else it is forecast as a family of its own",
+            )
+
+
+def _digits(name: str) -> str:
+    return "".join(char for char in name if char.isdigit())
 
 
 def experts(checked: Checked) -> Lines:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 
 from bayes_obscaling.checks import listed
 from bayes_obscaling.data.checked import MOST_LISTED, Checked, Lines, expected, has_equals
+from bayes_obscaling.data.checks_chance import divided_twice, failed_runs, far_below_chance
 from bayes_obscaling.data.names import close_names
 from bayes_obscaling.data.reading import overrides
 
 # A score that more models than this have in common says nothing about any two of them.
 _MOST_ALIKE = 100
-_MOST_ROWS = 60  # rows to be corrected, in a sentence
-_SURE_CHANCE = 0.1  # chance levels from which on nobody scores 0
 _ENOUGH = 40  # scores of a column that say what is usual
 _FEW = 10
 _MIN_COMMON = 5  # equal scores of two columns that are no accident
@@ -21,40 +19,6 @@ _MIN_RANKED, _MIN_FALLING = 8, 5
 _MIN_COLUMN = 3  # scores that say what the scale of a column is
 _NEAR_PERFECT = 0.95  # a best score from which on 1 is no surprise
 _ACC_SHIFT = -0.1  # acc of HellaSwag lies .1 to .2 below acc_norm in models of more than a billion parameters
-
-
-def _far_below_chance(scores: pd.Series, benchmark: pd.Series) -> pd.Series:
-    """Mark scores that no guesser gets: more than 4 binomial standard errors and .02 below chance."""
-    chance = benchmark["chance"]
-    items = benchmark["n_items"] if benchmark["n_items"] == benchmark["n_items"] else 500
-    return scores < chance - 4 * np.sqrt(chance * (1 - chance) / items) - 0.02
-
-
-def _failed(scores: pd.Series, benchmark: pd.Series) -> pd.Index:
-    """Return the models whose run has failed: 0 where a guesser gets more, and nobody else is far below chance."""
-    zero = (scores == 0) & (benchmark["chance"] >= _SURE_CHANCE)
-    is_other_scale = (_far_below_chance(scores, benchmark) & ~zero).any()  # which was cut off at 0
-    return scores.index[zero & (not is_other_scale)]
-
-
-def failed(checked: Checked) -> Lines:
-    """Find runs that were scored 0 because they failed."""
-    for name, benchmark, scores in checked.columns():
-        zero = _failed(scores, benchmark)
-        if len(zero):
-            yield (
-                "REVIEW",
-                f"{name} is 0 for {listed(list(zero), _MOST_ROWS)}, where a guesser gets {benchmark['chance']:g}: "
-                "the runs have failed, or no answer could be parsed",
-                "run them again, or leave these cells empty",
-            )
-
-
-def _divided_twice(scores: pd.Series, benchmark: pd.Series) -> bool:
-    """Whether a column has fractions of a percent where a guesser gets more."""
-    return bool(
-        benchmark["upper"] == 1 and benchmark["chance"] > 0 and len(scores) >= _MIN_COLUMN and 0 < scores.max() <= 0.01
-    )
 
 
 def perfect(checked: Checked) -> Lines:
@@ -72,91 +36,26 @@ def perfect(checked: Checked) -> Lines:
             )
 
 
-def chance(checked: Checked) -> Lines:
-    """Find single scores far below chance."""
-    for name, benchmark, scores in checked.columns():
-        low = scores.index[_far_below_chance(scores, benchmark)].difference(_failed(scores, benchmark), sort=False)
-        if len(low) == 1:
-            yield (
-                "REVIEW",
-                f"{low[0]} scores {scores[low[0]]:.3f} on {name}, far below its chance level {benchmark['chance']:g}",
-                "see whether its answers could be parsed, or whether chance was subtracted: then "
-                "score * (1 - chance) + chance",
-            )
-
-
-def two_scales(checked: Checked) -> Lines:
-    """Find columns from some of whose scores chance was subtracted."""
-    assumed = checked.parsed.assumed if checked.parsed is not None else {}
-    unknown = [name for name, what in assumed.items() if "assumed chance" in what]
-    if unknown:
-        names = listed(unknown, MOST_LISTED)
-        yield (
-            "REVIEW",
-            f"this cannot be told of {names}: the chance level is not known",
-            "say chance in a benchmarks table",
-        )
-    for name, benchmark, scores in checked.columns():
-        zero = _failed(scores, benchmark)
-        scores = scores.drop(zero)
-        low = scores.index[_far_below_chance(scores, benchmark)]
-        if len(low) < 2 or _divided_twice(scores, benchmark):
-            continue
-        chance = benchmark["chance"]
-        conversion = f"convert those rows: score * (1 - {chance:g}) + {chance:g}"
-        likely = [model for model in _likely_rescaled(checked, name, chance, scores, low) if model not in low]
-        if len(low) + len(likely) > 0.9 * len(scores):
-            yield (
-                "FAIL",
-                f"{name}: {len(low)} of {len(scores)} scores lie far below chance ({chance:g}) and the others "
-                "agree with them: chance was subtracted from the whole column",
-                conversion,
-            )
-            continue
-        also = f"; by their other scores probably also {listed(likely, _MOST_ROWS)}" if likely else ""
-        yield (
-            "FAIL",
-            f"{name} mixes two scales: chance ({chance:g}) was subtracted from {len(low)} or more of "
-            f"{len(scores)} scores, surely {listed(list(low), _MOST_ROWS)}{also}",
-            conversion,
-        )
-
-
-def _likely_rescaled(checked: Checked, name: str, chance: float, scores: pd.Series, low: pd.Index) -> list[str]:
-    """Name the models whose score on ``name`` fits the others better once chance is added back."""
-    standing = checked.standing(name).reindex(scores.index)
-    converted = scores * (1 - chance) + chance
-    rescaled = scores.index.isin(low)
-    for _ in range(10):
-        fixed = scores.where(~rescaled, converted)
-        usual = expected(standing, fixed)
-        closer = (converted - usual).abs() < (scores - usual).abs()
-        update = scores.index.isin(low) | closer.to_numpy()
-        if (update == rescaled).all():
-            break
-        rescaled = update
-    return scores.index[rescaled].tolist()
-
-
 def collapsed(checked: Checked) -> Lines:
     """Find scores next to nothing where models of like scores, or the base of the model, get much more."""
     for name, benchmark, scores in checked.columns():
         everyone = scores.combine_first(checked.matrix[name].dropna()) if name in checked.matrix else scores
         if benchmark["signed"]:
             continue
-        sound = scores.drop(_failed(scores, benchmark))
-        gain = sound[~_far_below_chance(sound, benchmark)] - benchmark["chance"]
+        sound = scores.drop(failed_runs(scores, benchmark))
+        floor = np.nan_to_num(benchmark["chance"])
+        gain = sound[~far_below_chance(sound, benchmark)] - floor
         cases = {}
         if len(everyone) >= _ENOUGH:  # fewer do not say what is usual
             standing = checked.standing(name).reindex(everyone.index)
-            usual, low = (expected(standing, everyone, q)[gain.index] - benchmark["chance"] for q in (0.5, 0.25))
+            usual, low = (expected(standing, everyone, q)[gain.index] - floor for q in (0.5, 0.25))
             # a weak model of a sparse table may be the only one of its kind that has a score here
             alike = checked.is_dense | has_equals(standing, everyone)[gain.index]
             found = gain.index[alike & (usual > 0.15) & (gain < 0.1 * usual) & (gain < 0.5 * low)]
-            cases = {str(model): float(usual[model] + benchmark["chance"]) for model in found}
+            cases = {str(model): float(usual[model] + floor) for model in found}
         for model, base in checked.bases.items():
             if model in gain and base in everyone:
-                of_base = everyone[base] - benchmark["chance"]
+                of_base = everyone[base] - floor
                 if of_base > 0.2 and gain[model] < 0.35 * of_base:
                     cases[model] = float(everyone[base])
         if cases:
@@ -171,7 +70,7 @@ def collapsed(checked: Checked) -> Lines:
 def metric(checked: Checked) -> Lines:
     """Find HellaSwag scored as acc by a user whose models' other scores ask for acc_norm."""
     # what is far below chance has another scale, which is a finding of its own
-    scores = {name: column[~_far_below_chance(column, facts)] for name, facts, column in checked.columns()}
+    scores = {name: column[~far_below_chance(column, facts)] for name, facts, column in checked.columns()}
     if not checked.own or "HellaSwag" not in scores or "HellaSwag" not in checked.matrix:
         return
     standing = checked.standing("HellaSwag", "ARC-C")
@@ -241,10 +140,11 @@ def scale(checked: Checked) -> Lines:
                 f"{name} is read as {benchmark['lower']:g}..{benchmark['upper']:g}, but its largest value is {top:g}",
                 f"if these are fractions, multiply by {benchmark['upper']:g}",
             )
-        if _divided_twice(scores, benchmark):
+        if divided_twice(scores, benchmark):
             yield (
                 "FAIL",
-                f"{name} has no score above .01, its chance level is {benchmark['chance']:g}",
+                f"{name} has no score above .01 (largest {scores.max():.2g}, {checked.at(scores.idxmax())}), its "
+                f"chance level is {benchmark['chance']:g}",
                 "check whether the scores were divided by 100 twice",
             )
 

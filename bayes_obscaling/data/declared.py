@@ -29,6 +29,10 @@ _TAKEN = {
 }
 
 
+UNKNOWN_CHANCE = "its chance level is not said, so that a fit infers it from the scores"
+"""What is told of a new benchmark or task of which nobody says what a guesser scores."""
+
+
 class Declared:
     """What a benchmarks table says, on top of what the score table and the defaults say.
 
@@ -52,7 +56,7 @@ class Declared:
         self.tasks = {_task_key(task) for task in tasks}
         self.rows: dict[str, dict[str, object]] = {}  # canonical name -> what was said
         self.names: dict[str, str] = {}  # name or alias of a new benchmark in lower case -> canonical name
-        self.chances: dict[str, float] = table.benchmarks["chance"].to_dict()
+        self.chances: dict[str, float] = table.benchmarks["chance"].dropna().to_dict()
         self.notes: list[str] = []
         self._by_key = {key_of(name): str(name) for name in table.benchmarks.index}
         if source is not None:
@@ -121,7 +125,8 @@ class Declared:
         settled = self.table.benchmarks.loc[name]
         for field in ("role", "chance", "signed", "has_ceiling"):
             if field in facts and facts[field] != settled[field]:
-                problem = f"{name} has {field} {settled[field]} in the table, not {facts[field]}"
+                known = settled[field] if settled[field] == settled[field] else "unknown"
+                problem = f"{name} has {field} {known} in the table, not {facts[field]}"
                 raise sheet.error(problem, "leave it empty, or give the benchmark another name", row, field)
         if name in _RESCALED and ("lower" in facts or "upper" in facts):
             problem = (
@@ -167,7 +172,8 @@ class Declared:
         for reference in self.references:
             if known := reference.find(name):
                 facts = self.rows[known] = reference.benchmarks.loc[known].to_dict()
-                self.chances.setdefault(known, facts["chance"])
+                if facts["chance"] == facts["chance"]:
+                    self.chances.setdefault(known, facts["chance"])
                 return known
         return None
 
@@ -186,6 +192,9 @@ class Declared:
         if np.isnan(chance):
             return
         check_number("chance", chance, sheet.place(row, "chance"))
+        if name not in self.chances and self.table.find(name) is not None:
+            problem = f"the chance level of {name} is unknown in the table, {chance:g} here"
+            raise sheet.error(problem, "leave it empty, or state it where the table is read", row, "chance")
         before = self.chances.setdefault(name, chance)
         if abs(before - chance) > _CHANCE_AGREES:
             problem = f"the chance level of {name} is {before:g} elsewhere, {chance:g} here"
@@ -211,6 +220,8 @@ class Declared:
                 facts["n_items"] = counts[name].iloc[0]
             if name in self.chances:
                 facts["chance"] = self.chances[name]
+            elif is_index(name):  # a rating has no floor that a guesser reaches
+                facts["chance"] = 0.0
             row = BENCHMARK_DEFAULTS | facts | {"role": roles[name]}
             # a benchmark that is known but has no scores here is not in the table and cannot be left out of anything
             excluded = (self.canonical(other) for other in row["excludes"])  # type: ignore[attr-defined]
@@ -242,8 +253,9 @@ class Declared:
         for name in new:
             facts = self.rows.get(name, {})
             has_items = "n_items" in facts or name in counted
-            silent = ["chance 0"] * (name not in self.chances) + ["no item count"] * (not has_items)
-            parts = [f"assumed {' and '.join(silent)}"] * bool(silent and not find_known(name))
+            parts = []
+            if not find_known(name):
+                parts += [UNKNOWN_CHANCE] * (name not in self.chances) + ["assumed no item count"] * (not has_items)
             if "role" not in facts and _task_key(name) not in self.tasks:
                 parts.append(_TAKEN[roles[name]])
             if parts:

@@ -17,6 +17,7 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import pandas as pd
@@ -136,7 +137,7 @@ def _read(reader: Callable[..., Any], data: bytes, table: RawTable, kind: str, *
     try:
         return reader(io.BytesIO(data), **options)
     except Exception as error:
-        problem = f"the {kind} file cannot be read ({' '.join(str(error).split())[:80]})"
+        problem = f"the {kind} file cannot be read ({shorten(str(error), 100, placeholder=' ...')})"
         raise table.error(problem, "export the table as CSV in UTF-8") from None
 
 
@@ -282,7 +283,7 @@ def _markdown(lines: list[str], rules: list[int], table: RawTable) -> RawTable:
 
 
 def _headed(rows: list[list[Any]], table: RawTable) -> RawTable:
-    """Return the frame below the header: the first row, unless that is a title above the table."""
+    """Return the frame below the header: the first row, unless that is a title, or groups of columns, above it."""
     is_filled = [[not (cell is None or str(cell).strip() == "") for cell in row] for row in rows]
     filled = [at for at, row in enumerate(is_filled) if any(row)]
     if not filled:
@@ -291,6 +292,7 @@ def _headed(rows: list[list[Any]], table: RawTable) -> RawTable:
     titles = [_first(rows[at]) for at in filled[:start]]
     if start == len(filled) - 1 or not all(len(rows[at]) == 1 or " " in _first(rows[at]) for at in filled[:start]):
         start, titles = 0, []
+    start, titles = _below_titles(rows, is_filled, filled, start, titles)
     header, body = rows[filled[start]], filled[start + 1 :]
     width = len(header)
     for at in body:
@@ -302,6 +304,27 @@ def _headed(rows: list[list[Any]], table: RawTable) -> RawTable:
     cells = [[rows[at][i] for i in kept] for at in body]
     frame = pd.DataFrame(cells, index=[at + 1 for at in body], columns=[columns[i] for i in kept], dtype=object)
     return replace(table, frame=frame).noting(*(f"the title {title!r} is left aside" for title in titles))
+
+
+def _below_titles(
+    rows: list[list[Any]], is_filled: list[list[bool]], filled: list[int], start: int, titles: list[str]
+) -> tuple[int, list[str]]:
+    """Return where the header stands among the filled rows, below titles of several cells and groups of columns."""
+    widths = [sum(is_filled[at]) for at in filled]
+    gap = next((i for i in range(start, len(filled) - 2) if filled[i + 1] - filled[i] > 1), None)
+    if gap is not None and max(widths[: gap + 1]) < widths[gap + 1]:  # narrow, and apart: facts about the table
+        titles = [_first(rows[at]) for at in filled[: gap + 1]]
+        start = gap + 1
+    if start < len(filled) - 2 and widths[start] < widths[start + 1] and _are_names(rows[filled[start + 1]]):
+        titles.append(_first(rows[filled[start]]))  # the names of groups of columns, in merged cells
+        start += 1
+    return start, titles
+
+
+def _are_names(cells: list[Any]) -> bool:
+    """Whether a row holds a different text in each of its cells, and no number."""
+    texts = ["" if cell is None else str(cell).strip() for cell in cells]
+    return "" not in texts and len(set(texts)) == len(texts) and not any(text[0].isdigit() for text in texts)
 
 
 def _first(cells: list[Any]) -> str:

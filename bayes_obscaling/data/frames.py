@@ -27,7 +27,7 @@ MODEL_DEFAULTS: dict[str, object] = {
 }
 BENCHMARK_DEFAULTS: dict[str, object] = {
     "role": "benchmark",
-    "chance": 0.0,
+    "chance": np.nan,
     "n_items": np.nan,
     "signed": False,
     "has_ceiling": True,
@@ -106,8 +106,6 @@ def clean_benchmarks(benchmarks: pd.DataFrame) -> pd.DataFrame:
     """Return the benchmarks and tasks of a table by name, with all columns, or refuse what they hold."""
     benchmarks = _indexed(benchmarks, "benchmark", BENCHMARK_DEFAULTS)
     _texts(benchmarks, ("role", "description", "category"))
-    if benchmarks["chance"].isna().any():
-        raise InputError("a benchmark has no chance level", "give the score of a guesser, 0 where there is none")
     _numbers(benchmarks, ("chance", "n_items", "lower", "upper", "cutoff_flops"))
     for column in ("signed", "has_ceiling"):
         benchmarks[column] = benchmarks[column].astype(bool)

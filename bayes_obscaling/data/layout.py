@@ -146,6 +146,8 @@ def _add_other(sheet: Sheet, declared: Declared, found: Columns, position: int) 
     elif base and base.casefold() != name.casefold() and plain(name).split()[-1] in ("stderr", "error", "err"):
         found.left.append((name, "standard errors of a column that is not there"))
     elif name.casefold() in _LONG_ONLY and name.casefold() != "score":
+        if name.casefold() == "benchmark":
+            raise sheet.error("it names benchmarks, but no column holds scores", "add a column 'score'", column=name)
         problem = "in a table with a column per benchmark this says nothing about which one"
         raise sheet.error(problem, "put it in a benchmarks table", column=name)
     elif why := aside(name):

@@ -164,7 +164,8 @@ def upright(raw: RawTable) -> RawTable:
     if any(_field(c) == "model" or long_column(c) in ("score", "benchmark") for c in columns[1:]):
         return raw
     labels = [str(label).strip() for label in raw.frame.iloc[:, 0]]
-    are_benchmarks = sum(map(_is_benchmark_or_field, labels)) > len(labels) / 2
+    judged = [label for label in labels if not aside(label)]  # a row of notes or averages says nothing
+    are_benchmarks = sum(map(_is_benchmark_or_field, judged)) > len(judged) / 2
     corner_says = long_column(columns[0]) == "benchmark"
     if not corner_says and not (are_benchmarks and not any(map(_is_benchmark_or_field, columns[1:]))):
         is_nameless = columns[0] == "" and not are_benchmarks

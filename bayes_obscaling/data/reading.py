@@ -11,8 +11,8 @@ Headers of other tools are understood (`bayes_obscaling.data.headers`), columns 
 the notes of the table say so. A model that the table knows needs nothing but its name, in any spelling; a new one
 without a family becomes a family of its own. Unknown FLOPs are fine; they follow as 6 N D where size and data are
 given. What the bundled tables say of a benchmark holds for its name, and so do the facts of common benchmarks
-(``known_benchmarks.csv``); any other new column is a task of chance 0 without item count unless a benchmarks table says
-otherwise.
+(``known_benchmarks.csv``); any other new column is a task of unknown chance (a fit infers it) without item count
+unless a benchmarks table says otherwise.
 """
 
 from __future__ import annotations

@@ -171,13 +171,13 @@ def _outside(outside: list[Cell], column: list[Cell], lower: float, upper: float
         )
         if is_index(name):
             remedy = f"declare lower and upper of {name!r} in a benchmarks table"
-        count = f"{len(outside)} of the {len(column)} scores are above 1"
-        return f"score {value:g} is not a fraction, and {count}, so this looks like {kind}", remedy
+        count = f", and {len(outside)} of the {len(column)} scores are above 1" if len(column) > 1 else ""
+        return f"score {value:g} is not a fraction{count}, so this looks like {kind}", remedy
     if (lower, upper) in (FRACTIONS, PERCENT) and value < 0:
         rows = ", ".join(str(cell.row) for cell in outside[:20]) + (", ..." if len(outside) > 20 else "")
+        all_of_them = f" ({len(outside)} such scores, in rows {rows})" if len(outside) > 1 else ""
         return (
-            f"score {value:g} is below 0 (in all {len(outside)} such scores, rows {rows}), though a score includes "
-            "chance",
+            f"score {value:g} is below 0{all_of_them}, though a score includes chance",
             "turn chance-corrected scores back with score * (1 - chance) + chance",
         )
     remedy = f"correct it, or declare lower and upper for {name!r} in a benchmarks table"

@@ -37,11 +37,11 @@ class ScoreTable:
         stated), ``open_weights`` ("yes", "no", "" = unknown).
     benchmarks : DataFrame
         One row per benchmark or task, named by the index or a column ``benchmark``. ``role`` is ``benchmark`` (it
-        measures capability) or ``task`` (it is to be forecast); ``chance`` the score of a guesser; ``n_items`` the
-        number of test items (NaN = none); ``signed`` whether the score may fall with capability; ``has_ceiling``
-        whether it ends at 1; ``lower`` and ``upper`` the raw range that maps to 0..1; ``excludes`` the benchmarks
-        that do not predict this task; ``cutoff_flops`` the cutoff used in the literature; ``aliases`` other names;
-        ``description``; ``category`` of skill ("" = none).
+        measures capability) or ``task`` (it is to be forecast); ``chance`` the score of a guesser (NaN = unknown: a fit
+        infers it); ``n_items`` the number of test items (NaN = none); ``signed`` whether the score may fall with
+        capability; ``has_ceiling`` whether it ends at 1; ``lower`` and ``upper`` the raw range that maps to 0..1;
+        ``excludes`` the benchmarks that do not predict this task; ``cutoff_flops`` the cutoff used in the literature;
+        ``aliases`` other names; ``description``; ``category`` of skill ("" = none).
     scores : DataFrame
         One row per model and benchmark, in the model's best setting: ``model``, ``benchmark``, ``score`` (0..1, chance
         included), ``n_items`` (NaN = the benchmark's), ``setting`` (effort or thinking budget, as of
@@ -141,7 +141,7 @@ class ScoreTable:
         return list(dict.fromkeys(self._models["family"]))
 
     def chance(self, name: str) -> float:
-        """Score of a guesser on a benchmark or task."""
+        """Score of a guesser on a benchmark or task, NaN where nobody said it."""
         return float(self._benchmarks.at[self.resolve(name), "chance"])
 
     def n_items(self, name: str) -> float:

@@ -221,6 +221,8 @@ def task_curves(fit: CapabilityFit, task: str | NewTask) -> Curves:
         sets = layout.predictor_sets
         predictors = sets.index(task.excludes) if task.excludes in sets else 0
         z = posterior.standardised(posterior.measurement(predictors)["theta"], predictors)[:, :, None]
+        if np.isnan(task.chance):
+            p["task_chance"] = fit.spec.priors.chance.from_normal(rng.standard_normal(posterior.size))[:, None]
         chance, counts = np.array([task.chance]), np.full((len(layout.models), 1), task.n_items)
     else:
         name = _task_of(fit, task)

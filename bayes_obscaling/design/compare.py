@@ -210,7 +210,7 @@ def _published_forecast(
     components = components_of(measured.to_numpy(), new.to_numpy(), COMPONENTS)
     design = np.column_stack([np.ones(len(components)), components])
     seen, y = design[: len(train)], train.to_numpy()
-    curve = Curve(base=1.0, span=float(facts["chance"]) - 1, free=True)
+    curve = Curve(base=1.0, span=float(np.nan_to_num(facts["chance"])) - 1, free=True)
     return curve.at(fit_curve(curve, seen, y, curve_starts(curve, seen, y)), design[len(train) :])[0]
 
 

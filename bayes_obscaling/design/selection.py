@@ -47,7 +47,7 @@ class NewTask:
     name : str
         What it is called.
     chance : float
-        Score of a guesser, 0..1.
+        Score of a guesser, 0..1; NaN where it is not known.
     n_items : float
         Number of its items; NaN for a score that is not a mean of counted items.
     excludes : tuple of str
@@ -60,7 +60,7 @@ class NewTask:
     excludes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if not 0 <= self.chance < 1:
+        if not 0 <= self.chance < 1 and self.chance == self.chance:
             raise InputError(f"{self.name} has chance {self.chance:g}: give a fraction, at least 0 and below 1.")
         if self.n_items < 1:
             raise InputError(f"{self.name} has {self.n_items:g} items: give at least 1, or leave it out.")

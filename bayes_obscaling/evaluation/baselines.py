@@ -157,8 +157,8 @@ class Visible:
 
     @cached_property
     def chance(self) -> float:
-        """Score of a guesser on the task."""
-        return float(self.table.benchmarks.loc[self.task, "chance"])
+        """Score of a guesser on the task; 0 where nobody said it."""
+        return float(np.nan_to_num(self.table.benchmarks.loc[self.task, "chance"]))
 
     @cached_property
     def benchmarks(self) -> pd.DataFrame:

@@ -248,7 +248,7 @@ def _compute_only(
         score=jnp.asarray(scores.fillna(0.5).to_numpy()[:, None]),
         seen=jnp.asarray(seen.to_numpy()[:, None]),
         inv_items=jnp.asarray(inverse_items(table.item_counts([task]).loc[members.index, [task]].to_numpy(float))),
-        chance=jnp.asarray([table.chance(task)]),
+        chance=jnp.asarray([np.nan_to_num(table.chance(task))]),  # the baseline takes what is not said for 0
         compute=jnp.asarray((compute - compute[seen].mean()).to_numpy()[:, None, None]),
     )
     priors = LinePriors(dispersion=spec.priors.task_overdispersion)

@@ -98,7 +98,7 @@ def crossings(table: ScoreTable, as_of: str) -> pd.DataFrame:
             continue
         for level in LEVELS:
             passed = after[after >= level]
-            if before.max() < level and level > table.chance(str(name)) and len(passed):
+            if before.max() < level and level > np.nan_to_num(table.chance(str(name))) and len(passed):
                 rows.append({"task": name, "level": level, "best": before.max(), "crossed": date[passed.index].min()})
     return pd.DataFrame(rows, columns=["task", "level", "best", "crossed"])
 

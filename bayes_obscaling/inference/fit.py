@@ -28,6 +28,7 @@ from bayes_obscaling.models.layout import Layout, lay_out
 from bayes_obscaling.models.spec import CapabilitySpec, Structure, spec_for
 from bayes_obscaling.models.trace import Site, sites_of, start_near_priors
 from bayes_obscaling.progress import Progress, Tell, silent
+from bayes_obscaling.results.chance import chance_notes, inferred_chance
 from bayes_obscaling.results.convergence import Convergence
 from bayes_obscaling.results.fit import CapabilityFit
 from bayes_obscaling.results.stages import Settings, Stage
@@ -117,15 +118,16 @@ def fit_table(
     layout = lay_out(table, names, split, spec)
     folder, tell = open_cache(cache), progress or silent
     run = Run(layout, spec, sampler or default_sampler(), chains, whole_chunks(draws), seed, folder, tell)
+    tree = run.tree()
     return CapabilityFit(
         table=table,
         spec=spec,
         tasks=tuple(names),
         split=split,
-        tree=run.tree(),
+        tree=tree,
         stages=tuple(run.stages),
         provenance=describe_run(started, table.data_hash, seed),
-        notes=table.notes + layout.notes,
+        notes=table.notes + layout.notes + chance_notes(inferred_chance(tree["posterior"].to_dataset(), layout)),
     )
 
 
@@ -248,11 +250,15 @@ class Run:
     def measurement(self, index: int, label: str = "capabilities") -> Sampled:
         """Capabilities of one predictor set: from the cache, or sampled until converged."""
         layout, data = self.layout, self.layout.measurements[index]
-        sites = sites_of(model.measurement, data, self.priors, layout.structure)
+        structure = layout.structure._replace(unknown_task_chance=())  # nothing to benchmarks
+        sites = sites_of(model.measurement, data, self.priors, structure)
         settings = self.sampler.settings["measurement"]
         used = {site.prior for site in sites.values() if site.prior}
         believed = self.spec.model_dump()["priors"]
-        content = [{name: believed[name] for name in used}, layout.structure, settings.model_dump()]
+        fields = list(structure)
+        while fields[-1] == ():  # what came later and says nothing: the key is what it was before
+            fields.pop()
+        content = [{name: believed[name] for name in used}, fields, settings.model_dump()]
         key = content_hash([*content, self.chains, self.draws, self.seed, VERSIONS], data)
         if self.folder is not None and (stored := load_arrays(self.folder, key)) is not None:
             self.tell(label, 1, 1)
@@ -260,9 +266,9 @@ class Run:
 
         def start(chain: int) -> Values:
             rng = np.random.default_rng([self.seed, 1, chain])
-            return start_near_priors(sites, self.spec.priors, rng) | from_anchors(data, layout.structure, rng)
+            return start_near_priors(sites, self.spec.priors, rng) | from_anchors(data, structure, rng)
 
-        target = Target(Model(bound_measurement, (layout.structure,)), (data, self.priors), None, start)
+        target = Target(Model(bound_measurement, (structure,)), (data, self.priors), None, start)
         # By name, not by position: the same draws whatever else is fitted.
         who = int(content_hash(layout.predictor_sets[index], ()), 16)
         sampled = self.sample(target, "measurement", sites, [self.seed, 1, who], label)
@@ -343,7 +349,9 @@ def take_models(scores: TaskScores, rows: np.ndarray) -> TaskScores:
 def head_structure(structure: Structure) -> Structure:
     """What the compiled heads depend on, so that tables which differ in nothing else share them."""
     nothing: dict[str, Any] = {"n_models": 0, "n_benchmarks": 0, "compute_law": "", "curve": "", "drift": ""}
-    nothing |= dict.fromkeys(("anchors", "signed", "no_ceiling", "unknown_compute", "inexact_compute"), ())
+    nothing |= dict.fromkeys(
+        ("anchors", "signed", "no_ceiling", "unknown_compute", "inexact_compute", "unknown_chance"), ()
+    )
     nothing |= {"compute_trend": False, "is_sparse": False}
     return structure._replace(**nothing)
 

@@ -28,10 +28,11 @@ def from_anchors(data: Measurements, structure: Structure, rng: np.random.Genera
     """
     n_factors, anchors = structure.n_factors, list(structure.anchors)
     # Where most compute is unknown, capability is followed in time.
-    chance, along = np.asarray(data.chance), data.covariates.date if structure.is_sparse else data.covariates.compute
+    along = data.covariates.date if structure.is_sparse else data.covariates.compute
+    chance = np.nan_to_num(np.asarray(data.chance))
     x = np.asarray(along)
     inside = np.clip(np.asarray(data.score), chance + 0.01, 0.98)
-    theta = np.asarray(inverse_response(jnp.asarray(inside), data.chance, jnp.asarray(0.03)))[:, anchors].copy()
+    theta = np.asarray(inverse_response(jnp.asarray(inside), chance, jnp.asarray(0.03)))[:, anchors].copy()
     seen = np.asarray(data.seen)[:, anchors]
     lines = np.zeros((n_factors, 2))
     for k in range(n_factors):

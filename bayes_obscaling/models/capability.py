@@ -36,7 +36,7 @@ from bayes_obscaling.models.capability_equations import (
     task_weight,
 )
 from bayes_obscaling.models.links import Numbers
-from bayes_obscaling.models.parts import curve_shapes, family_effect, partly_centred, place, places
+from bayes_obscaling.models.parts import chance_levels, curve_shapes, family_effect, partly_centred, place, places
 from bayes_obscaling.models.priors import Priors, believe
 from bayes_obscaling.models.sparse import intercept_from_level, sparse_scores, trending_compute
 from bayes_obscaling.models.spec import Structure
@@ -63,6 +63,7 @@ def measurement(data: Measurements, priors: Priors, structure: Structure) -> jax
         sparse_scores(data, p, theta, priors, s)
         return theta
     p |= _benchmark_curves(priors, s)
+    p |= chance_levels(priors, data.chance, s.unknown_chance, "chance", "benchmark")
     with plate("benchmark", s.n_benchmarks, dim=-1):
         p["family_offset_sd"] = believe(priors, "family_offset_sd")
         p["overdispersion"] = believe(priors, "overdispersion")
@@ -179,6 +180,7 @@ def heads(z: jax.Array, data: TaskScores, priors: Priors, fit_sd: Numbers, struc
             p[name] = believe(priors, name)
         with plate("family", s.n_families, dim=-2):
             offset = family_effect("task_family_offset", p)
+    p |= chance_levels(priors, data.chance, s.unknown_task_chance, "task_chance", "task")
     with plate("task", s.n_tasks, dim=-2), factors:
         means = jnp.broadcast_to(share_mean, (s.n_tasks, s.n_factors))
         share = partly_centred("share_raw", means, share_sd, _SHARE_CENTRING)

@@ -41,11 +41,12 @@ FAMILY_EFFECTS: dict[str, tuple[str | None, str]] = {
     "task_family_offset": (None, "task_family_offset_sd"),
 }
 
-# What benchmarks have of their own: shape and noise (as far as the curve has them), and their linear predictor's part.
-BENCHMARK_SHAPE = ("ceiling_gap", "asymmetry", "overdispersion")
+# What benchmarks have of their own: shape and noise (as far as the curve has them; chance where any is inferred), and
+# their linear predictor's part.
+BENCHMARK_SHAPE = ("chance", "ceiling_gap", "asymmetry", "overdispersion")
 BENCHMARK_CURVE = ("loading", "difficulty", *BENCHMARK_SHAPE)
 # The same of tasks.
-TASK_SHAPE = ("task_ceiling_gap", "task_asymmetry", "task_overdispersion")
+TASK_SHAPE = ("task_chance", "task_ceiling_gap", "task_asymmetry", "task_overdispersion")
 TASK_CURVE = ("weight", "task_difficulty", *TASK_SHAPE)
 
 Parameters = Mapping[str, Numbers]
@@ -168,10 +169,16 @@ def benchmark_predictor(p: Parameters, theta: Numbers, offset: Numbers = 0.0) ->
 def benchmark_response(p: Parameters, eta: Numbers, chance: Numbers) -> jax.Array:
     """Expected benchmark scores (..., M, I) at linear predictors `eta`.
 
-    Reads ``ceiling_gap`` and, where the curve has one, ``asymmetry`` (..., I).
+    Reads ``ceiling_gap`` and, where the curve has one, ``asymmetry`` (..., I); and ``chance`` (..., I), instead of the
+    argument, where the fit infers any.
     """
     shape = jnp.asarray(p["asymmetry"])[..., None, :] if "asymmetry" in p else None
-    return response(eta, chance, jnp.asarray(p["ceiling_gap"])[..., None, :], shape)
+    return response(eta, _chance(p, "chance", chance), jnp.asarray(p["ceiling_gap"])[..., None, :], shape)
+
+
+def _chance(p: Parameters, name: str, stated: Numbers) -> Numbers:
+    """Chance levels: those that are stated, or (..., 1, n) those of a fit that infers some of them."""
+    return jnp.asarray(p[name])[..., None, :] if name in p else stated
 
 
 def expected_cells(p: Parameters, theta: jax.Array, cells: Cells, chance: jax.Array) -> jax.Array:
@@ -184,7 +191,8 @@ def expected_cells(p: Parameters, theta: jax.Array, cells: Cells, chance: jax.Ar
     here = here + p["effort_step"] * cells.effort[:, None]
     eta = (here * jnp.asarray(p["loading"])[at]).sum(axis=-1) + jnp.asarray(p["difficulty"])[at]
     shape = jnp.asarray(p["asymmetry"])[at] if "asymmetry" in p else None
-    return response(eta, chance[at], jnp.asarray(p["ceiling_gap"])[at], shape)
+    floor = jnp.asarray(p.get("chance", chance))
+    return response(eta, floor[at], jnp.asarray(p["ceiling_gap"])[at], shape)
 
 
 def expected_benchmarks(p: Parameters, theta: Numbers, offset: Numbers, chance: Numbers) -> jax.Array:
@@ -228,9 +236,10 @@ def task_predictor(p: Parameters, z: Numbers, offset: Numbers = 0.0) -> jax.Arra
 def task_response(p: Parameters, eta: Numbers, chance: Numbers) -> jax.Array:
     """Expected task scores (..., M, T) at linear predictors `eta`.
 
-    Reads ``task_ceiling_gap`` and, where the curve has one, ``task_asymmetry`` (..., T).
+    Reads ``task_ceiling_gap`` and, where the curve has one, ``task_asymmetry`` (..., T); and ``task_chance`` (..., T),
+    instead of the argument, where the fit infers any.
     """
-    return response(eta, chance, *_task_shape(p))
+    return response(eta, _chance(p, "task_chance", chance), *_task_shape(p))
 
 
 def _task_shape(p: Parameters) -> tuple[jax.Array, jax.Array | None]:
@@ -252,7 +261,7 @@ def task_slopes(p: Parameters, z: Numbers, offset: Numbers, chance: Numbers) -> 
 
     Parameters and shapes as in `expected_tasks`.
     """
-    return response_slope(task_predictor(p, z, offset), chance, *_task_shape(p))
+    return response_slope(task_predictor(p, z, offset), _chance(p, "task_chance", chance), *_task_shape(p))
 
 
 def task_noise(p: Parameters, expected: Numbers, inv_items: Numbers, floor_sd: Numbers) -> dist.StudentT:

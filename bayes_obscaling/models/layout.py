@@ -88,6 +88,8 @@ class Layout:
             "capped_benchmark": some(s.capped, self.benchmarks),
             "unknown_compute_model": some(s.unknown_compute, self.models),
             "inexact_compute_model": some(s.inexact_compute, self.models),
+            "unknown_chance_benchmark": some(s.unknown_chance, self.benchmarks),
+            "unknown_chance_task": some(s.unknown_task_chance, self.tasks),
             **({} if self.measurements[0].cells is None else {"cell": list(map(str, range(self.n_cells)))}),
         }
 
@@ -142,7 +144,7 @@ def lay_out(table: ScoreTable, tasks: Sequence[str], split: Split, spec: Capabil
 
     families = tuple(dict.fromkeys(models["family"]))
     family = jnp.asarray(models["family"].map(families.index).to_numpy())
-    structure = _structure(table, families, benchmarks, len(pool), factors, spec)
+    structure = _structure(table, families, benchmarks, pool, factors, spec)
     scores = _scores(table, benchmarks)
     compute_sd = jnp.asarray(models["flops_sd"].fillna(0.0).to_numpy(float))
     x = _dated(covariates_of(models), models["family"], spec)
@@ -189,7 +191,7 @@ def _structure(
     table: ScoreTable,
     families: tuple[str, ...],
     benchmarks: list[str],
-    n_tasks: int,
+    tasks: list[str],
     factors: tuple[str, ...],
     spec: CapabilitySpec,
 ) -> Structure:
@@ -199,7 +201,7 @@ def _structure(
         n_models=len(models),
         n_families=len(families),
         n_benchmarks=len(benchmarks),
-        n_tasks=n_tasks,
+        n_tasks=len(tasks),
         n_factors=len(factors),
         anchors=tuple(benchmarks.index(name) for name in factors),
         signed=tuple(i for i, name in enumerate(benchmarks) if facts.loc[name, "signed"]),
@@ -212,6 +214,8 @@ def _structure(
         inexact_compute=tuple(np.flatnonzero((models["flops_sd"] > 0) & models["flops"].notna()).tolist()),
         compute_trend=spec.unknown_compute == "trend" and bool(models["date"].any()),
         is_sparse=spec.cells == "sparse",
+        unknown_chance=tuple(np.flatnonzero(facts.loc[benchmarks, "chance"].isna()).tolist()),
+        unknown_task_chance=tuple(np.flatnonzero(facts.loc[tasks, "chance"].isna()).tolist()),
     )
 
 
@@ -269,7 +273,7 @@ def _pooled_tasks(
 
 
 def _scores(table: ScoreTable, names: list[str]) -> dict[str, Any]:
-    """Scores (anything where there is none), inverse item counts and chance levels, as arrays."""
+    """Scores (anything where there is none), inverse item counts and chance levels (NaN: to be inferred), as arrays."""
     score, counts = table.matrix(names).to_numpy(), table.item_counts(names)[names].to_numpy()
     return {
         "score": jnp.asarray(np.where(np.isfinite(score), score, 0.5)),

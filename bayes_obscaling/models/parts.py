@@ -30,6 +30,23 @@ def curve_shapes(priors: Priors, s: Structure) -> dict[str, Numbers]:
     return curves
 
 
+def chance_levels(
+    priors: Priors, stated: jax.Array, unknown: tuple[int, ...], name: str, of: str
+) -> dict[str, jax.Array]:
+    """Chance levels (n,) of all benchmarks or tasks (`of`), by `name`, where some are unknown; else nothing.
+
+    Equation 47 of docs/explanation/model.md. Where every level is stated nothing is sampled: the model is what it was.
+    """
+    if not unknown:
+        return {}
+    size = len(stated)
+    with plate(f"unknown_chance_{of}", len(unknown), dim=-1):
+        free = believe(priors, "chance", f"{name}_free", of=name)
+    level = place(unknown, size, free) + jnp.where(np.isin(np.arange(size), unknown), 0.0, stated)
+    with plate(of, size, dim=-1):
+        return {name: jnp.asarray(numpyro.deterministic(name, level))}
+
+
 def family_effect(name: str, p: Parameters) -> jax.Array:
     """Sample an effect of every family, non-centred: population mean and sd times a standard normal.
 

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, Validatio
 from scipy import stats
 
 from bayes_obscaling.errors import InputError
+from bayes_obscaling.models.lumps import Lumpy, Shape, scipy_lumps
 
 
 class Frozen(BaseModel):
@@ -152,6 +153,50 @@ class Beta(Prior):
         return stats.beta(self.a, self.b)
 
 
+class Lumps(Prior):
+    """Prior of a share that is likely to be one of a few numbers, and may lie anywhere between 0 and `top`.
+
+    Attributes
+    ----------
+    at, weight : tuple of float
+        The likely numbers, and the probability of each; what is left to 1 is spread evenly over 0..`top`.
+    sd : float
+        How far off a likely number the share may be, cut at 0 and `top`.
+    top : float
+        Largest value.
+    """
+
+    at: tuple[float, ...]
+    weight: tuple[float, ...]
+    sd: float = 0.01
+    top: float = 0.6
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if len(self.at) != len(self.weight) or not self.at:
+            raise InputError(f"Lumps has {len(self.at)} places and {len(self.weight)} weights", "give one for each")
+        if min(self.weight) < 0 or sum(self.weight) >= 1:
+            raise InputError(
+                "The weights of Lumps must be positive, with a sum below 1", "leave some mass between the places"
+            )
+        if not (min(self.at) >= 0 and max(self.at) < self.top <= 1 and self.sd > 0):
+            raise InputError(
+                "Lumps need places between 0 and top, a top of at most 1 and a positive sd", "correct them"
+            )
+        return self
+
+    def _shape(self) -> Shape:
+        return Shape(jnp.asarray(self.at), jnp.asarray(self.weight), self.sd, self.top)
+
+    def distribution(self) -> dist.Distribution:
+        """Return the distribution that numpyro samples."""
+        return Lumpy(self._shape())
+
+    def scipy(self) -> Any:
+        """Return the same distribution as a frozen SciPy one."""
+        return scipy_lumps(self._shape())
+
+
 def believe(priors: Pytree, field: str, site: str | None = None, of: str | None = None) -> jax.Array:
     """Sample a parameter from its prior `field`, a value per entry of the plates, and note which prior that is.
 
@@ -226,6 +271,8 @@ class Priors(Pytree):
     loading_share_sd: LogNormal = LogNormal(median=1.0, log_sd=0.3)
     overdispersion_median: LogNormal = LogNormal(median=0.08, log_sd=0.5)
     overdispersion_sd: LogNormal = LogNormal(median=0.6, log_sd=0.3)
+    # Chance where nobody said it, of benchmarks and tasks alike: as often as among the known benchmarks
+    chance: Lumps = Lumps(at=(0.0, 1 / 2, 1 / 3, 1 / 4, 1 / 5, 1 / 10), weight=(0.4, 0.12, 0.07, 0.2, 0.07, 0.04))
     # Task heads: task scores given capabilities, pooled over tasks
     share_mean: Normal = Normal(loc=0.0, scale=1.0)
     share_sd: LogNormal = LogNormal(median=0.5, log_sd=0.5)

@@ -17,7 +17,7 @@ from bayes_obscaling.models.capability_equations import (
     expected_cells,
 )
 from bayes_obscaling.models.links import Numbers
-from bayes_obscaling.models.parts import curve_shapes, partly_centred, places
+from bayes_obscaling.models.parts import chance_levels, curve_shapes, partly_centred, places
 from bayes_obscaling.models.priors import Priors, believe
 from bayes_obscaling.models.spec import Structure
 
@@ -95,6 +95,7 @@ def sparse_scores(data: Measurements, p: dict[str, Numbers], theta: jax.Array, p
         of_anchors = jnp.asarray(places(s.anchors, n))
         loading = jnp.where(is_anchor[:, None], of_anchors, total[:, None] * share)
         p["loading"] = numpyro.deterministic("loading", loading)
+    p |= chance_levels(priors, data.chance, s.unknown_chance, "chance", "benchmark")
     shapes = curve_shapes(priors, s)
     with plate("benchmark", n, dim=-1):
         p["difficulty"] = numpyro.deterministic("difficulty", jnp.where(is_anchor, 0.0, difficulty))

@@ -142,6 +142,8 @@ class Structure(NamedTuple):
     inexact_compute: tuple[int, ...] = ()
     compute_trend: bool = False
     is_sparse: bool = False
+    unknown_chance: tuple[int, ...] = ()
+    unknown_task_chance: tuple[int, ...] = ()
 
     @property
     def free(self) -> tuple[int, ...]:

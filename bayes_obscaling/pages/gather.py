@@ -119,7 +119,7 @@ def task_facts(fit: CapabilityFit, task: str) -> dict[str, Any]:
     """
     scores = fit.table.matrix([task])[task].where(fit.posterior.seen[task]).dropna()
     best = {} if scores.empty else {"best": round(float(scores.max()), 4), "best_model": str(scores.idxmax())}
-    chance = fit.table.chance(task)
+    chance = fit.chance(task)
     found = {"name": task, "chance": rounded(chance), "n_seen": len(scores), "best": None, "best_model": "", **best}
     ceiling = dict.fromkeys(("ceiling_low", "ceiling", "ceiling_high"))
     if fit.table.benchmarks.at[task, "has_ceiling"]:

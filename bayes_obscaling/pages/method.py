@@ -39,7 +39,7 @@ def _benchmarks(fit: CapabilityFit) -> list[dict[str, Any]]:
             "name": name,
             "role": str(facts.at[name, "role"]),
             "about": str(facts.at[name, "description"] or facts.at[name, "category"]),
-            "chance": rounded(facts.at[name, "chance"]),
+            "chance": rounded(fit.chance(name)),
             "items": rounded(facts.at[name, "n_items"]),
             "scores": int(counts.get(name, 0)),
             "seen": int(seen[name]),
@@ -94,7 +94,11 @@ def _sensitivity(fit: CapabilityFit) -> tuple[dict[str, dict[str, Any]], str]:
 
 def in_words(prior: Prior) -> str:
     """A prior as its kind and numbers: "lognormal, median 0.5, log sd 0.5"."""
-    numbers = ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in prior.model_dump().items())
+
+    def written(value: float | tuple[float, ...]) -> str:
+        return " ".join(f"{one:.3g}" for one in value) if isinstance(value, tuple) else f"{value:g}"
+
+    numbers = ", ".join(f"{name.replace('_', ' ')} {written(value)}" for name, value in prior.model_dump().items())
     kind = {"LogNormal": "lognormal", "HalfNormal": "half-normal"}.get(type(prior).__name__, type(prior).__name__)
     return f"{kind.lower() if kind != 'Beta' else kind}, {numbers}"
 

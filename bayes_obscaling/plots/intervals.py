@@ -65,7 +65,7 @@ def plot_forecast(
     ax = style.new_axes(ax, 9.0, 2.0 + 0.25 * len(rows))
     height = np.arange(len(rows))
     _draw_intervals(ax, rows, height)
-    chance = float(forecast.fit.table.benchmarks.loc[name, "chance"])
+    chance = forecast.fit.chance(name)
     ax.axvline(chance, linestyle=":", color=style.GREY, linewidth=1.3, label="chance", zorder=1.5)
 
     bases = rows["basis"].value_counts()

@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import xarray as xr
 
@@ -19,6 +20,7 @@ from bayes_obscaling.models.ladder import LadderSpec
 from bayes_obscaling.models.ladder_layout import LadderLayout, lay_out_ladder
 from bayes_obscaling.models.layout import Layout, lay_out
 from bayes_obscaling.models.spec import CapabilitySpec
+from bayes_obscaling.results.chance import inferred_chance
 from bayes_obscaling.results.convergence import ESS_LIMIT, USUAL, Convergence, Limits, limits_of_kept
 from bayes_obscaling.results.finding import Answer
 from bayes_obscaling.results.ladder_posterior import LadderPosterior
@@ -232,6 +234,20 @@ class CapabilityFit(Fit):
     def posterior(self) -> Posterior:
         """The posterior draws as arrays, and what the model says of them: the view that every reader uses."""
         return Posterior(self.draws, self.layout, self.table, self.spec, self.provenance["seed"])
+
+    def chance(self, name: str) -> float:
+        """Score of a guesser on a benchmark or task: as stated, or the median of what the fit infers."""
+        name = self.table.resolve(name)
+        return (
+            self.table.chance(name)
+            if name not in self.inferred_chance
+            else float(np.median(self.inferred_chance[name]))
+        )
+
+    @cached_property
+    def inferred_chance(self) -> dict[str, np.ndarray]:
+        """Draws (S,) of the chance levels that nobody said, by benchmark or task of the fit."""
+        return inferred_chance(self.draws, self.layout)
 
     def extended(
         self,

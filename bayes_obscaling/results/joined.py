@@ -59,7 +59,7 @@ def _of_set(new: Layout, old: Layout, left_out: tuple[str, ...]) -> tuple[Measur
 
 
 def _same_facts(new: Layout, old: Layout, rows: list[int]) -> bool:
-    """Whether models kept their families and compute, and benchmarks their chance."""
+    """Whether models kept their families and compute, and benchmarks their chance (a stated one)."""
     now, then = new.measurements[0], old.measurements[0]
     kept = set(rows)
     families = [new.families[f] for f in np.asarray(now.family)[rows]]
@@ -221,14 +221,13 @@ class _Places:
         room = at + [0] * (-len(at) % _ROOM or (_ROOM if not at else 0))
         drawn = offset + offset_sd * rng.standard_normal(offset.shape)
         shapes = [p["ceiling_gap"], p.get("asymmetry", np.ones_like(p["ceiling_gap"])), p["overdispersion"]]
-        curves = Curves(
-            jnp.asarray(p["loading"][:, room]),
-            *(jnp.asarray(value[:, room]) for value in (p["difficulty"], *shapes, offset, offset_sd)),
-        )
+        chance = np.broadcast_to(data.chance, p["difficulty"].shape)
+        by_benchmark = (p["difficulty"], *shapes, offset, offset_sd, chance)
+        curves = Curves(jnp.asarray(p["loading"][:, room]), *(jnp.asarray(value[:, room]) for value in by_benchmark))
         seen = np.arange(len(room)) < len(at)
         values = (np.asarray(value)[row, room] for value in (data.score, data.inv_items))
         score, inv_items = values
-        scores = Scores(*map(jnp.asarray, (score, seen, inv_items, np.asarray(data.chance)[room])))
+        scores = Scores(*map(jnp.asarray, (score, seen, inv_items)))
         mean, spread, along = (
             jnp.asarray(value)
             for value in (base + line.slope * x_mean, np.broadcast_to(sd, base.shape), line.slope * x_sd)

@@ -34,6 +34,7 @@ class Curves(NamedTuple):
     overdispersion: jax.Array  # (S, I)
     offset: jax.Array  # (S, I) of the family, or its mean
     offset_sd: jax.Array  # (S, I) 0 for a family of the fit
+    chance: jax.Array  # (S, I)
 
 
 class Scores(NamedTuple):
@@ -42,7 +43,6 @@ class Scores(NamedTuple):
     score: jax.Array
     seen: jax.Array
     inv_items: jax.Array
-    chance: jax.Array
 
 
 def capabilities_given_scores(
@@ -119,7 +119,7 @@ def _one(
     shared, size = spread.shape[1], design.shape[1]
 
     def at(z: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-        expected, slope = response_slope(middle + design @ z, scores.chance, c.ceiling_gap, c.asymmetry)
+        expected, slope = response_slope(middle + design @ z, c.chance, c.ceiling_gap, c.asymmetry)
         variance = score_variance(expected, scores.inv_items, c.overdispersion, BENCHMARK_FLOOR_SD)
         return expected, slope, variance
 

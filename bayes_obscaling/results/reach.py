@@ -20,7 +20,6 @@ from bayes_obscaling.results.summaries import LEVELS, interval_columns
 if TYPE_CHECKING:
     import pandas as pd
 
-    from bayes_obscaling.data.table import ScoreTable
     from bayes_obscaling.results.fit import CapabilityFit
 
 # Years after the latest release that a fit has seen, or after the start of a trend, up to which dates are followed.
@@ -74,13 +73,11 @@ class DateToReach(Reach):
     """
 
 
-def check_level(table: ScoreTable, task: str, level: float) -> None:
-    """Refuse a score to reach that is not between the chance score of a task, by its canonical name, and 1."""
-    chance = table.chance(task)
-    if not chance < level < 1:
-        raise InputError(
-            f"The level {level} is not between the chance score of {task} ({chance:g}) and 1: give another."
-        )
+def check_level(task: str, chance: float, level: float) -> None:
+    """Refuse a score to reach that is not between the chance score of a task (NaN: not known) and 1."""
+    floor = "0" if chance != chance else f"the chance score of {task} ({chance:g})"
+    if not np.nan_to_num(chance) < level < 1:
+        raise InputError(f"The level {level} is not between {floor} and 1: give another.")
 
 
 def check_growth(growth: float) -> None:
@@ -186,7 +183,7 @@ def date_to_reach(
 def _asked(fit: CapabilityFit, task: str, level: float, family: str) -> tuple[str, str]:
     """Names of the task and the family as the table writes them; refused is what cannot be asked."""
     (name,) = tasks_of(fit, task)
-    check_level(fit.table, name, level)
+    check_level(name, fit.chance(name), level)
     return name, family_of(fit, family)
 
 

@@ -54,6 +54,14 @@ class Scored(Forecast):
     capabilities: pd.DataFrame = field(kw_only=True, repr=False)
 
     @property
+    def remedy(self) -> str:
+        """What helps where few draws are left: of scores that a fit did not expect, more draws keep no larger share."""
+        far = [str(name) for name in self.pareto_k.index[self.pareto_k > K_LIMIT]]
+        if far:
+            return f"fit {', '.join(far)} with the table (forecast --scores FILE), more draws of this fit do not help"
+        return "fit again with more --draws"
+
+    @property
     def warnings(self) -> tuple[str, ...]:
         """Models that move the posterior too far to be scored, and what `Forecast` warns of."""
         far = self.pareto_k[self.pareto_k > K_LIMIT]
@@ -160,10 +168,9 @@ class _Newcomer:
         offset, offset_sd = self._offsets(p)
         room = at + [0] * (-len(at) % _ROOM)
         shapes = [p["ceiling_gap"], p.get("asymmetry", np.ones_like(p["ceiling_gap"])), p["overdispersion"]]
-        curves = Curves(
-            jnp.asarray(p["loading"][:, room]),
-            *(jnp.asarray(value[:, room]) for value in (p["difficulty"], *shapes, offset, offset_sd)),
-        )
+        stated = np.broadcast_to(self.fit.layout.measurements[predictors].chance, p["difficulty"].shape)
+        by_benchmark = (p["difficulty"], *shapes, offset, offset_sd, p.get("chance", stated))
+        curves = Curves(jnp.asarray(p["loading"][:, room]), *(jnp.asarray(value[:, room]) for value in by_benchmark))
         key = jax.random.key(int(self.posterior.rng("score", self.model, str(predictors)).integers(2**31)))
         mean, along = base + slope * x_mean[:, None], slope * x_sd[:, None]
         prior = [jnp.asarray(value) for value in (mean, np.sqrt(variance), along)]
@@ -197,9 +204,8 @@ class _Newcomer:
         at = [layout.benchmarks.index(name) for name in values.index]
         items = inverse_items(self.table.item_counts(values.index).loc[self.model].to_numpy(float))
         fill = -len(at) % _ROOM
-        chance = np.asarray(layout.measurements[0].chance)[at]
         filled = (np.pad(array, (0, fill), constant_values=value) for array, value in (
-            (values.to_numpy(float), 0.5), (np.ones(len(at), bool), False), (items, 1.0), (chance, 0.0)
+            (values.to_numpy(float), 0.5), (np.ones(len(at), bool), False), (items, 1.0)
         ))  # fmt: skip
         return at, Scores(*map(jnp.asarray, filled))
 

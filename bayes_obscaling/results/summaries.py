@@ -47,5 +47,6 @@ def with_verdict(frame: pd.DataFrame, convergence: Convergence, problems: tuple[
 
 
 def json_rows(table: pd.DataFrame) -> Any:
-    """Rows of a table as JSON-able values; NaN becomes null."""
-    return json.loads(table.to_json(orient="records", double_precision=10))
+    """Rows of a table as JSON-able values; what is not known, NaN or an empty text, becomes null."""
+    rows = json.loads(table.to_json(orient="records", double_precision=10))
+    return [{name: None if value == "" else value for name, value in row.items()} for row in rows]

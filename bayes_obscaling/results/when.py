@@ -84,7 +84,7 @@ def when(
     draw. Answers later than 20 years are "not before" that.
     """
     (name,) = tasks_of(fit, task)
-    check_level(fit.table, name, level)
+    check_level(name, fit.chance(name), level)
     if best and fit.posterior.has_head(name):
         remedy = "ask for a family, or give it the role 'benchmark'"
         raise InputError(f"The best of all models is followed on benchmarks, and {name} is a task", remedy)

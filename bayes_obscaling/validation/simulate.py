@@ -24,6 +24,7 @@ from bayes_obscaling.models.priors import LogNormal, Normal
 from bayes_obscaling.models.spec import CapabilitySpec, Structure
 
 Values = dict[str, np.ndarray]
+Numbers = np.ndarray | tuple[float, ...]
 Rng = np.random.Generator
 
 
@@ -72,7 +73,7 @@ def simulate_table(table: ScoreTable, layout: Layout, spec: CapabilitySpec, rng:
     curve = benchmark_curve(t, data)
     score = curve + benchmark_sd(curve, t, data) * rng.standard_normal(curve.shape)
     if tasks is not None:
-        t |= draw_heads(layout.structure, spec, rng)
+        t |= draw_heads(layout.structure, spec, rng, np.asarray(tasks.chance))
         q = task_curve(t, standardised(t["theta"], layout.reference), tasks)
         task = q + task_sd(q, t, tasks, spec.fit_sd) * task_noise(q.shape, rng)
         curve, score = np.hstack([curve, q]), np.hstack([score, task])
@@ -131,7 +132,21 @@ def draw_measurement(data: Measurements, structure: Structure, spec: CapabilityS
     t["family_offset_sd"] = lognormal(rng, priors.family_offset_sd, n)
     t["family_offset"] = t["family_offset_sd"] * rng.standard_normal((structure.n_families, n))
     t["overdispersion"] = lognormal(rng, priors.overdispersion, n)
-    return t
+    return t | draw_chance("chance", data.chance, structure.unknown_chance, spec, rng)
+
+
+def draw_chance(name: str, stated: Numbers, unknown: tuple[int, ...], spec: CapabilitySpec, rng: Rng) -> Values:
+    """Draw the chance levels (n,) that nobody said, beside the stated ones, as the variable `name`; none, nothing."""
+    if not unknown:
+        return {}
+    believed, level = spec.priors.chance, np.array(stated)
+    for i in unknown:
+        lump = rng.choice(len(believed.at) + 1, p=[*believed.weight, 1.0 - sum(believed.weight)])
+        level[i] = -1.0
+        while not 0.0 <= level[i] <= believed.top:
+            is_between = lump == len(believed.at)
+            level[i] = rng.uniform(0.0, believed.top) if is_between else rng.normal(believed.at[lump], believed.sd)
+    return {name: level}
 
 
 def expected_capability(t: Values, family: np.ndarray) -> np.ndarray:
@@ -149,7 +164,7 @@ def expected_capability(t: Values, family: np.ndarray) -> np.ndarray:
 
 def benchmark_curve(t: Values, data: Measurements) -> np.ndarray:
     """Expected benchmark scores (..., M, I) of parameters whose leading axes are draws or none."""
-    chance = np.asarray(data.chance)
+    chance = t["chance"][..., None, :] if "chance" in t else np.asarray(data.chance)
     eta = t["theta"] @ np.swapaxes(t["loading"], -1, -2) + t["difficulty"][..., None, :]
     eta = eta + t["family_offset"][..., np.asarray(data.family), :]
     share = richards(eta, t["asymmetry"][..., None, :]) if "asymmetry" in t else sigmoid(eta)
@@ -169,8 +184,11 @@ def benchmark_sd(p: np.ndarray, t: Values, data: Measurements) -> np.ndarray:
     return np.asarray(np.sqrt(p * (1.0 - p) * relative + BENCHMARK_FLOOR_SD**2))
 
 
-def draw_heads(structure: Structure, spec: CapabilitySpec, rng: Rng) -> Values:
-    """Draw all parameters of the task heads from the priors, shaped as in a fit (without chains and draws)."""
+def draw_heads(structure: Structure, spec: CapabilitySpec, rng: Rng, stated: Numbers = ()) -> Values:
+    """Draw all parameters of the task heads from the priors, shaped as in a fit (without chains and draws).
+
+    `stated` are the chance levels (T,) of the tasks, read where the structure says that some are unknown.
+    """
     priors, n_tasks, k = spec.priors, structure.n_tasks, structure.n_factors
     t: Values = {
         "share_mean": normal(rng, priors.share_mean, k),
@@ -189,7 +207,7 @@ def draw_heads(structure: Structure, spec: CapabilitySpec, rng: Rng) -> Values:
     if structure.task_curve == "asymmetric":
         t["task_asymmetry"] = lognormal(rng, priors.task_asymmetry, n_tasks)
     t["task_overdispersion"] = lognormal(rng, priors.task_overdispersion, n_tasks)
-    return t
+    return t | draw_chance("task_chance", stated, structure.unknown_task_chance, spec, rng)
 
 
 def weights(raw: np.ndarray, contrast: np.ndarray, steepness: np.ndarray) -> np.ndarray:
@@ -209,7 +227,7 @@ def task_curve(t: Values, z: np.ndarray, data: TaskScores) -> np.ndarray:
     """Expected task scores (..., M, T) given standardised capabilities (..., M, K) that all tasks read."""
     eta = z @ np.swapaxes(t["weight"], -1, -2) + t["task_difficulty"][..., None, :]
     eta = eta + t["task_family_offset"][..., np.asarray(data.family), :]
-    chance = np.asarray(data.chance)
+    chance = t["task_chance"][..., None, :] if "task_chance" in t else np.asarray(data.chance)
     share = richards(eta, t["task_asymmetry"][..., None, :]) if "task_asymmetry" in t else sigmoid(eta)
     return np.asarray(chance + (1.0 - chance) * (1.0 - t["task_ceiling_gap"][..., None, :]) * share)
 

@@ -99,7 +99,7 @@ def cell_curve(t: Values, cells: Cells, chance: np.ndarray) -> np.ndarray:
         able = able + t["effort_step"][..., [factor]] * np.asarray(cells.effort)
         eta = eta + t["loading"][..., benchmark, factor] * able
     share = richards(eta, t["asymmetry"][..., benchmark]) if "asymmetry" in t else sigmoid(eta)
-    floor = np.asarray(chance)[benchmark]
+    floor = t["chance"][..., benchmark] if "chance" in t else np.asarray(chance)[benchmark]
     return np.asarray(floor + (1.0 - floor) * (1.0 - t["ceiling_gap"][..., benchmark]) * share)
 
 

@@ -322,3 +322,72 @@ def test_years_alone_are_said(file):
     table = read_scores(file("Model,date,quiz\na,2024,.5\nb,2024-03,.4\n"))
     assert table.models["date"].tolist() == ["2024-07-01", "2024-03-01"]
     assert "a year alone is read as its 1 July (the dates of a)" in said(table)
+
+
+def exam(chance, levels):
+    """Scores of 36 bundled models on an exam with this floor, and what is said of it."""
+    known = BASE.matrix(["MMLU"])["MMLU"].dropna().sort_values()
+    known = known.iloc[:: max(len(known) // 36, 1)]
+    place = (known.rank(pct=True).to_numpy() - 0.7) * 12
+    noise = np.random.default_rng(0).normal(0, 0.015, len(known))
+    scores = chance + (1 - chance) / (1 + np.exp(-place)) + noise
+    frame = pd.DataFrame({"Model": known.index, "exam": scores.clip(0, 1)})
+    return frame, pd.DataFrame({"benchmark": ["exam"], "role": ["task"], "n_items": [400], "chance": [levels]})
+
+
+@pytest.mark.parametrize(
+    ("stated", "level", "said"),
+    [
+        (0.2, "PASS", ""),
+        (0.0, "REVIEW", "chance 0 is stated for exam, but its weaker models score about 0.2"),
+        (0.5, "FAIL", "chance 0.5 is stated for exam, but"),
+        (None, "PASS", ""),
+    ],
+)
+def test_a_stated_chance_that_the_scores_contradict(stated, level, said):
+    found = [one for one in check_table(*exam(0.2, stated)) if one.check in ("chance", "two scales")]
+    found = [one for one in found if one.level != "PASS" and "cannot be told" not in one.what]
+    assert [one.level for one in found] == [level] * (level != "PASS")
+    for one in found:
+        assert said in one.what and "state chance 0.2" in one.remedy and "so that a fit infers it" in one.remedy
+
+
+def test_chance_that_nobody_said_is_unknown(file):
+    path = file("Model,MMLU,my_exam\nme/a-7b,0.4,0.3\nme/b-7b,0.5,0.4\n")
+    table = read_scores(path, into=BASE)
+    assert np.isnan(table.chance("my_exam"))
+    assert any("my_exam is new; its chance level is not said, so that a fit infers it" in note for note in table.notes)
+    empty = file("benchmark,role,chance\nmy_exam,task,\n", "exam.csv")
+    assert np.isnan(read_scores(path, empty, into=BASE).chance("my_exam"))
+    zero = file("benchmark,role,chance\nmy_exam,task,0\n", "zero.csv")
+    assert read_scores(path, zero, into=BASE).chance("my_exam") == 0.0
+    again = file("model,benchmark,score,chance\nme/c-7b,my_exam,0.4,0.2\n", "again.csv")
+    with pytest.raises(InputError, match=r"the chance level of my_exam is unknown in the table, 0\.2 here"):
+        read_scores(again, into=table)
+
+
+@pytest.mark.parametrize(
+    ("family", "meant"),
+    [("Lama-2", "Llama-2"), ("Pythya", "Pythia"), ("Llama-9", ""), ("Nova", ""), ("llama 2", "")],
+)
+def test_a_family_that_is_misspelt_is_reviewed(file, family, meant):
+    path = file(f"Model,Model Family,Model Size (B),MMLU\nme/a-7b,{family},7,0.4\n")
+    found = [one for one in check_table(path) if one.check == "names of families"]
+    assert [one.level for one in found] == ["REVIEW" if meant else "PASS"]
+    if meant:
+        assert f"the family {family} of me/a-7b is new, and its name nearly that of {meant}" in found[0].what
+
+
+@pytest.mark.parametrize(("evaluated", "level"), [("2023-01-15", "REVIEW"), ("2023-08-01", "PASS"), ("", "PASS")])
+def test_a_run_before_the_release_is_reviewed(file, evaluated, level):
+    path = file(f"model,benchmark,score,evaluated\nmeta-llama/Llama-2-7b-hf,quiz,0.4,{evaluated}\n")
+    (found,) = [one for one in check_table(path) if one.check == "dates of runs"]
+    assert found.level == level
+    if level == "REVIEW":
+        assert "meta-llama/Llama-2-7b-hf on quiz: run on 2023-01-15, released on 2023-07" in found.what
+
+
+def test_what_fails_names_its_rows(file):
+    path = file("Model,Model Family,Model Size (B),FLOPs (1E21),MMLU\nme/a,M,7,84,0.4\nme/b,M,7,84e23,0.4\n")
+    (found,) = [one for one in check_table(path) if one.check == "units"]
+    assert found.level == "FAIL" and "me/b (row 3) has flops" in found.what

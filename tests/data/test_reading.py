@@ -30,7 +30,7 @@ def test_wide_layout_adds_models_scores_and_new_columns(file):
     assert score(table, "me/new-9b", "MMLU") == 0.6
     assert np.isnan(score(table, "me/new-9b", "quiz"))
     assert table.task_names[-1] == "quiz"
-    assert any("quiz is new; assumed chance 0 and no item count" in note for note in table.notes)
+    assert any("quiz is new; its chance level is not said" in note and "no item count" in note for note in table.notes)
     assert len(BASE.models) == 77
 
 
@@ -153,7 +153,7 @@ def test_a_table_of_ones_own(file):
     # what the bundled tables say of a benchmark holds
     assert table.chance("MMLU") == BASE.chance("MMLU")
     assert table.excludes("arithmetic_3ds") == BASE.excludes("arithmetic_3ds") == ("GSM8K",)
-    assert len(table.notes) == 1 and "quiz is new; assumed chance 0" in table.notes[0]
+    assert len(table.notes) == 1 and "quiz is new; its chance level is not said" in table.notes[0]
     assert score(table, "llama-7b", "arithmetic_3ds_2_acc") == 0.3
     # and a benchmark without scores is not excluded
     alone = read_scores(pd.DataFrame({"Model": ["a"], "family": ["A"], "arithmetic_3ds": [0.5]}))

@@ -14,7 +14,7 @@ from scipy import integrate
 from bayes_obscaling.errors import InputError
 from bayes_obscaling.inference.sampler import Model, Nuts, Target
 from bayes_obscaling.models.capability import measurement
-from bayes_obscaling.models.priors import Beta, HalfNormal, LogNormal, Normal, Prior, Priors
+from bayes_obscaling.models.priors import Beta, HalfNormal, LogNormal, Lumps, Normal, Prior, Priors
 from bayes_obscaling.models.spec import CapabilitySpec
 from bayes_obscaling.models.trace import sites_of
 from bayes_obscaling.results.stages import Settings
@@ -49,7 +49,8 @@ def test_every_default_is_written_out():
     assert set(written["priors"]) == set(Priors.model_fields)
     for name, prior in written["priors"].items():
         assert prior
-        assert all(isinstance(value, float) for value in prior.values()), name
+        numbers = [one for value in prior.values() for one in (value if isinstance(value, tuple) else [value])]
+        assert all(isinstance(value, float) for value in numbers), name
 
 
 @pytest.mark.parametrize(
@@ -67,6 +68,21 @@ def test_unknown_names_bring_the_valid_ones(make, hint: str):
         make()
 
 
+@pytest.mark.parametrize(
+    ("change", "hint"),
+    [
+        ({"at": (0.1, 0.2), "weight": (0.5,)}, "2 places and 1 weights"),
+        ({"at": (0.1,), "weight": (1.0,)}, "sum below 1"),
+        ({"at": (0.1,), "weight": (-0.5,)}, "must be positive"),
+        ({"at": (0.7,), "weight": (0.5,)}, "between 0 and top"),
+        ({"at": (0.1,), "weight": (0.5,), "sd": 0.0}, "positive sd"),
+    ],
+)
+def test_lumps_that_cannot_be_are_refused(change: dict, hint: str):
+    with pytest.raises(InputError, match=hint):
+        Lumps(**change)
+
+
 @pytest.mark.parametrize("change", [{"n_factors": 0}, {"compute_law": "cubic"}, {"fit_sd": 0.0}, {"posterior": "both"}])
 def test_values_out_of_range_are_refused(change: dict):
     with pytest.raises(InputError, match=next(iter(change))):
@@ -81,6 +97,7 @@ PRIORS = [
     HalfNormal(scale=0.8),
     Beta(a=2.0, b=7.0),
     Beta(a=1.0, b=20.0),
+    Lumps(at=(0.0, 0.25, 0.5), weight=(0.3, 0.3, 0.2), sd=0.01, top=0.6),
 ]
 
 
@@ -123,6 +140,11 @@ def test_the_numbers_of_a_prior_mean_what_they_are_called(prior: Prior):
         assert mean_of(lambda x: np.log(x / prior.median) ** 2) == pytest.approx(prior.log_sd**2, rel=1e-6)
     elif isinstance(prior, HalfNormal):
         assert mean_of(lambda x: x**2) == pytest.approx(prior.scale**2, rel=1e-6)
+    elif isinstance(prior, Lumps):
+        assert mean_of(lambda x: x) == pytest.approx(float(prior.scipy().mean()), rel=1e-4)
+        near = [integrate.quad(lambda x: np.exp(float(log_density(x))), at - 0.04, at + 0.04)[0] for at in prior.at[1:]]
+        between = (1 - sum(prior.weight)) * 0.08 / prior.top
+        np.testing.assert_allclose(near, np.array(prior.weight[1:]) + between, rtol=1e-3)
     else:
         assert isinstance(prior, Beta)
         assert mean_of(lambda x: x) == pytest.approx(prior.a / (prior.a + prior.b), rel=1e-6)
@@ -141,9 +163,8 @@ def test_priors_are_pytrees_of_their_numbers():
     priors = Priors(slope_mean=Normal(loc=0.8, scale=0.2))
     leaves, tree = jax.tree.flatten(priors)
     assert jax.tree.unflatten(tree, leaves) == priors
-    assert len(leaves) == 2 * len(Priors.model_fields) - sum(
-        isinstance(getattr(priors, name), HalfNormal) for name in Priors.model_fields
-    )
+    numbers = {HalfNormal: 1, Lumps: 2 * len(priors.chance.at) + 2}
+    assert len(leaves) == sum(numbers.get(type(getattr(priors, name)), 2) for name in Priors.model_fields)
     doubled = jax.tree.map(lambda number: 2 * number, priors)
     assert (doubled.slope_mean.loc, doubled.loading.scale) == (1.6, 2.0)
     flat, unravel = ravel_pytree(jax.tree.map(jnp.asarray, priors))
