@@ -30,6 +30,7 @@ from bayes_obscaling.models.layout import Layout, lay_out
 from bayes_obscaling.models.spec import Structure
 from bayes_obscaling.models.trace import Site, sites_of, start_near_priors
 from bayes_obscaling.progress import Progress, Tell, silent
+from bayes_obscaling.results.chance import chance_notes, inferred_chance
 from bayes_obscaling.results.compact import thinned
 from bayes_obscaling.results.fit import CapabilityFit
 from bayes_obscaling.results.joined import can_join, join, told
@@ -81,6 +82,7 @@ def fit_given(
         raise InputError("The table changes what the fit has seen", "fit it anew, or keep models and benchmarks")
     joining = _Joining(given, lay_out(table, names, split, given.spec), seed, open_cache(cache), progress or silent)
     tree = joining.tree(join(given, table, names, split, joining.tell))
+    inferred = chance_notes(inferred_chance(tree["posterior"].to_dataset(), joining.layout))
     known = set(given.layout.models)
     new = [name for name in joining.layout.models if name not in known]
     return CapabilityFit(
@@ -91,7 +93,7 @@ def fit_given(
         tree=tree,
         stages=tuple(joining.stages),
         provenance=describe_run(started, table.data_hash, seed) | _made(given),
-        notes=tuple(dict.fromkeys((*table.notes, *joining.layout.notes, *told(new)))),
+        notes=tuple(dict.fromkeys((*table.notes, *joining.layout.notes, *inferred, *told(new)))),
     )
 
 
@@ -148,6 +150,8 @@ class _Joining:
         layout, spec = self.layout, self.given.spec
         run = Run(layout, spec, self._sampler(draws), chains, draws, self.seed, self.folder, self.tell)
         sites = sites_of(model.measurement, layout.measurements[0], run.priors, layout.structure)
+        values |= self._parts(values, sites)
+        measured = set(values)
         stats = self._thinned(draws)
         if layout.task_scores is not None:
             new = [name for name in layout.tasks if name not in self.kept]
@@ -166,7 +170,21 @@ class _Joining:
                 stats = {k: np.concatenate([stats[k], run.stats[0][k][:, :, None]], axis=2) for k in stats}
             values, sites = values | heads, sites | head_sites
         labels = [stage.label for stage in self.stages]
-        return named_tree(layout, values, {name: sites[name] for name in values}, set(joined), stats, labels)
+        return named_tree(layout, values, {name: sites[name] for name in values}, measured, stats, labels)
+
+    def _parts(self, values: Values, sites: dict[str, Site]) -> Values:
+        """Free parts of variables that are partly fixed, as the other fit has them; of compute with new models."""
+        sets = [self.given.layout.predictor_sets.index(left_out) for left_out in self.layout.predictor_sets]
+        scaffold = self.given.tree["scaffold"].to_dataset()
+        parts: Values = {}
+        for name, draws in scaffold.items():
+            if "predictors" not in draws.dims or str(name) not in sites:
+                continue
+            if sites[str(name)].of == "compute":
+                parts[str(name)] = values["compute"][..., list(self.layout.structure.unknown_compute)]
+            else:
+                parts[str(name)] = draws.isel(predictors=sets).transpose("chain", "draw", "predictors", ...).to_numpy()
+        return parts
 
     def _sampler(self, draws: int) -> Nuts:
         usual = default_sampler()
@@ -216,7 +234,8 @@ class _Joining:
         p = given.posterior
         population = {name: p.by_chain(p.heads[name]) for name in POPULATION}
         fixed = (take_models(chosen, rows), run.priors, jnp.asarray(given.spec.fit_sd))
-        structure = head_structure(layout.structure)._replace(n_tasks=len(new))
+        nobody_said = tuple(np.flatnonzero(np.isnan(np.asarray(chosen.chance))).tolist())
+        structure = head_structure(layout.structure)._replace(n_tasks=len(new), unknown_task_chance=nobody_said)
         moving = (z, population)
         here = jax.tree.map(lambda array: array[0, 0], moving)
         sites = sites_of(bound_new_heads, fixed, here, structure)
@@ -232,11 +251,19 @@ class _Joining:
     def _together(self, kept: Values, new: Values, names: list[str]) -> Values:
         """Heads of all tasks, in the order of the layout."""
         order = [[*self.kept, *names].index(name) for name in self.layout.tasks]
+        if "task_chance" in kept or "task_chance" in new:  # what is stated is stated at every draw
+            stated = np.asarray(self.layout.task_scores.chance)  # type: ignore[union-attr]
+            shape, at = kept["share_sd"].shape, self.layout.tasks.index
+            kept, new = (
+                {"task_chance": np.broadcast_to(stated[[at(name) for name in of]], (*shape, len(of))), **heads}
+                for heads, of in ((kept, self.kept), (new, names))
+            )
         result = dict(kept)
-        for name in kept:
-            if name not in POPULATION:
-                axis = -2 if name == "weight" else -1
-                result[name] = np.take(np.concatenate([kept[name], new[name]], axis=axis), order, axis=axis)
+        for name in set(kept) & set(new) - set(POPULATION):
+            axis = -2 if name == "weight" else -1
+            result[name] = np.take(np.concatenate([kept[name], new[name]], axis=axis), order, axis=axis)
+        if "task_chance" in result:
+            result["task_chance_free"] = result["task_chance"][..., list(self.layout.structure.unknown_task_chance)]
         return result
 
 

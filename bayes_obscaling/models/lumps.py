@@ -26,8 +26,8 @@ _HALVINGS = 50  # of the range, until a quantile is found: to 1e-15
 class Shape(NamedTuple):
     """What the distribution depends on."""
 
-    at: Numbers  # (J,) places of the lumps
-    weight: Numbers  # (J,) their probabilities; the rest lies evenly between 0 and the top
+    at: jax.Array  # (J,) places of the lumps
+    weight: jax.Array  # (J,) their probabilities; the rest lies evenly between 0 and the top
     sd: Numbers  # of a lump
     top: Numbers
 

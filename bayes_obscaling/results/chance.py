@@ -14,7 +14,7 @@ _EACH = 3  # levels that have a sentence of their own; more share one
 
 def inferred_chance(draws: xr.Dataset, layout: Layout) -> dict[str, np.ndarray]:
     """Draws (S,) of the chance levels that nobody said, by benchmark or task; none where all are stated."""
-    structure, found = layout.structure, {}
+    structure, found = layout.structure, dict[str, np.ndarray]()
     for of, names, positions in (
         ("chance", layout.benchmarks, structure.unknown_chance),
         ("task_chance", layout.tasks, structure.unknown_task_chance),

@@ -59,14 +59,14 @@ def _of_set(new: Layout, old: Layout, left_out: tuple[str, ...]) -> tuple[Measur
 
 
 def _same_facts(new: Layout, old: Layout, rows: list[int]) -> bool:
-    """Whether models kept their families and compute, and benchmarks their chance (a stated one)."""
+    """Whether models kept their families and compute, and benchmarks their chance."""
     now, then = new.measurements[0], old.measurements[0]
     kept = set(rows)
     families = [new.families[f] for f in np.asarray(now.family)[rows]]
     return (
         families == [old.families[f] for f in np.asarray(then.family)]
         and np.array_equal(np.asarray(now.covariates.compute)[rows], np.asarray(then.covariates.compute))
-        and np.array_equal(np.asarray(now.chance), np.asarray(then.chance))
+        and np.array_equal(np.asarray(now.chance), np.asarray(then.chance), equal_nan=True)
         and [new.models[m] for m in new.structure.unknown_compute if m in kept]
         == [old.models[m] for m in old.structure.unknown_compute]
     )
@@ -156,6 +156,8 @@ class _Places:
         self.compute = _widened(p["compute"], old.models, layout.models) if "compute" in p else None
         self.lines = {n: _widened(p[n], old.families, layout.families) for n in ("intercept", "slope")}
         self.offset = _widened(p["family_offset"], old.families, layout.families)
+        # what is stated, and what the fit infers where nobody said it
+        self.chance = p.get("chance", np.broadcast_to(np.asarray(self.data.chance), p["difficulty"].shape))
         self.a_year = p["slope_mean"] * p["drift"] if "drift" in p else np.zeros((size, len(layout.factors)))
         self._keep_lines()
 
@@ -221,8 +223,7 @@ class _Places:
         room = at + [0] * (-len(at) % _ROOM or (_ROOM if not at else 0))
         drawn = offset + offset_sd * rng.standard_normal(offset.shape)
         shapes = [p["ceiling_gap"], p.get("asymmetry", np.ones_like(p["ceiling_gap"])), p["overdispersion"]]
-        chance = np.broadcast_to(data.chance, p["difficulty"].shape)
-        by_benchmark = (p["difficulty"], *shapes, offset, offset_sd, chance)
+        by_benchmark = (p["difficulty"], *shapes, offset, offset_sd, self.chance)
         curves = Curves(jnp.asarray(p["loading"][:, room]), *(jnp.asarray(value[:, room]) for value in by_benchmark))
         seen = np.arange(len(room)) < len(at)
         values = (np.asarray(value)[row, room] for value in (data.score, data.inv_items))
@@ -275,8 +276,8 @@ class _Places:
         score, seen, inv_items = (np.asarray(value)[room] for value in (data.score, data.seen, data.inv_items))
         seen = seen & (np.arange(len(room)) < len(rows))[:, None]
         shape = [p[name] for name in ("ceiling_gap", "asymmetry") if name in p]
-        sd, chance = p["family_offset_sd"], np.asarray(data.chance)
-        log_density = _offset_density(eta, sd, shape, p["overdispersion"], chance, score, seen, inv_items)
+        sd = p["family_offset_sd"]
+        log_density = _offset_density(eta, sd, shape, p["overdispersion"], self.chance, score, seen, inv_items)
         weight = np.exp(log_density - log_density.max(axis=0)).cumsum(axis=0)
         chosen = (weight < rng.random(weight.shape[1:]) * weight[-1]).sum(axis=0)
         step = _GRID[1] - _GRID[0]  # spread over its step: offsets are continuous
@@ -298,7 +299,7 @@ def _offset_density(
 
     def at(unit: jax.Array) -> jax.Array:
         gap, *asymmetry = (value[:, None] for value in shape)
-        expected = response(eta + (unit * sd)[:, None], chance, gap, *asymmetry)
+        expected = response(eta + (unit * sd)[:, None], chance[:, None], gap, *asymmetry)
         variance = score_variance(expected, inv_items, overdispersion[:, None], BENCHMARK_FLOOR_SD)
         cells = -0.5 * jnp.log(variance) - 0.5 * (score - expected) ** 2 / variance
         return jnp.where(seen, cells, 0.0).sum(axis=1) - 0.5 * unit**2

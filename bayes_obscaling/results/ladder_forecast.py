@@ -180,7 +180,8 @@ def forecast_ladder(
         fit.ladder, [replace(s, recipe=recipe or s.recipe or before) for s in checked_runs(scenarios)]
     )
     losses = None if true_losses is None else np.asarray(true_losses, float).reshape(len(asked), -1)
-    posterior, problems = fit.posterior, ()
+    posterior = fit.posterior
+    problems: tuple[str, ...] = ()
     if update is None:
         drawn = posterior.scores(asked, losses)
     else:

@@ -103,7 +103,7 @@ def update_ladder(fit: LadderFit, scenario: Scenario, checkpoints: Ladder) -> Up
         f"{effects[0].mean():+.3f} and its logits {effects[1].mean():+.2f} off the ladder's recipe "
         f"(Pareto k {k:.2f}, worth {1.0 / (weights**2).sum():.0f} draws)."
     )
-    problems = ()
+    problems: tuple[str, ...] = ()
     if k > limit:
         problems = (
             f"{scenario.name}: its checkpoints lie far from what the ladder expects (Pareto k {k:.2f}, limit "

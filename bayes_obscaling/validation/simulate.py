@@ -132,7 +132,7 @@ def draw_measurement(data: Measurements, structure: Structure, spec: CapabilityS
     t["family_offset_sd"] = lognormal(rng, priors.family_offset_sd, n)
     t["family_offset"] = t["family_offset_sd"] * rng.standard_normal((structure.n_families, n))
     t["overdispersion"] = lognormal(rng, priors.overdispersion, n)
-    return t | draw_chance("chance", data.chance, structure.unknown_chance, spec, rng)
+    return t | draw_chance("chance", np.asarray(data.chance), structure.unknown_chance, spec, rng)
 
 
 def draw_chance(name: str, stated: Numbers, unknown: tuple[int, ...], spec: CapabilitySpec, rng: Rng) -> Values:
