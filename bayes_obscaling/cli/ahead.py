@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from bayes_obscaling.cli.groups import Option, names
-from bayes_obscaling.cli.options import FitOptions, KeptFit, Outputs, check_folder
+from bayes_obscaling.cli.options import FitOptions, KeptFit, Outputs
+from bayes_obscaling.cli.paths import check_folder
 from bayes_obscaling.cli.scores import TableOptions
 from bayes_obscaling.cli.show import err, out, plain, print_table, show
 from bayes_obscaling.errors import InputError

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from bayes_obscaling.cli.groups import Option
-from bayes_obscaling.cli.options import Cutoff, FitOptions, Tasks, check_file
+from bayes_obscaling.cli.options import Cutoff, FitOptions, Tasks
+from bayes_obscaling.cli.paths import check_file
 from bayes_obscaling.cli.scores import DescribedBy, OnDuplicates, Sheet
 from bayes_obscaling.cli.show import note, out, plain
 from bayes_obscaling.errors import InputError

@@ -10,17 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import click
 
 from bayes_obscaling.cli.groups import Option, names
-from bayes_obscaling.cli.options import (
-    FitOptions,
-    FolderOutputs,
-    FromCompute,
-    Outputs,
-    PageOutput,
-    Tasks,
-    flops,
-    is_folder,
-    make_folder,
-)
+from bayes_obscaling.cli.options import FitOptions, FolderOutputs, FromCompute, Outputs, PageOutput, Tasks, flops
+from bayes_obscaling.cli.paths import is_folder, make_folder
 from bayes_obscaling.cli.scores import TableOptions, resolved
 from bayes_obscaling.cli.show import (
     err,

@@ -12,15 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import click
 
 from bayes_obscaling.cli.groups import Option, names, parsed
-from bayes_obscaling.cli.options import (
-    AsJson,
-    FitOptions,
-    FolderOutputs,
-    FromCompute,
-    Tasks,
-    check_folder,
-    make_folder,
-)
+from bayes_obscaling.cli.options import AsJson, FitOptions, FolderOutputs, FromCompute, Tasks
+from bayes_obscaling.cli.paths import check_folder, make_folder
 from bayes_obscaling.cli.scores import TableOptions
 from bayes_obscaling.cli.show import err, note, out, print_table, save_plot, show, warn, write
 from bayes_obscaling.errors import InputError

@@ -187,9 +187,8 @@ class _Joining:
         return parts
 
     def _sampler(self, draws: int) -> Nuts:
-        usual = default_sampler()
-        if self.kept or draws >= 1000:
-            return usual
+        if draws >= 1000:
+            return default_sampler()
         return Nuts({"heads": DEFAULT_SETTINGS["heads"].model_copy(update={"thin": _THIN})})
 
     def _thinned(self, draws: int) -> Values:

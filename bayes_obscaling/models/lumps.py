@@ -177,7 +177,7 @@ class _Frozen(stats.rv_continuous):
     """The same distribution for SciPy, which would find quantiles one by one."""
 
     def __init__(self, shape: Shape) -> None:
-        self.shape_of = Shape(*(np.asarray(part, float) for part in shape))
+        self.shape_of = Shape(*(jnp.asarray(part, float) for part in shape))
         super().__init__(a=0.0, b=float(shape.top), name="lumps")
 
     def _updated_ctor_param(self) -> dict[str, Shape]:
