@@ -66,7 +66,9 @@ def main() -> None:
                 "from": grouped["width"].quantile(0.1),
                 "to": grouped["width"].quantile(0.9),
             }
-        ).round(3)
+        )
+        .round(3)
+        .to_string()
     )
     print(f"Fitted anew in {(ended - middle) / (middle - began):.1f} times the time of joining.")
 
