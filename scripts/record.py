@@ -111,7 +111,7 @@ RECORDS = {
     "ladder-forecast": Record(
         "ladder --output {folder}/ladder-forecast.csv",
         "ladder-forecast.csv",
-        ("model", "N", "D", "task", "quantity"),
+        ("model", "N", "D", "recipe", "task", "quantity"),
         ("median", "q5", "q25", "q75", "q95"),
     ),
     "ladder-backtest": Record(

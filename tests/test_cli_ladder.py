@@ -31,6 +31,7 @@ def own(tmp_path: Path) -> Path:
         (["--plot", "x.gif"], "use .png, .pdf or .svg"),
         (["--loss", "pile"], "--loss names a column of your own ladder"),
         (["--runs", "OWN", "--loss", "pile", "--target", "N=7e9,D=4e12"], "a column 'pile'"),
+        (["--next-run", "--recipe", "similar"], "about the ladder's own recipe"),
         (["--update", "OWN"], "--update needs one target"),
         (["--update", "OWN", "--next-run"], "leave one of the two out"),
     ],

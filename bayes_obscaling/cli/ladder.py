@@ -65,6 +65,8 @@ def ladder(
         raise InputError("--backtest, --compare, --rungs and --next-run are different questions: ask one.")
     question = asked[0] if asked else ""
     is_study = question in ("--backtest", "--compare", "--rungs")
+    if recipe and question not in ("", "--backtest"):
+        raise InputError(f"{question} is about the ladder's own recipe: leave out --recipe.")
     if update is not None and question:
         raise InputError(f"--update is about a forecast, {question} asks another question: leave one of the two out.")
     if update is not None and len(target or ()) != 1:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from bayes_obscaling.models.ladder import LadderSpec
 from bayes_obscaling.progress import Progress, shows_progress
 from bayes_obscaling.results.fit import LadderFit
 from bayes_obscaling.results.ladder_forecast import OLMO_MODELS, checked_runs, forecast_ladder
+from bayes_obscaling.results.ladder_posterior import SAME
 from bayes_obscaling.results.scenario import Scenario
 
 # Ridge on the correlation of what a run would show: draws are finite, and its 16 scores nearly collinear.
@@ -40,7 +42,7 @@ def next_runs(
     fit : LadderFit
         The ladder so far.
     scenarios : sequence of Scenario
-        The models that matter, with params and tokens.
+        The models that matter, with params and tokens; as runs of the ladder's own recipe.
     sizes : sequence of float, optional
         Sizes (parameters) to consider; default those of the ladder and two more rungs at its mean ratio.
     multiples : sequence of float
@@ -54,7 +56,8 @@ def next_runs(
         share by which the root mean square of these falls; most useful first. The first row has no run: where it
         stands now.
     """
-    models, posterior = checked_runs(scenarios), fit.posterior
+    # no run of the ladder's recipe teaches what another one does
+    models, posterior = tuple(replace(model, recipe=SAME) for model in checked_runs(scenarios)), fit.posterior
     have = np.array(fit.ladder.sizes)
     if sizes is None:
         ratio = (have[-1] / have[0]) ** (1 / (len(have) - 1))
@@ -112,7 +115,7 @@ def rung_study(
     cache: Path | str | None = None,
     progress: Progress = None,
 ) -> tuple[pd.DataFrame, list[LadderFit]]:
-    """How forecasts sharpen as rungs are added, and what the rungs cost.
+    """How forecasts of the ladder's own recipe sharpen as rungs are added, and what the rungs cost.
 
     Parameters
     ----------
@@ -135,7 +138,7 @@ def rung_study(
         largest = ladder.sizes[count - 1]
         shorter = ladder.below(largest * 1.05)
         fit = fit_ladder(shorter, spec, chains=chains, draws=draws, seed=seed, cache=cache, progress=progress)
-        summary = forecast_ladder(fit, scenarios).to_dataframe()
+        summary = forecast_ladder(fit, scenarios, recipe=SAME).to_dataframe()
         summary = summary[summary["quantity"] == "accuracy"]
         width = (summary["q95"] - summary["q5"]).groupby(summary["model"], sort=False).mean()
         row = {"rungs": count, "largest": largest, "flops": float(shorter.runs["flops"].sum())}

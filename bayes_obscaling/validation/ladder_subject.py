@@ -53,8 +53,8 @@ def ladder_subject(
     """Return the ladder, by default that of 16 runs and 8 tasks.
 
     Ranked are all variables with a prior, exponents, drifts and floors, log likelihoods, and loss and accuracy of a
-    model twice the largest size, at 100 tokens per parameter, as `LadderPosterior` forecasts them; its truth is drawn
-    here.
+    model twice the largest size, at 100 tokens per parameter, of the ladder's recipe and of a similar one, as
+    `LadderPosterior` forecasts them; its truth is drawn here.
     """
     spec, ladder = spec or LadderSpec(), ladder or load_olmo_ladder("ladder")
     assert spec.discrepancy and spec.law == "size-and-data" and spec.feature == "task_loss"
@@ -101,6 +101,12 @@ def ladder_subject(
         mean = simulate_ladder.ladder_curve(t, np.exp(followed), knots_beyond, change)
         t["target_loss"] = np.exp(log_target[0])
         t["target_accuracy"] = np.clip(simulate_ladder.draw_accuracy(t, mean, rng)[0], 0.0, 1.0)
+        # the same run, of a similar recipe
+        on_loss, on_link = simulate_ladder.draw_similar(layout.knowledge, spec, rng)
+        moved = np.exp(followed + on_loss)
+        mean = simulate_ladder.ladder_curve(t, moved, knots_beyond, change, on_link)
+        t["similar_loss"] = np.exp(log_target[0] + on_loss)
+        t["similar_accuracy"] = np.clip(simulate_ladder.draw_accuracy(t, mean, rng)[0], 0.0, 1.0)
         return t, (template._replace(loss=jnp.asarray(np.exp(log_loss)), accuracy=jnp.asarray(accuracy)), priors)
 
     def derive(values: Values, data: Arrays, rng: Rng) -> Values:
@@ -109,7 +115,10 @@ def ladder_subject(
         tree = ladder_tree(simulated, spec, sites, sampled, seed)
         posterior = LadderPosterior(tree["posterior"].to_dataset(), simulated, spec, seed)
         forecast, density = posterior.scores([larger]), posterior.pointwise[0]
+        similar = posterior.scores([replace(larger, recipe="similar")])
         return {
+            "similar_loss": similar["loss"][:, 0],
+            "similar_accuracy": similar["accuracy"][:, 0],
             "target_loss": forecast["loss"][:, 0],
             "target_accuracy": forecast["accuracy"][:, 0],
             "loss_likelihood": density["loss"].sum(axis=(1, 2)),
@@ -117,7 +126,8 @@ def ladder_subject(
         }
 
     pooled = ("size_exponent", "data_exponent", "size_bend_drift", "data_bend_drift", "floor")
-    derived = ("target_loss", "target_accuracy", "loss_likelihood", "accuracy_likelihood")
+    derived = ("target_loss", "target_accuracy", "similar_loss", "similar_accuracy")
+    derived += ("loss_likelihood", "accuracy_likelihood")
     return Subject(
         name="ladder",
         model=Model(_bound, (structure,)),

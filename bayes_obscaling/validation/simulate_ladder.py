@@ -74,12 +74,30 @@ def ladder_law(t: Values, log_size: np.ndarray, log_data: np.ndarray, bends: Val
     return np.asarray(np.log(loss))
 
 
-def ladder_curve(t: Values, loss: np.ndarray, knots: np.ndarray, change: np.ndarray) -> np.ndarray:
-    """Expected accuracy (..., R, T) at losses (..., R, T); the slope changes by `change` (..., T, K) at `knots`."""
+def ladder_curve(
+    t: Values, loss: np.ndarray, knots: np.ndarray, change: np.ndarray, effect: np.ndarray | float = 0.0
+) -> np.ndarray:
+    """Expected accuracy (..., R, T) at losses (..., R, T); the slope changes by `change` (..., T, K) at `knots`.
+
+    `effect` (..., T) is a recipe's, logits.
+    """
     shift = (np.maximum(knots - loss[..., None], 0.0) * change[..., None, :, :]).sum(axis=-1)
     floor, gap = t["floor"][..., None, :], t["ceiling_gap"][..., None, :]
-    eta = t["steepness"][..., None, :] * (t["midpoint"][..., None, :] - loss + shift)
+    eta = t["steepness"][..., None, :] * (t["midpoint"][..., None, :] - loss + shift) + effect
     return np.asarray(floor + (1.0 - floor) * (1.0 - gap) * sigmoid(eta))
+
+
+def draw_similar(knowledge: np.ndarray, spec: LadderSpec, rng: Rng) -> tuple[np.ndarray, np.ndarray]:
+    """What a similar recipe adds to the log losses of tasks, and to the logits of their accuracies, (T,) each."""
+    priors, n = spec.priors, len(knowledge)
+    shared = rng.beta(priors.recipe_shared.a, priors.recipe_shared.b)
+    gain = np.where(knowledge, normal(rng, priors.recipe_gain_knowledge), normal(rng, priors.recipe_gain))
+    loss_sd, link_sd = lognormal(rng, priors.recipe_loss), lognormal(rng, priors.recipe_link)
+
+    def unit() -> np.ndarray:
+        return np.sqrt(shared) * rng.standard_normal() + np.sqrt(1.0 - shared) * rng.standard_normal(n)
+
+    return np.asarray(loss_sd * unit()), np.asarray(gain + link_sd * unit())
 
 
 def draw_runs(

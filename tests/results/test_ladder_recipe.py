@@ -6,6 +6,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+from scipy.stats import ks_2samp
 from synthetic import Scatter
 
 import bayes_obscaling as bo
@@ -15,6 +16,7 @@ from bayes_obscaling.inference.fit_ladder import fit_ladder
 from bayes_obscaling.results.fit import LadderFit
 from bayes_obscaling.results.ladder_forecast import OLMO_MODELS, forecast_ladder
 from bayes_obscaling.results.ladder_recipe import recipes_of
+from bayes_obscaling.validation.simulate_ladder import draw_similar
 
 TASKS = ["arc_challenge", "hellaswag", "piqa"]
 INSIDE = Scenario("inside", params=3e9, tokens=3e11)
@@ -75,6 +77,17 @@ def test_another_recipe_widens_and_lifts(fit: LadderFit) -> None:
     # what tasks share: the variance of the mean of two of them, over that of one
     shared = priors.recipe_shared.a / (priors.recipe_shared.a + priors.recipe_shared.b)
     assert np.corrcoef(on_loss.T)[0, 1] == pytest.approx(shared, abs=0.15)
+
+
+def test_the_simulator_states_the_effect_as_the_forecast_does(fit: LadderFit) -> None:
+    posterior, rng = fit.posterior, np.random.default_rng(0)
+    simulated = [draw_similar(posterior.layout.knowledge, fit.spec, rng) for _ in range(posterior.size)]
+    drawn = posterior.recipe_effects([dataclasses.replace(INSIDE, recipe="similar")])
+    for at in (0, 1):
+        ours, theirs = drawn[at][:, 0], np.stack([pair[at] for pair in simulated])
+        for task in range(len(TASKS)):
+            assert ks_2samp(ours[:, task], theirs[:, task]).pvalue > 1e-4
+        assert np.corrcoef(ours.T)[0, 1] == pytest.approx(np.corrcoef(theirs.T)[0, 1], abs=0.1)
 
 
 def test_scenarios_of_one_recipe_share_its_effect(fit: LadderFit) -> None:
