@@ -105,7 +105,9 @@ def _finished(chart: alt.TopLevelMixin) -> dict[str, Any]:
 def _intervals(tips: Sequence[str] = tuple(_TIPS), title: str = "Score") -> alt.TopLevelMixin:
     """Forecasts: a dot at the median, bars of 50, 80 and 90 %, the score observed, the best so far, the ceiling."""
     base = alt.Chart(alt.NamedData("rows")).encode(
-        y=alt.Y("label:N", sort=None, title=None).axis(domain=False, ticks=False, labelPadding=8),
+        y=alt.Y("label:N", sort=alt.EncodingSortField("place", op="min"), title=None).axis(
+            domain=False, ticks=False, labelPadding=8
+        ),
         tooltip=[alt.Tooltip(f"{name}:N", title=_TIPS[name]) for name in tips],
     )
     # not from 0 to 1: where all forecasts are alike, that would hide how they differ

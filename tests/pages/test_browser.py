@@ -214,7 +214,8 @@ def test_a_backtest_in_the_browser(tab: Any, tmp_path: Path) -> None:
     assert tab.told == [] and tab.locator(".chart svg").count() == 3
 
 
-def test_a_ladder_in_the_browser(tab: Any, unsampled: None, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("unsampled")
+def test_a_ladder_in_the_browser(tab: Any, tmp_path: Path) -> None:
     fit = fit_ladder(load_olmo_ladder("ladder").below(1e9), chains=2, draws=100)
     open_file(tab, bo.report(fit, tmp_path / "a.html"), "#task=piqa&quantity=loss")
     assert tab.locator("#task").input_value() == "piqa" and tab.locator(".chart svg").count() == 3

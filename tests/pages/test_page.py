@@ -237,7 +237,8 @@ def test_a_study_by_dates_brings_its_record_and_its_forecasts(made_fit: Capabili
     assert int(n) == (cells["method"] == "bayes").sum()
 
 
-def test_a_ladder_has_its_page(unsampled: None, tmp_path: Path, run: Run) -> None:
+@pytest.mark.usefixtures("unsampled")
+def test_a_ladder_has_its_page(tmp_path: Path, run: Run) -> None:
     fit = fit_ladder(load_olmo_ladder("ladder").below(1e9), chains=2, draws=100)
     path = bo.report(fit, tmp_path / "a.html")
     read, facts, expected = (

@@ -12,11 +12,11 @@
     const kept = new URLSearchParams(changed.map((id) => [id, by(id).value]));
     history.replaceState(null, "", changed.length ? `#${kept}` : location.pathname + location.search);
   };
-  for (const row of facts.rows) {
+  facts.rows.forEach((row, place) => {
     const span = (low, high) => `${number(row[low])} to ${number(row[high])}`;
-    Object.assign(row, { label: row.model, median_text: number(row.median), "50 %": span("q25", "q75"), "80 %": span("q10", "q90"), "90 %": span("q5", "q95"), "95 %": span("q2.5", "q97.5") });
+    Object.assign(row, { place, label: row.model, median_text: number(row.median), "50 %": span("q25", "q75"), "80 %": span("q10", "q90"), "90 %": span("q5", "q95"), "95 %": span("q2.5", "q97.5") });
     row.quantiles = unpacked(row.quantiles);
-  }
+  });
   const of = (quantity) => facts.rows.filter((row) => row.task === by("task").value && row.quantity === quantity);
   const shown = () => {
     const curve = facts.curves.find((one) => one.task === by("task").value);
