@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from bayes_obscaling.cli.groups import names, parsed
-from bayes_obscaling.cli.options import KeptFit, Outputs, Sampling
+from bayes_obscaling.cli.options import KeptFit, Outputs, PageOutput, Sampling
 from bayes_obscaling.cli.show import note, print_table, show, span
 from bayes_obscaling.errors import InputError
 
@@ -52,6 +54,7 @@ def ladder(
     sampling: Sampling,
     saved: KeptFit,
     outputs: Outputs,
+    page: PageOutput,
 ) -> None:
     """Forecast task losses and accuracies of larger models, of the ladder's recipe or another, with intervals.
 
@@ -71,6 +74,8 @@ def ladder(
         raise InputError(f"--update is about a forecast, {question} asks another question: leave one of the two out.")
     if update is not None and len(target or ()) != 1:
         raise InputError(f"--update needs one target, whose checkpoints it holds: {_TARGET}.")
+    if question and page.report:
+        raise InputError(f"A page shows a forecast, {question} asks another question: leave out --report.")
     if question == "--next-run" and outputs.plot:
         raise InputError("--next-run has no plot: leave out --plot.")
     if is_study and (given := saved.given() + ["--plot"] * (outputs.plot is not None)):
@@ -111,7 +116,13 @@ def ladder(
         show(runs_to_add, "Extra runs, the most useful first", outputs, least=least, keep=save)
         return
     forecast = forecast_ladder(fitted, models, update=update)
-    show(forecast, "", outputs, layout=lambda: _print_forecast(forecast), sentences=(), keep=save)
+    files = partial(_files, save, partial(page.write_page, forecast))
+    show(forecast, "", outputs, layout=lambda: _print_forecast(forecast), sentences=(), keep=files)
+
+
+def _files(*writers: Callable[[], list[str]] | None) -> list[str]:
+    """Write what was asked for; return the names of what was written."""
+    return [name for write in writers if write is not None for name in write()]
 
 
 def _sizes(text: str) -> list[float] | None:

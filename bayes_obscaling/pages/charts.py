@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import altair as alt
@@ -66,6 +67,10 @@ def charts(facts: dict[str, Any]) -> dict[str, dict[str, Any]]:
             "reaching-compute": _reaching(_COMPUTE, "by_compute"),
             "reaching-date": _reaching(_DATE, "by_date"),
         }
+    if facts["kind"] == "ladder":
+        tips = ("model", "task", "median_text", "50 %", "80 %", "90 %", "95 %")
+        made = {"intervals": _intervals(tips, "Accuracy, or loss")}
+        made |= {"loss": _loss(), "link": _link()} if facts["curves"] else {}
     if facts.get("record"):
         made |= {"coverage": _coverage(), "pit": _pit(), "distance": _distance()}
     return {name: _finished(chart) for name, chart in made.items()}
@@ -97,14 +102,16 @@ def _finished(chart: alt.TopLevelMixin) -> dict[str, Any]:
     return spec
 
 
-def _intervals() -> alt.TopLevelMixin:
+def _intervals(tips: Sequence[str] = tuple(_TIPS), title: str = "Score") -> alt.TopLevelMixin:
     """Forecasts: a dot at the median, bars of 50, 80 and 90 %, the score observed, the best so far, the ceiling."""
     base = alt.Chart(alt.NamedData("rows")).encode(
-        y=alt.Y("label:N", sort=None, title=None).axis(domain=False, ticks=False, labelPadding=8),
-        tooltip=[alt.Tooltip(f"{name}:N", title=title) for name, title in _TIPS.items()],
+        y=alt.Y("label:N", sort=alt.EncodingSortField("place", op="min"), title=None).axis(
+            domain=False, ticks=False, labelPadding=8
+        ),
+        tooltip=[alt.Tooltip(f"{name}:N", title=_TIPS[name]) for name in tips],
     )
     # not from 0 to 1: where all forecasts are alike, that would hide how they differ
-    x = alt.X("q5:Q", scale=alt.Scale(zero=False, nice=True), title="Score", axis=alt.Axis(tickCount=8))
+    x = alt.X("q5:Q", scale=alt.Scale(zero=False, nice=True), title=title, axis=alt.Axis(tickCount=8))
     bars = [
         base.mark_bar(color=_BLUE, opacity=opacity, height=height, cornerRadius=1).encode(
             x=x.copy() if low == "q5" else alt.X(f"{low}:Q"), x2=f"{high}:Q"
@@ -125,7 +132,10 @@ def _intervals() -> alt.TopLevelMixin:
         .encode(x=f"{name}:Q")
         for name, dash in (("best", [5, 3]), ("ceiling", [1, 3]))
     ]
-    return alt.layer(*lines, *bars, median.encode(x="median:Q"), observed).properties(height=alt.Step(22))
+    layers = [*bars, median.encode(x="median:Q")]
+    if "observed_text" in tips:
+        layers = [*lines, *layers, observed]
+    return alt.layer(*layers).properties(height=alt.Step(22))
 
 
 def _fan(x: alt.X, data: str) -> list[alt.Chart]:
@@ -177,6 +187,45 @@ def _reaching(x: alt.X, data: str) -> alt.TopLevelMixin:
     line = base.mark_line(color=_BLUE, strokeWidth=2)
     dots = base.mark_point(color=_BLUE, filled=True, size=25).encode(tooltip=[alt.Tooltip("p:Q", format=".0%")])
     return alt.layer(line, dots).properties(height=180)
+
+
+def _loss() -> alt.TopLevelMixin:
+    """Loss of a task by size: expected curves at fixed tokens per parameter, runs, and forecasts."""
+    x = alt.X("params:Q", title="Parameters").scale(type="log", nice=False)
+    x = x.axis(labelExpr=_POWER, tickCount=8, gridOpacity=_POWERS, tickOpacity=_POWERS)
+    y = alt.Y("median:Q", title="Loss").scale(zero=False)
+    line = alt.Chart(alt.NamedData("loss")).encode(
+        x=x, color=alt.Color("ratio:N", title=None, sort=None).scale(range=_FAMILIES).legend(columns=2)
+    )
+    band = line.mark_area(opacity=0.15).encode(y=alt.Y("q5:Q").scale(zero=False), y2="q95:Q")
+    dots = alt.Chart(alt.NamedData("runs")).mark_point(filled=True, color=_GREY, size=45, opacity=0.9)
+    runs = dots.encode(x=x, y="loss:Q", tooltip=["run:N", alt.Tooltip("loss:Q", format=".3f")])
+    target = alt.Chart(alt.NamedData("targets")).encode(x=alt.X("N:Q"))
+    return alt.layer(band, line.mark_line(strokeWidth=2).encode(y=y), runs, *_targets(target)).properties(height=300)
+
+
+def _link() -> alt.TopLevelMixin:
+    """Accuracy of a task by its loss: the expected curve, runs, and forecasts."""
+    x = alt.X("loss:Q", title="Loss").scale(zero=False)
+    base = alt.Chart(alt.NamedData("link")).encode(x=x)
+    bands = [
+        base.mark_area(color=_BLUE, opacity=opacity).encode(
+            y=alt.Y(f"{low}:Q", title="Accuracy").scale(zero=False), y2=f"{high}:Q"
+        )
+        for low, high, opacity in (("q5", "q95", 0.18), ("q25", "q75", 0.28))
+    ]
+    line = base.mark_line(color=_BLUE, strokeWidth=2).encode(y="median:Q")
+    dots = alt.Chart(alt.NamedData("runs")).mark_point(filled=True, color=_GREY, size=45, opacity=0.9)
+    runs = dots.encode(x=x, y="accuracy:Q", tooltip=["run:N", alt.Tooltip("accuracy:Q", format=".3f")])
+    target = alt.Chart(alt.NamedData("linked")).encode(x=x)
+    return alt.layer(*bands, line, runs, *_targets(target)).properties(height=300)
+
+
+def _targets(base: alt.Chart) -> list[alt.Chart]:
+    """Forecasts as squares with their 90 % interval."""
+    point = base.mark_point(color=_RED, filled=True, size=60, shape="square", opacity=1).encode(y="median:Q")
+    tips = [alt.Tooltip(f"{name}:N", title=_TIPS[name]) for name in ("model", "median_text", "90 %")]
+    return [base.mark_rule(color=_RED, strokeWidth=2).encode(y="q5:Q", y2="q95:Q"), point.encode(tooltip=tips)]
 
 
 def _coverage() -> alt.TopLevelMixin:

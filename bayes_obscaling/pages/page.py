@@ -17,8 +17,9 @@ from bayes_obscaling.evaluation.cutoff_study import CutoffStudy
 from bayes_obscaling.pages.room import choose, not_seen
 from bayes_obscaling.pages.values import compact
 from bayes_obscaling.results.finding import write_or_refuse
-from bayes_obscaling.results.fit import CapabilityFit
+from bayes_obscaling.results.fit import CapabilityFit, LadderFit
 from bayes_obscaling.results.forecast import Forecast, checked, forecast, tasks_of
+from bayes_obscaling.results.ladder_forecast import LadderForecast, forecast_ladder
 from bayes_obscaling.results.scenario import Scenario, as_scenario
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ _NEEDED = ("altair", "jinja2", "vl_convert")
 
 
 def report(
-    answer: CapabilityFit | Forecast | Backtest,
+    answer: CapabilityFit | Forecast | Backtest | LadderFit | LadderForecast,
     path: str | Path,
     scenarios: Iterable[Scenario | Mapping[str, Any] | str] | Scenario | Mapping[str, Any] | str | None = None,
     *,
@@ -40,19 +41,19 @@ def report(
     study: Backtest | CutoffStudy | None = None,
     title: str = "",
 ) -> Path:
-    """Write a fit's forecasts, or a backtest, as one HTML file to look at, filter and send; return its path.
+    """Write forecasts, or a backtest, as one HTML file to look at, filter and send; return its path.
 
     The file opens in a browser from disk and loads nothing. It needs the extra ``report``.
 
     Parameters
     ----------
-    answer : CapabilityFit, Forecast or Backtest
+    answer : CapabilityFit, Forecast, Backtest, LadderFit or LadderForecast
         What to show. Of a fit its forecasts are made first.
     path : str or Path
         Destination, replaced if it exists.
     scenarios : Scenario, str, or several, optional
         Models of the table and models to come, of a fit. Default: every model whose score on one of the tasks the fit
-        has not seen; all models where it has seen all.
+        has not seen; all models where it has seen all. Of a ladder, larger models, as of `forecast_ladder`.
     tasks : str or sequence of str, optional
         Of a fit; default those that it was made for.
     family : str
@@ -159,6 +160,8 @@ def _facts(
     from bayes_obscaling.pages.gather import gather
     from bayes_obscaling.pages.record import as_of_forecasts, gather_record, record_of
 
+    if isinstance(answer, (LadderFit, LadderForecast)):
+        return _ladder_facts(answer, scenarios, tasks is not None or bool(family) or study is not None)
     notes: tuple[str, ...] = ()
     if isinstance(answer, CapabilityFit):
         answer, notes = _forecast(answer, scenarios, tasks)
@@ -179,9 +182,19 @@ def _facts(
             what = "follows no family" if family else "is a study itself"
             raise InputError(f"A backtest {what}", "leave it out")
         return gather_record(answer)
-    raise InputError(
-        f"There is no page of a {type(answer).__name__}", "give a capability fit, a forecast or a backtest"
-    )
+    raise InputError(f"There is no page of a {type(answer).__name__}", "give a fit, a forecast or a backtest")
+
+
+def _ladder_facts(answer: LadderFit | LadderForecast, scenarios: Any, has_more: bool) -> dict[str, Any]:
+    from bayes_obscaling.pages.ladder import gather_ladder
+
+    if has_more:
+        raise InputError("A ladder has no families, and its page shows all tasks", "leave family, tasks and study out")
+    if isinstance(answer, LadderFit):
+        answer = forecast_ladder(answer) if scenarios is None else forecast_ladder(answer, scenarios)
+    elif scenarios is not None:
+        raise InputError("Only a fit is asked for scenarios and tasks", "leave them out, or give the fit")
+    return gather_ladder(answer)
 
 
 def _forecast(

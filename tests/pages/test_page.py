@@ -17,8 +17,12 @@ from scored_cells import made_backtest, made_dated_study
 from synthetic import HIDDEN
 
 import bayes_obscaling as bo
+from bayes_obscaling.data import load_olmo_ladder
+from bayes_obscaling.inference.fit_ladder import fit_ladder
 from bayes_obscaling.pages import page, room
 from bayes_obscaling.results.fit import CapabilityFit
+from bayes_obscaling.results.ladder_curves import link_curve
+from bayes_obscaling.results.ladder_forecast import forecast_ladder
 
 pytest.importorskip("altair")
 Run = Callable[..., tuple[int, str, str]]
@@ -231,6 +235,32 @@ def test_a_study_by_dates_brings_its_record_and_its_forecasts(made_fit: Capabili
     assert {row["task"] for row in facts["as_of"]} == {"task-0"}
     n = dict(zip(*np.array(read.tables["scores"][1:])[:, :2].T, strict=True))["bayes"]
     assert int(n) == (cells["method"] == "bayes").sum()
+
+
+@pytest.mark.usefixtures("unsampled")
+def test_a_ladder_has_its_page(tmp_path: Path, run: Run) -> None:
+    fit = fit_ladder(load_olmo_ladder("ladder").below(1e9), chains=2, draws=100)
+    path = bo.report(fit, tmp_path / "a.html")
+    read, facts, expected = (
+        Reader(path.read_text(encoding="utf-8")),
+        facts_of(path),
+        forecast_ladder(fit).to_dataframe(),
+    )
+    head, *rows = read.tables["targets"]
+    shown = pd.DataFrame(rows, columns=head)
+    assert list(shown["task"]) == list(expected["task"]) and "OLMo ladder" in path.read_text(encoding="utf-8")
+    np.testing.assert_allclose(shown["median"].astype(float), expected["median"], atol=5.1e-4)
+    link = link_curve(fit, "piqa").table
+    curve = next(one for one in facts["curves"] if one["task"] == "piqa")
+    np.testing.assert_allclose([point["median"] for point in curve["link"]], link["median"], rtol=1e-4)
+    assert {one["run"] for one in curve["runs"]} == set(fit.ladder.runs.index)
+    with pytest.raises(bo.InputError, match="shows all tasks"):
+        bo.report(fit, path, tasks="piqa")
+    saved = fit.save(tmp_path / "ladder.nc")
+    code, out, _ = run("ladder", "--fit", saved, "--target", "N=7e9,D=4e12", "--report", tmp_path / "b.html")
+    assert code == 0 and "b.html" in out.replace("\n", "")
+    code, _, err = run("ladder", "--fit", saved, "--next-run", "--report", tmp_path / "b.html")
+    assert code == 2 and "leave out --report" in err.replace("\n", " ")
 
 
 def test_names_cannot_break_out_of_the_page(made_fit: CapabilityFit, tmp_path: Path) -> None:

@@ -59,7 +59,7 @@
   const labelled = (rows) => {
     const short = (name) => name.split("/").pop(), counts = {};
     for (const row of rows) counts[short(row.model)] = (counts[short(row.model)] ?? 0) + 1;
-    return rows.map((row) => ({ ...row, label: counts[short(row.model)] > 1 ? row.model : short(row.model) }));
+    return rows.map((row, place) => ({ ...row, place, label: counts[short(row.model)] > 1 ? row.model : short(row.model) }));
   };
 
   // --- scores along compute and date ---
