@@ -41,8 +41,9 @@ def test_the_marginal_likelihood_is_the_integral():
         jnp.array([[0.05, 0.1]]),
         jnp.zeros((1, 2)),
         jnp.array([[0.0, 0.3]]),
+        jnp.array([[0.25, 0.0]]),
     )
-    scores = Scores(jnp.array([0.8, 0.6]), jnp.array([True, True]), jnp.array([0.01, 0.0]), jnp.array([0.25, 0.0]))
+    scores = Scores(jnp.array([0.8, 0.6]), jnp.array([True, True]), jnp.array([0.01, 0.0]))
     mean, sd, along = jnp.array([[0.4]]), jnp.array([[0.5]]), jnp.array([[0.6]])
     copies = 400  # the same draw again and again: the mean of the likelihoods has little error
     repeated = [jnp.repeat(value, copies, axis=0) for value in (mean, sd, along)]
@@ -54,7 +55,7 @@ def test_the_marginal_likelihood_is_the_integral():
     prior = np.exp(-0.5 * ((grid - 0.4) / spread) ** 2 - 0.5 * (shift / 0.3) ** 2) / (2 * np.pi * spread * 0.3)
     density = prior
     for i, eta in enumerate((grid, 1.4 * grid - 0.5 + shift)):
-        p = np.asarray(response(eta, scores.chance[i], curves.ceiling_gap[0, i], curves.asymmetry[0, i]))
+        p = np.asarray(response(eta, curves.chance[0, i], curves.ceiling_gap[0, i], curves.asymmetry[0, i]))
         v = np.asarray(score_variance(p, scores.inv_items[i], curves.overdispersion[0, i], BENCHMARK_FLOOR_SD))
         density = density * np.exp(-0.5 * (float(scores.score[i]) - p) ** 2 / v) / np.sqrt(2 * np.pi * v)
     cell = (10 / 1200) * (4 / 400)
