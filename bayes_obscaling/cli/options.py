@@ -154,7 +154,7 @@ def _shipped(fit: CapabilityFit) -> str:
     made, sizes = fit.provenance, fit.draws.sizes
     return (
         f"fit that ships with the package ({len(fit.table.models)} models, {made['created'][:10]}, seed "
-        f"{made['seed']}, {sizes['chain']} chains of {sizes['draw']} draws, {fit.verdict})"
+        f"{made['seed']}, {sizes['chain']} chains of {sizes['draw']} draws, sampler {fit.verdict})"
     )
 
 
@@ -177,7 +177,10 @@ class SavedFit(Options):
         from bayes_obscaling.inference.shipped import fit_file
 
         open_cache(default_cache_dir())  # what is asked of a fit compiles as well
-        opened = open_as(fit_file(self.fit or ""), kind)
+        file = fit_file(self.fit or "")
+        opened = open_as(file, kind)
+        if file != self.fit:
+            note(f"the {_shipped(opened)}")  # type: ignore[arg-type]
         for text in opened.notes:
             note(text)
         return opened

@@ -22,10 +22,10 @@ def score(
 ) -> None:
     """Score models that a fit has not seen, without fitting again.
 
-    Prints their capabilities, then forecasts of the tasks of the fit and of the benchmarks they have no score on. With
-    --fit in seconds; without it the bundled table is fitted first.
+    Prints their capabilities, then forecasts of the tasks of the fit and of the benchmarks they have no score on. The
+    fit is one of your own (--fit), or that of a bundled table that ships with the package.
 
-    Example: bayes-obscaling score new_models.csv --fit fit.nc --task word_unscrambling
+    Example: bayes-obscaling score new_models.csv --task word_unscrambling
     """
     if not files:
         raise InputError("No scores were given", "name a table of scores of new models")
@@ -54,5 +54,5 @@ def score(
     if not question.outputs.as_json:
         print_table(answer.capabilities.round(2).astype(str), "Capabilities (logits of their anchors)")
         shown = answer.pareto_k.round(2).astype(str).rename_axis("model").reset_index()
-        print_table(shown, "Pareto k: above 0.7, fit again with the model")
+        print_table(shown, "Pareto k: above 0.7, fit again with the model (forecast --scores FILE --refit)")
     show(answer, "Forecasts given their scores", question.outputs, sentences=())

@@ -81,7 +81,8 @@ def fit_given(
     if not can_join(given, table, names, split):
         raise InputError("The table changes what the fit has seen", "fit it anew, or keep models and benchmarks")
     joining = _Joining(given, lay_out(table, names, split, given.spec), seed, open_cache(cache), progress or silent)
-    tree = joining.tree(join(given, table, names, split, joining.tell))
+    joined, far = join(given, table, names, split, joining.tell)
+    tree = joining.tree(joined)
     inferred = chance_notes(inferred_chance(tree["posterior"].to_dataset(), joining.layout))
     known = set(given.layout.models)
     new = [name for name in joining.layout.models if name not in known]
@@ -93,7 +94,7 @@ def fit_given(
         tree=tree,
         stages=tuple(joining.stages),
         provenance=describe_run(started, table.data_hash, seed) | _made(given),
-        notes=tuple(dict.fromkeys((*table.notes, *joining.layout.notes, *inferred, *told(new)))),
+        notes=tuple(dict.fromkeys((*table.notes, *joining.layout.notes, *inferred, *told(new, far)))),
     )
 
 
@@ -170,7 +171,14 @@ class _Joining:
                 stats = {k: np.concatenate([stats[k], run.stats[0][k][:, :, None]], axis=2) for k in stats}
             values, sites = values | heads, sites | head_sites
         labels = [stage.label for stage in self.stages]
-        return named_tree(layout, values, {name: sites[name] for name in values}, measured, stats, labels)
+        tree = named_tree(layout, values, {name: sites[name] for name in values}, measured, stats, labels)
+        measured_bfmi = np.full((len(labels), chains), np.nan)
+        stats_given = self.given.tree["sample_stats"].to_dataset()
+        if "e_bfmi" in stats_given:
+            inherited = [label for label in labels if label in stats_given["stage"].values]
+            measured_bfmi[: len(inherited)] = stats_given["e_bfmi"].sel(stage=inherited).transpose("stage", "chain")
+            tree["sample_stats"]["e_bfmi"] = xr.DataArray(measured_bfmi, dims=("stage", "chain"))
+        return tree
 
     def _parts(self, values: Values, sites: dict[str, Site]) -> Values:
         """Free parts of variables that are partly fixed, as the other fit has them; of compute with new models."""
@@ -194,7 +202,7 @@ class _Joining:
     def _thinned(self, draws: int) -> Values:
         """Sampler statistics (chain, draw, stage) of the other fit's stages, as many draws as were kept."""
         stats: xr.Dataset = self.given.tree["sample_stats"].to_dataset().sel(stage=[s.label for s in self.stages])
-        kept = thinned(stats, draws).transpose("chain", "draw", "stage")
+        kept = thinned(stats.drop_vars("e_bfmi", errors="ignore"), draws).transpose("chain", "draw", "stage")
         return {str(name): value.to_numpy() for name, value in kept.items()}
 
     # --- heads --------------------------------------------------------------------------------------------------------

@@ -39,7 +39,7 @@ def shipped_names() -> tuple[str, ...]:
 def fit_file(path: Path | str) -> Path:
     """Return the file of a fit: the shipped one, where the path is its name and no file of that name is there."""
     path = Path(path)
-    return fits_folder() / f"{path}.nc" if str(path) in _index() and not path.exists() else path
+    return fits_folder() / f"{path}.nc" if str(path) in _index() and not path.is_file() else path
 
 
 def shipped(name: str) -> CapabilityFit:
@@ -84,8 +84,13 @@ def find_shipped(table: ScoreTable, names: Iterable[str], split: Split, spec: Ca
 
 def find_joinable(table: ScoreTable, names: Sequence[str], split: Split, spec: CapabilitySpec) -> CapabilityFit | None:
     """Return the largest shipped fit that the rest of this table can join; None where there is none."""
-    models = set(table.models.index)
-    able = {name: about for name, about in _index().items() if set(about["models"]) <= models and _is_of(about, spec)}
+    facts = table.models
+    bundled, models = set(facts.index[facts["cohort"] != "user"]), set(facts.index)  # the user's alone are to join
+    able = {
+        name: about
+        for name, about in _index().items()
+        if bundled <= set(about["models"]) <= models and _is_of(about, spec)
+    }
     for name in sorted(able, key=lambda name: -len(able[name]["models"])):
         if can_join(fit := shipped(name), table, names, split):
             return fit

@@ -32,6 +32,10 @@ def thin(fit: OneFit, per_chain: int) -> OneFit:
     tree = fit.tree.copy()
     for name in OF_DRAWS | {"sample_stats"}:
         tree[name] = xr.DataTree(thinned(fit.tree[name].to_dataset(), per_chain))
+    # few energies do not tell E-BFMI: it is kept as it was measured
+    energies = fit.energies.pivot(index="stage", columns="chain", values="e_bfmi")
+    labels = [str(label) for label in tree["sample_stats"].to_dataset()["stage"].to_numpy()]
+    tree["sample_stats"]["e_bfmi"] = xr.DataArray(energies.reindex(labels).to_numpy(float), dims=("stage", "chain"))
     made = fit.provenance.get("draws_made", fit.draws.sizes["draw"])
     return replace(fit, tree=tree, provenance={**fit.provenance, "draws_made": made})
 

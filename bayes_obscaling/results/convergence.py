@@ -99,17 +99,17 @@ class Convergence(Frozen):
         )
 
 
-def limits_of_kept(chains: int, draws: int, made: int) -> Limits:
+def limits_of_kept(chains: int, draws: int) -> Limits:
     """Limits for what is computed from a part of the draws, of which all were judged by the usual ones.
 
     R-hat that independent draws exceed once in 100 000 quantities, or the usual limit where that is larger; effective
-    sample sizes in proportion to the draws that were kept, `draws` of `made` in each chain.
+    sample sizes of a quarter of the draws that were kept, `draws` in each chain.
 
     Halves of chains of n draws have ``R-hat^2 = 1 + (B / W - 1) / n``, ``B / W`` the F statistic of their means.
     """
     half = draws // 2
     f = f_distribution.isf(1e-5, 2 * chains - 1, 2 * chains * (half - 1))
-    return Limits(float(max(RHAT_LIMIT, np.sqrt(1.0 + (f - 1.0) / half))), ESS_LIMIT * draws / made)
+    return Limits(float(max(RHAT_LIMIT, np.sqrt(1.0 + (f - 1.0) / half))), min(ESS_LIMIT, chains * draws / 4))
 
 
 def rhat_text(rhat: float) -> str:

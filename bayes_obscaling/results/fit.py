@@ -21,7 +21,7 @@ from bayes_obscaling.models.ladder_layout import LadderLayout, lay_out_ladder
 from bayes_obscaling.models.layout import Layout, lay_out
 from bayes_obscaling.models.spec import CapabilitySpec
 from bayes_obscaling.results.chance import inferred_chance
-from bayes_obscaling.results.convergence import ESS_LIMIT, USUAL, Convergence, Limits, limits_of_kept
+from bayes_obscaling.results.convergence import USUAL, Convergence, Limits, limits_of_kept
 from bayes_obscaling.results.finding import Answer
 from bayes_obscaling.results.ladder_posterior import LadderPosterior
 from bayes_obscaling.results.posterior import Posterior
@@ -90,9 +90,7 @@ class Fit(Answer):
     def limits(self) -> Limits:
         """Limits for what is computed from the draws: others than the usual ones where few of them are kept."""
         sizes = self.draws.sizes
-        return (
-            limits_of_kept(sizes["chain"], sizes["draw"], self.provenance["draws_made"]) if self.is_thinned else USUAL
-        )
+        return limits_of_kept(sizes["chain"], sizes["draw"]) if self.is_thinned else USUAL
 
     @property
     def sentences(self) -> tuple[str, ...]:
@@ -123,9 +121,7 @@ class Fit(Answer):
         A stage that was sampled along few kept draws is judged by what chance does to so few, and needs a quarter of
         them to be effective; other stages were judged by all their draws.
         """
-        few = self.limits._replace(ess=min(ESS_LIMIT, self.draws.sizes["chain"] * self.draws.sizes["draw"] / 4))
-        limits = few if self.is_thinned else USUAL
-        records = self.convergence.items()
+        records, limits = self.convergence.items(), self.limits
         return tuple(f"{stage}: {problem}" for stage, record in records for problem in record.problems_beyond(limits))
 
     @cached_property

@@ -8,9 +8,7 @@ each in turn given the others, some sweeps at every draw.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import jax
@@ -25,11 +23,13 @@ from bayes_obscaling.models.layout import Layout, lay_out
 from bayes_obscaling.models.links import response, score_variance
 from bayes_obscaling.progress import Tell, silent
 from bayes_obscaling.results.fit import CapabilityFit
+from bayes_obscaling.results.leave_one_out.weights import smoothed
 from bayes_obscaling.results.marginal import Curves, Scores, capabilities_given_scores
 from bayes_obscaling.results.posterior import Arrays, Posterior
 
 SWEEPS, PARTICLES = 6, 16  # of Gibbs sampling for a new family of several models; of each placed at a draw
 _GRID = np.linspace(-4.0, 4.0, 25)  # of an offset, in its prior sd
+K_LIMIT = 0.7  # Pareto k above which weights are not to be trusted (Vehtari et al. 2024)
 _ROOM = 8  # benchmarks are filled up to a multiple of this: few shapes to compile
 
 
@@ -74,8 +74,10 @@ def _same_facts(new: Layout, old: Layout, rows: list[int]) -> bool:
 
 def join(
     fit: CapabilityFit, table: ScoreTable, tasks: Sequence[str], split: Split, tell: Tell = silent
-) -> dict[str, xr.DataArray]:
+) -> tuple[dict[str, xr.DataArray], dict[str, float]]:
     """Return the measurement's variables of a fit of the whole table, by name: those of the fit, and of new models.
+
+    And the Pareto k of new models whose scores are so far from what the fit expects that it is above .7.
 
     Parameters
     ----------
@@ -90,7 +92,7 @@ def join(
     """
     layout = lay_out(table, tasks, split, fit.spec)
     posterior = fit.posterior
-    parts = []
+    parts, far = [], dict[str, float]()
     known = set(fit.layout.models)
     new = [name for name in layout.models if name not in known]
     row_of = {name: row for row, name in enumerate(layout.models)}
@@ -101,9 +103,15 @@ def join(
         for name in new:
             row = row_of[name]
             members.setdefault(layout.families[place.family[row]], []).append(row)
-        for count in _in_threads(place, members):
-            tell("placing models", done := done + count, total)
+        # one after the other: threads that launch many small programs have made XLA's CPU client wait for itself
+        for family, rows in members.items():
+            place.add(family, rows)
+            tell("placing models", done := done + len(rows), total)
         parts.append(place.arrays())
+        for row in place.log_weight:
+            k = float(smoothed(place.log_weight[row][:, None])[1][0])
+            if k > K_LIMIT:
+                far[layout.models[row]] = max(k, far.get(layout.models[row], 0.0))
     labels = layout.labels
     values = {}
     for name in parts[0]:
@@ -111,20 +119,7 @@ def join(
         stacked = posterior.by_chain(np.stack([part[name] for part in parts], axis=1))
         coords = {dim: labels[dim] for dim in dims}
         values[name] = xr.DataArray(stacked, dims=("chain", "draw", *dims), coords=coords, name=name)
-    return values
-
-
-def _in_threads(place: _Places, members: dict[str, list[int]]) -> Iterator[int]:
-    """Place the models of each family, as many families at a time as there are cores; yield numbers of models."""
-    cores = int(os.environ.get("NPROC") or os.cpu_count() or 1)
-    pool = ThreadPoolExecutor(min(cores, len(members) or 1))
-    try:
-        jobs = {pool.submit(place.add, family, rows): len(rows) for family, rows in members.items()}
-        for job in as_completed(jobs):
-            job.result()
-            yield jobs[job]
-    finally:  # an interrupt waits for the families under way, no longer
-        pool.shutdown(wait=True, cancel_futures=True)
+    return values, far
 
 
 _DIMS = {
@@ -159,6 +154,7 @@ class _Places:
         # what is stated, and what the fit infers where nobody said it
         self.chance = p.get("chance", np.broadcast_to(np.asarray(self.data.chance), p["difficulty"].shape))
         self.a_year = p["slope_mean"] * p["drift"] if "drift" in p else np.zeros((size, len(layout.factors)))
+        self.log_weight: dict[int, np.ndarray] = {}
         self._keep_lines()
 
     def _keep_lines(self) -> None:
@@ -234,9 +230,11 @@ class _Places:
             for value in (base + line.slope * x_mean, np.broadcast_to(sd, base.shape), line.slope * x_sd)
         )
         key = jax.random.key(int(rng.integers(2**31)))
-        theta, of_family, _ = capabilities_given_scores(key, curves, mean, spread, along, scores, False, PARTICLES)
-        self.theta[:, row] = theta
-        drawn[:, at] = np.asarray(of_family)[:, : len(at)]
+        theta, of_family, log_weight = capabilities_given_scores(
+            key, curves, mean, spread, along, scores, False, PARTICLES
+        )
+        self.theta[:, row], self.log_weight[row] = theta, np.asarray(log_weight)
+        drawn[:, at] = of_family[:, : len(at)]
         if self.compute is not None:
             self.compute[:, row] = _compute_given(self.theta[:, row] - base, line.slope, sd, x_mean, x_sd, rng)
         return drawn
@@ -327,9 +325,15 @@ def _widened(values: np.ndarray, old: Sequence[str], new: Sequence[str]) -> np.n
     return result
 
 
-def told(new: Sequence[str]) -> tuple[str, ...]:
-    """A note that says which models were placed."""
+def told(new: Sequence[str], far: Mapping[str, float]) -> tuple[str, ...]:
+    """Notes that say which models were placed, and which of them the fit did not expect."""
     if not new:
         return ()
     names = ", ".join(new[:4]) + (f" and {len(new) - 4} more" if len(new) > 4 else "")
-    return (f"placed given a fit of other models, which their scores do not change: {names}",)
+    notes = [f"placed given a fit of other models, which their scores do not change: {names}"]
+    if far:
+        worst = sorted(far, key=lambda name: -far[name])
+        text = ", ".join(f"{name} ({far[name]:.1f})" for name in worst[:4])
+        text += f" and {len(far) - 4} more" if len(far) > 4 else ""
+        notes.append(f"far from what that fit expects (Pareto k above {K_LIMIT}): {text}; fit everything with --refit")
+    return tuple(notes)

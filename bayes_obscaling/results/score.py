@@ -24,6 +24,7 @@ from bayes_obscaling.models.capability_equations import COMPUTE_CENTRE, Covariat
 from bayes_obscaling.models.cells import reasons
 from bayes_obscaling.models.links import inverse_items
 from bayes_obscaling.results.forecast import Forecast, tasks_of
+from bayes_obscaling.results.joined import K_LIMIT
 from bayes_obscaling.results.leave_one_out.weights import smoothed
 from bayes_obscaling.results.marginal import Curves, Scores, capabilities_given_scores
 from bayes_obscaling.results.posterior import Place, Posterior
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
     from bayes_obscaling.data.sheet import Source
     from bayes_obscaling.results.fit import CapabilityFit
 
-# Pareto k above which weights are not to be trusted (Vehtari et al. 2024).
-K_LIMIT = 0.7
 _ROOM = 8  # scores of a model are filled up to a multiple of this: few shapes to compile
 
 
@@ -58,7 +57,7 @@ class Scored(Forecast):
         """What helps where few draws are left: of scores that a fit did not expect, more draws keep no larger share."""
         far = [str(name) for name in self.pareto_k.index[self.pareto_k > K_LIMIT]]
         if far:
-            return f"fit {', '.join(far)} with the table (forecast --scores FILE), more draws of this fit do not help"
+            return f"fit {', '.join(far)} with the table (forecast --scores FILE --refit), more draws do not help"
         return "fit again with more --draws"
 
     @property
@@ -67,7 +66,7 @@ class Scored(Forecast):
         far = self.pareto_k[self.pareto_k > K_LIMIT]
         told = tuple(
             f"{name}: Pareto k {k:.2f} is above {K_LIMIT:g}, its scores change what the fit says of others, and few "
-            "draws are left: fit again with it (forecast --scores)."
+            "draws are left: fit again with it (forecast --scores FILE --refit)."
             for name, k in far.items()
         )
         return told + super().warnings

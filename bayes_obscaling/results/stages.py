@@ -70,7 +70,10 @@ class Stage(Frozen):
         return values.drop_vars("predictors", errors="ignore")
 
     def stats(self, tree: xr.DataTree) -> xr.Dataset:
-        """Sampler statistics (chain, draw): ``diverging, energy, n_steps``; empty if no sampler made the draws."""
+        """Sampler statistics (chain, draw): ``diverging, energy, n_steps``; empty if no sampler made the draws.
+
+        And ``e_bfmi`` (chain), that of all draws, where a part of them was kept.
+        """
         if "sample_stats" not in tree.children or self.label not in tree["sample_stats"].coords.get("stage", []):
             return xr.Dataset()
         return tree["sample_stats"].to_dataset().sel(stage=self.label).drop_vars("stage")
@@ -92,6 +95,8 @@ def energy_fractions(stages: tuple[Stage, ...], tree: xr.DataTree) -> pd.DataFra
             continue
         kept = np.asarray(azs.bfmi(stats["energy"].transpose("chain", "draw"), sample_dims=["chain", "draw"]))
         values = 2.0 * (1.0 - np.clip(1.0 - kept / 2.0, 0.0, 1.0) ** (1.0 / stage.settings.thin))
+        if "e_bfmi" in stats:  # of all draws, where a part of them was kept
+            values = np.where(np.isnan(stats["e_bfmi"]), values, stats["e_bfmi"])
         parts.append(pd.DataFrame({"stage": stage.label, "chain": np.arange(len(values)), "e_bfmi": values}))
     empty = pd.DataFrame(columns=["stage", "chain", "e_bfmi"])
     return pd.concat(parts, ignore_index=True) if parts else empty

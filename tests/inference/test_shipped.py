@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 import bayes_obscaling as bo
@@ -62,11 +63,34 @@ def test_a_changed_score_is_not_answered():
     assert find_joinable(changed, ["word_unscrambling"], split, CapabilitySpec()) is None
 
 
-def test_the_rest_of_a_table_joins_the_largest_fit_that_it_can():
-    table = bo.load("base-llms", only="later")
-    found = find_joinable(table, ["MMLU"], Split.all_seen(), CapabilitySpec())
-    assert found is not None
-    assert len(found.table.models) == 77
+def own(table: ScoreTable, score: float = 0.5) -> ScoreTable:
+    """The table with a model of one's own."""
+    mine = pd.DataFrame({"model": ["mine"], "family": ["Llama-2"], "flops": [1e23], "MMLU": [score]})
+    return bo.read(mine, into=table)  # type: ignore[return-value]
+
+
+def test_a_model_of_ones_own_joins_the_fit_of_all_others():
+    for name, only in (("base-llms", "all"), ("base-llms-paper", "paper")):
+        table = own(bo.load("base-llms", only=only))  # type: ignore[call-overload]
+        found = find_joinable(table, ["MMLU"], Split.all_seen(), CapabilitySpec())
+        assert found is not None
+        assert found.table == shipped(name).table
+
+
+def test_bundled_models_that_a_fit_has_not_seen_do_not_join_it():
+    """A changed score of one of the 71 later models is not answered by the fit of the 77 others."""
+    table = bo.load("base-llms")
+    changed = bo.read(pd.DataFrame({"model": ["Qwen/Qwen2-72B"], "MMLU": [0.95]}), into=table)
+    assert find_joinable(changed, ["MMLU"], Split.all_seen(), CapabilitySpec()) is None  # type: ignore[arg-type]
+    later = own(bo.load("base-llms", only="later"))
+    assert find_joinable(later, ["MMLU"], Split.all_seen(), CapabilitySpec()) is None
+
+
+def test_a_folder_of_the_same_name_hides_no_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "frontier").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert room.fit_file("frontier").is_file()
+    assert room.fit_file("other") == Path("other")
 
 
 def test_shipping_ties_a_fit_to_its_table(dated_fit: CapabilityFit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

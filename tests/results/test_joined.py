@@ -53,7 +53,7 @@ def _selected(fit: CapabilityFit, models: list[str]) -> CapabilityFit:
 
 
 def test_known_models_stay_as_they_are(of_some: CapabilityFit, simulation: Simulation):
-    joined = join(of_some, simulation.table, ["task-0"], SEEN)
+    joined, _ = join(of_some, simulation.table, ["task-0"], SEEN)
     names = list(of_some.layout.models)
     np.testing.assert_array_equal(joined["theta"].sel(model=names), of_some.draws["theta"].sel(model=names))
     for name in ("loading", "difficulty", "slope_mean"):
@@ -61,7 +61,7 @@ def test_known_models_stay_as_they_are(of_some: CapabilityFit, simulation: Simul
 
 
 def test_new_models_are_placed_near_the_truth(of_some: CapabilityFit, simulation: Simulation):
-    joined = join(of_some, simulation.table, ["task-0"], SEEN)
+    joined, _ = join(of_some, simulation.table, ["task-0"], SEEN)
     truth = pd.DataFrame(simulation.truth["theta"], index=simulation.table.models.index)
     for name in ("family-0-4", *(f"family-6-{j}" for j in range(5))):
         draws = joined["theta"].sel(model=name).to_numpy().reshape(-1, 2)
@@ -71,7 +71,7 @@ def test_new_models_are_placed_near_the_truth(of_some: CapabilityFit, simulation
 
 def test_a_new_family_learns_its_line(of_some: CapabilityFit, simulation: Simulation):
     """Five models tell more of a slope than the population of families does."""
-    joined = join(of_some, simulation.table, ["task-0"], SEEN)
+    joined, _ = join(of_some, simulation.table, ["task-0"], SEEN)
     own = joined["slope"].sel(family="family-6").to_numpy().reshape(-1, 2)
     population = of_some.posterior.family_effects("new")["slope"][:, 0]
     truth = simulation.truth["slope"][simulation.table.families.index("family-6")]
@@ -128,3 +128,14 @@ def test_a_new_task_gets_its_head_alone(of_some: CapabilityFit, simulation: Simu
     copy, original = (bo.forecast(fit, model, tasks=name, kind="mean").summary() for name in ("copy", "task-0"))
     assert copy["median"].item() == pytest.approx(original["median"].item(), abs=0.06)
     assert not fit.problems
+
+
+def test_a_model_that_the_fit_did_not_expect_is_named(of_some: CapabilityFit, simulation: Simulation):
+    scores = simulation.table.scores
+    mine = scores["model"] == "family-0-4"
+    scores.loc[mine, "score"] = np.where(scores.loc[mine, "benchmark"].isin(["bench-0", "bench-2"]), 0.99, 0.01)
+    table = ScoreTable(simulation.table.models, simulation.table.benchmarks, scores)
+    fit = fit_given(of_some, table, "bench-2")
+    assert "family-0-4" in fit.notes[-1] and "--refit" in fit.notes[-1]
+    plain = fit_given(of_some, simulation.table, "bench-2")
+    assert not any("far from what" in note for note in plain.notes)

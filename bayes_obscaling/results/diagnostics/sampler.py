@@ -53,6 +53,8 @@ def check_sampler(fit: Fit) -> list[Check]:
     table = parameter_table(fit)
     longer = "Take more --draws." if isinstance(fit, LadderFit) else "Take more --draws, or fewer --factors."
     limits = fit.limits
+    if fit.is_thinned:
+        longer = "It was judged by all its draws when it was made; fit again with --refit for more."
     checks = [_check_rhat(table, longer, limits), *(_check_ess(table, k, longer, limits) for k in ("bulk", "tail"))]
     short = any(check.level != "PASS" for check in checks)
     checks.append(_check_divergences(fit))
