@@ -126,8 +126,8 @@ def ladder_subject(
         }
 
     pooled = ("size_exponent", "data_exponent", "size_bend_drift", "data_bend_drift", "floor")
-    derived = ("target_loss", "target_accuracy", "similar_loss", "similar_accuracy")
-    derived += ("loss_likelihood", "accuracy_likelihood")
+    asked = ("target_loss", "target_accuracy", "similar_loss", "similar_accuracy")
+    derived = (*asked, "loss_likelihood", "accuracy_likelihood")
     return Subject(
         name="ladder",
         model=Model(_bound, (structure,)),
