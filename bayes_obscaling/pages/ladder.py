@@ -38,7 +38,7 @@ def gather_ladder(answer: LadderForecast) -> dict[str, Any]:
         "title": f"Forecast of {', '.join(models) if len(models) < 4 else f'{len(models)} models'} from a ladder",
         "question": f"What will {len(models)} larger model{'s' * (len(models) != 1)} reach on {len(tasks)} tasks?",
         "table": f"{len(ladder.runs)} runs of {len(ladder.sizes)} sizes",
-        "hidden": "no run",
+        "hidden": "",
         "made": str(fit.provenance.get("created", ""))[:10],
         "version": version("bayes_obscaling"),
         "verdict": answer.verdict,
