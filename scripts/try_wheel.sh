@@ -44,9 +44,10 @@ for python in "$@"; do
   env/bin/bayes-obscaling tasks >tasks
   env/bin/bayes-obscaling models --table frontier >models
   env/bin/bayes-obscaling check mine.csv
+  env/bin/bayes-obscaling forecast --fit base-llms-paper --task gsm8k_cot --family Llama-2 --flops 3e24
   env/bin/bayes-obscaling forecast --task gsm8k_cot --cutoff-flops 8.4e22 --cohort paper --factors 1 \
     --chains 2 --draws 100 --save-fit fit.nc --output forecast.csv >forecast
-  env/bin/bayes-obscaling forecast --fit fit.nc --family Llama-2 --flops 3e24
+  env/bin/bayes-obscaling forecast --fit fit.nc --family Llama-2 --flops 3e24 --plot forecast.png
   echo "$("$python" --version): $(wc -l <tasks) lines of tasks, $(wc -l <models) of models, $(wc -l <forecast.csv) of" \
     "forecasts, $((SECONDS - began)) s"
   rm -rf env fit.nc forecast.csv
