@@ -106,8 +106,8 @@ def update_ladder(fit: LadderFit, scenario: Scenario, checkpoints: Ladder) -> Up
     problems: tuple[str, ...] = ()
     if k > limit:
         problems = (
-            f"{scenario.name}: its checkpoints lie far from what the ladder expects (Pareto k {k:.2f}, limit "
-            f"{limit:.2f}), and few draws are left: leave the earliest out, or take more draws.",
+            f"{scenario.name}: its checkpoints leave few draws of the ladder (Pareto k {k:.2f}, limit {limit:.2f}), so "
+            "that intervals may be too narrow: take more draws, or give fewer checkpoints.",
         )
     return Updated(view, effects, luck, k, (sentence,), problems)
 
