@@ -200,7 +200,7 @@ def test_failed_runs_are_no_second_scale(file):
         f"{WIDE},MMLU,HellaSwag\nme/a-1b,mine,1,2,0.0,0.60\nme/b-3b,mine,3,2,0.0,0.70\nme/c-7b,mine,7,2,0.46,0.78\n"
     )
     (failed,) = found(path, "failed runs")
-    assert failed.level == "REVIEW" and "MMLU is 0 for me/a-1b, me/b-3b" in failed.what
+    assert failed.level == "REVIEW" and "MMLU is 0 for me/a-1b (row 2), me/b-3b (row 3)" in failed.what
     assert found(path, "two scales")[0].level == found(path, "chance")[0].level == "PASS"
 
 
