@@ -94,6 +94,7 @@ def fit_ladder(
         draws=whole_chunks(draws),
         seed=[seed, 4],
         tell=lambda done, total: tell(LABEL, done, total),
+        mend=True,
     )
     tree = ladder_tree(layout, spec, sites, sampled.values, seed)
     tree["sample_stats"] = xr.DataTree(_sample_stats(sampled))
@@ -109,7 +110,18 @@ def fit_ladder(
         tree=tree,
         stages=(stage,),
         provenance=describe_run(started, ladder.data_hash, seed),
-        notes=ladder.notes,
+        notes=(*ladder.notes, *_about_restarts(sampled, chains)),
+    )
+
+
+def _about_restarts(sampled: Sampled, chains: int) -> tuple[str, ...]:
+    """A note about chains that were started anew."""
+    if not sampled.restarted:
+        return ()
+    count = len(sampled.restarted)
+    return (
+        f"{count} of {chains} chains had stayed where the density is far lower, and {'were' if count > 1 else 'was'} "
+        "started anew from another chain",
     )
 
 

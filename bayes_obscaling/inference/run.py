@@ -6,6 +6,7 @@ import platform
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 from typing import Any, NamedTuple
 
@@ -48,12 +49,15 @@ class Sampled(NamedTuple):
     convergence : Convergence
     settings : Settings
         Those it was sampled with in the end.
+    restarted : tuple of int
+        Chains that were started anew, having stayed in a mode that others left behind.
     """
 
     values: Values
     stats: Values
     convergence: Convergence
     settings: Settings
+    restarted: tuple[int, ...] = ()
 
 
 def whole_chunks(draws: int) -> int:
@@ -89,12 +93,14 @@ def sample(
     draws: int,
     seed: list[int],
     tell: Callable[[int, int], None],
+    mend: bool = False,
 ) -> Sampled:
     """Run chains until they have converged or `MOST_ROUNDS` is reached; keep `draws` evenly spaced draws of each.
 
     Along something that moves, a further round walks the same way again and replaces the last one. After divergences
     all is done again with smaller steps, once. Convergence is judged by the sites that `keep` names; `draws` is a
-    multiple of `CHUNK`; `tell` is told ``(done, total)``, first with nothing done, before anything is compiled.
+    multiple of `CHUNK`. With `mend`, chains of `stuck_chains` start anew, once, from where the best chain is, and warm
+    up again. `tell` is told ``(done, total)``, first with nothing done, before anything is compiled.
     """
     key = jax.random.key(np.random.default_rng(seed).integers(2**31))
     done, total = 0, chains * (draws + -(-settings.warmup // (CHUNK * settings.thin)) * CHUNK)
@@ -108,17 +114,44 @@ def sample(
 
     is_careful = settings.model_copy(update=CAREFUL) == settings
     rounds: list[Draws] = []
+    restarted: tuple[int, ...] = ()
     for attempt in range(1, MOST_ROUNDS + 1):
         made_now = running.advance(draws, made)
+        energy, position = np.asarray(made_now.energy), np.asarray(made_now.position)
+        if mend and attempt == 1 and (restarted := stuck_chains(energy)):
+            for chain in restarted:
+                running.restart(chain, position[energy.mean(axis=1).argmin(), -1])
+            total += len(restarted) * (total // chains)
+            again = running.advance(draws, made, restarted)
+            made_now = jax.tree.map(partial(_replaced, restarted), made_now, again)
         rounds = [made_now] if target.moving is not None else [*rounds, made_now]
         together = jax.tree.map(lambda *parts: np.concatenate(parts, axis=1)[:, len(parts) - 1 :: len(parts)], *rounds)
         values = {name: value for name, value in running.constrain(together.position).items() if keep(name)}
         record = assess(values, int(sum(np.sum(part.diverging) for part in rounds)))
         if record.divergences and not is_careful:
             careful = settings.model_copy(update=CAREFUL)
-            return sample(target, sampler, careful, keep, chains=chains, draws=draws, seed=seed, tell=tell)
+            return sample(target, sampler, careful, keep, chains=chains, draws=draws, seed=seed, tell=tell, mend=mend)
         if record.sampled_enough or chains * draws < _FEWEST_TO_EXTEND or attempt == MOST_ROUNDS:
             break
         total += chains * draws
     stats = {"diverging": together.diverging > 0, "energy": together.energy, "n_steps": together.steps}
-    return Sampled(values, stats, record, settings)
+    return Sampled(values, stats, record, settings, restarted)
+
+
+def stuck_chains(energy: np.ndarray) -> tuple[int, ...]:
+    """Chains that have stayed where the density is far lower than where the best chain is, by their energies.
+
+    Mean energies (chains, draws) of one mode agree within their Monte Carlo error, taken here from ten batches. A chain
+    whose mean lies 10 nats and five such errors above the lowest is in another mode, of less than e^-10 of the density;
+    unless it is wider by as much, that mode has no weight.
+    """
+    batches = np.stack([part.mean(axis=1) for part in np.array_split(energy, 10, axis=1)], axis=1)
+    means, error = batches.mean(axis=1), batches.std(axis=1, ddof=1).max() / np.sqrt(10.0)
+    return tuple(int(c) for c in np.flatnonzero(means - means.min() > 10.0 + 5.0 * error))
+
+
+def _replaced(chains: tuple[int, ...], values: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Values by chain, of some chains those of another run."""
+    result = np.array(values)
+    result[list(chains)] = others
+    return result

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from functools import lru_cache
 from typing import Any, NamedTuple, Protocol
@@ -243,8 +243,11 @@ def run_chains(
 class Running(Protocol):
     """Chains that can be advanced as often as asked."""
 
-    def advance(self, draws: int, progress: Progress) -> Draws:
-        """Make more draws (a multiple of `CHUNK`) of every chain; leading axes (chains, draws)."""
+    def advance(self, draws: int, progress: Progress, only: Sequence[int] | None = None) -> Draws:
+        """Make more draws (a multiple of `CHUNK`) of every chain, or of some; leading axes (chains, draws)."""
+
+    def restart(self, chain: int, position: np.ndarray) -> None:
+        """Let a chain start anew from a position (dimensions,), with a warm-up of its own when it is next advanced."""
 
     def constrain(self, position: np.ndarray) -> dict[str, np.ndarray]:
         """Sites of the model (chains, draws, ...) at positions (chains, draws, dimensions)."""
@@ -310,11 +313,19 @@ class _Chains:
     def __init__(self, kernel: Kernel, target: Target, chains: int, key: jax.Array) -> None:
         self.kernel, self.target = kernel, target
         keys = jax.random.split(key, chains)
+        self.spare = jax.random.fold_in(key, chains)
         self.chains = [Chain(kernel, keys[c], target.start(c), target.fixed) for c in range(chains)]
         self.movings = [jax.tree.map(lambda array, c=c: array[c], target.moving) for c in range(chains)]
 
-    def advance(self, draws: int, progress: Progress) -> Draws:
-        return run_chains(self.chains, self.movings, draws, progress)
+    def advance(self, draws: int, progress: Progress, only: Sequence[int] | None = None) -> Draws:
+        which = range(len(self.chains)) if only is None else only
+        return run_chains([self.chains[c] for c in which], [self.movings[c] for c in which], draws, progress)
+
+    def restart(self, chain: int, position: np.ndarray) -> None:
+        sites = self.kernel.constrain(jnp.asarray(position)[None], self.target.fixed, self.movings[chain])
+        init = {name: np.asarray(sites[name][0]) for name in self.target.start(chain)}
+        key = jax.random.fold_in(self.spare, chain)
+        self.chains[chain] = Chain(self.kernel, key, init, self.target.fixed)
 
     def constrain(self, position: np.ndarray) -> dict[str, np.ndarray]:
         done = [

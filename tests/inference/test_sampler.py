@@ -14,6 +14,7 @@ import numpyro
 import numpyro.distributions as dist
 import pytest
 
+from bayes_obscaling.inference.run import sample, stuck_chains
 from bayes_obscaling.inference.sampler import Chain, Draws, Kernel, Model, Nuts, Target, run_chains
 from bayes_obscaling.results.convergence import assess
 from bayes_obscaling.results.stages import Settings
@@ -222,3 +223,32 @@ def test_nuts_takes_settings_by_kind_of_stage():
     nuts = Nuts({"heads": Settings(warmup=50, thin=7)})
     assert (nuts.settings["heads"].warmup, nuts.settings["heads"].thin) == (50, 7)
     assert nuts.settings["measurement"] == Nuts().settings["measurement"]
+
+
+def test_a_chain_in_a_mode_without_weight_is_told_by_its_energy():
+    energy = np.random.default_rng(0).normal(300.0, 12.0, (4, 400))
+    assert stuck_chains(energy) == ()
+    energy[2] += 25.0
+    assert stuck_chains(energy) == (2,)
+
+
+def test_a_stuck_chain_starts_anew():
+    """Two modes, one of them of e^-20 of the density: the chain that starts there comes to where the others are."""
+
+    def two_modes(_: Any, __: Any) -> None:
+        x = numpyro.sample("x", dist.ImproperUniform(dist.constraints.real, (), ()))
+        here = -0.5 * ((x - 20.0) / 0.5) ** 2 - 20.0
+        numpyro.factor("modes", jnp.logaddexp(-0.5 * (x / 0.5) ** 2, here))
+
+    def start(chain: int) -> dict[str, np.ndarray]:
+        return {"x": np.array(20.0 if chain == 1 else 0.0)}
+
+    target = Target(Model(two_modes, ()), (), None, start)
+    settings = Settings(warmup=100, thin=1)
+    common: dict[str, Any] = {"chains": 3, "draws": 300, "seed": [1], "tell": lambda *_: None}
+    kept = sample(target, Nuts(), settings, lambda _: True, **common)
+    assert kept.convergence.rhat > 1.5
+    mended = sample(target, Nuts(), settings, lambda _: True, **common, mend=True)
+    assert mended.restarted == (1,)
+    assert mended.convergence.rhat < 1.05
+    np.testing.assert_array_equal(mended.values["x"][[0, 2]], kept.values["x"][[0, 2]])
