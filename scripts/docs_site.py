@@ -59,7 +59,8 @@ def pages() -> Iterator[tuple[str, str | bytes]]:
     """Address and content of each page and picture that is made here."""
     for uri, source in COPIED.items():
         # links of the copy start from its place in the site
-        yield uri, (ROOT / source).read_text(encoding="utf-8").replace("](../docs/", "](docs/").replace("](docs/", "](" + "../" * uri.count("/"))
+        text = (ROOT / source).read_text(encoding="utf-8").replace("](../docs/", "](docs/")
+        yield uri, text.replace("](docs/", "](" + "../" * uri.count("/"))
     yield "reference/cli.md", command_page()
     for notebook in sorted((ROOT / "notebooks").glob("*.ipynb")):
         pictures: dict[str, bytes] = {}
