@@ -120,7 +120,7 @@ def _about_restarts(sampled: Sampled, chains: int) -> tuple[str, ...]:
         return ()
     count = len(sampled.restarted)
     return (
-        f"{count} of {chains} chains had stayed where the density is far lower, and {'were' if count > 1 else 'was'} "
+        f"{count} of {chains} chains had been where the density is far lower, and {'were' if count > 1 else 'was'} "
         "started anew from another chain",
     )
 

@@ -230,6 +230,9 @@ def test_a_chain_in_a_mode_without_weight_is_told_by_its_energy():
     assert stuck_chains(energy) == ()
     energy[2] += 25.0
     assert stuck_chains(energy) == (2,)
+    energy[2] -= 25.0
+    energy[0, :50] += 60.0  # one that came late
+    assert stuck_chains(energy) == (0,)
 
 
 def test_a_stuck_chain_starts_anew():
