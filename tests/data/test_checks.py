@@ -233,5 +233,7 @@ def test_sizes_without_a_unit_are_said_and_fail_once(file):
         "params names no unit, so its numbers are read as they stand (acme/nova-8b 8); write the unit in the header, "
         "such as params (B)"
     )
-    assert [one.what for one in findings if one.level == "FAIL"] == ["acme/nova-8b has params 8, outside 1e+06..1e+13"]
+    assert [one.what for one in findings if one.level == "FAIL"] == [
+        "acme/nova-8b (row 2) has params 8, outside 1e+06..1e+13"
+    ]
     assert levels(findings)["size in name"] == "PASS"

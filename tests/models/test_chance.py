@@ -201,7 +201,6 @@ def test_a_floor_is_found_in_sampling(tiny_spec: CapabilitySpec, quick_sampler: 
     fit = fit_table(
         ScoreTable(table.models, facts, scores),
         ["task-0", "task-1"],
-        cutoff=synthetic.CUTOFF,
         from_compute=[synthetic.HIDDEN],
         spec=tiny_spec,
         chains=2,

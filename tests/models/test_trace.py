@@ -82,6 +82,7 @@ def test_kinds_priors_and_parts(bundled: tuple[Layout, CapabilitySpec]):
     assert {name for name, site in sites.items() if site.kind == "observed"} == {"benchmark_score", "task_score"}
     assert {site.prior for site in sites.values() if site.prior} == set(Priors.model_fields) - {
         "ceiling_gap",
+        "chance",  # where somebody said it
         *_OF_SPARSE_TABLES,
     }
     parts = {name: site.of for name, site in sites.items() if site.is_part}
