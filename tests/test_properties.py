@@ -74,8 +74,14 @@ def tables(draw: Callable[..., Any], odd: bool = True) -> list[list[object]]:
 
 
 def finite(layout: Layout) -> bool:
-    """No NaN among the arrays, every score inside 0..1, and starting values that are numbers."""
-    arrays = jax.tree.leaves((layout.measurements, layout.task_scores, layout.reference))
+    """No NaN among the arrays but chance that nobody said, and starting values that are numbers."""
+    parts = [part for part in (*layout.measurements, layout.task_scores) if part is not None]
+    for part, unknown in [(p, layout.structure.unknown_chance) for p in layout.measurements] + [
+        (p, layout.structure.unknown_task_chance) for p in parts[len(layout.measurements) :]
+    ]:
+        assert np.flatnonzero(np.isnan(np.asarray(part.chance))).tolist() == list(unknown)
+    said = [part._replace(chance=np.nan_to_num(np.asarray(part.chance))) for part in parts]
+    arrays = jax.tree.leaves((said, layout.reference))
     rng = np.random.default_rng(0)
     starts = [from_anchors(data, layout.structure, rng) for data in layout.measurements]
     return all(np.isfinite(np.asarray(a, float)).all() for a in (*arrays, *jax.tree.leaves(starts)))
