@@ -135,10 +135,10 @@ class AnswerOptions(FitOptions):
         from bayes_obscaling.inference.joining import fit_given
         from bayes_obscaling.inference.shipped import find_joinable, find_shipped
 
-        open_cache(default_cache_dir())  # what is asked of a fit compiles as well
         spec = self.spec(table)
         if not self.refit and not {"--chains", "--draws", "--seed"} & set(self.given()):
             if (found := find_shipped(table, names, split, spec)) is not None:
+                open_cache(default_cache_dir())  # what is asked of a fit compiles as well
                 note(f"from the {_shipped(found)}; --refit samples anew")
                 return found
             if (joinable := find_joinable(table, names, split, spec)) is not None:

@@ -289,7 +289,7 @@ class Run:
         layout, scores = self.layout, self.layout.task_scores
         assert scores is not None
         z = np.asarray(equations.standardise(theta, equations.reference_scale(theta, layout.reference)))
-        rows = _rows_to_fit(layout.reference)
+        rows = rows_to_fit(layout.reference > 0)
         z, scores = z[..., rows, :], take_models(scores, rows)
         fixed = (scores, self.priors, jnp.asarray(self.spec.fit_sd))
         structure = head_structure(layout.structure)
@@ -333,10 +333,10 @@ def _from_cache(arrays: Values, facts: dict[str, Any]) -> Sampled:
     return Sampled(arrays, stats, Convergence(**facts["convergence"]), Settings(**facts["settings"]))
 
 
-def _rows_to_fit(reference: np.ndarray) -> np.ndarray:
+def rows_to_fit(seen: np.ndarray) -> np.ndarray:
     """Models with a visible task score, filled up with masked ones to a multiple of 16: few shapes to compile."""
-    room = min(-(-int(reference.sum()) // 16) * 16, len(reference))
-    return np.sort(np.argsort(-reference, kind="stable")[:room])
+    room = min(-(-int(seen.sum()) // 16) * 16, len(seen))
+    return np.sort(np.argsort(~seen, kind="stable")[:room])
 
 
 def take_models(scores: TaskScores, rows: np.ndarray) -> TaskScores:

@@ -21,7 +21,7 @@ from numpyro import handlers
 from bayes_obscaling.data import ScoreTable, Split
 from bayes_obscaling.errors import InputError
 from bayes_obscaling.inference.cache import open_cache
-from bayes_obscaling.inference.fit import Run, head_structure, named_tree, take_models
+from bayes_obscaling.inference.fit import Run, head_structure, named_tree, rows_to_fit, take_models
 from bayes_obscaling.inference.run import Values, describe_run
 from bayes_obscaling.inference.sampler import DEFAULT_SETTINGS, Model, Nuts, Target, default_sampler
 from bayes_obscaling.models import capability as model
@@ -40,7 +40,6 @@ from bayes_obscaling.results.stages import Stage
 POPULATION = ("share_mean", "share_sd", "contrast_sd", "steepness_median", "steepness_sd")
 # Few draws that heads walk along leave them little time at each: the thinning of heads at a fifth of the usual draws.
 _THIN = 15
-_ROWS = 16  # models are filled up with masked ones to a multiple of this: few shapes to compile
 
 
 def fit_given(
@@ -78,10 +77,11 @@ def fit_given(
     """
     started = time.monotonic()
     names, split = table.resolve_all(tasks), split or Split.all_seen()
-    if not can_join(given, table, names, split):
+    layout = lay_out(table, names, split, given.spec)
+    if not can_join(given, layout):
         raise InputError("The table changes what the fit has seen", "fit it anew, or keep models and benchmarks")
-    joining = _Joining(given, lay_out(table, names, split, given.spec), seed, open_cache(cache), progress or silent)
-    joined, far = join(given, table, names, split, joining.tell)
+    joining = _Joining(given, layout, seed, open_cache(cache), progress or silent)
+    joined, far = join(given, layout, joining.tell)
     tree = joining.tree(joined)
     inferred = chance_notes(inferred_chance(tree["posterior"].to_dataset(), joining.layout))
     known = set(given.layout.models)
@@ -234,7 +234,7 @@ class _Joining:
         at = np.array([layout.tasks.index(name) for name in new])
         chosen = scores._replace(**{name: getattr(scores, name)[:, at] for name in ("score", "seen", "inv_items")})
         chosen = chosen._replace(chance=scores.chance[at], predictors=scores.predictors[at])
-        rows = _rows(np.any(np.asarray(chosen.seen), axis=1))
+        rows = rows_to_fit(np.asarray(chosen.seen.any(axis=1)))
         sets = [given.layout.predictor_sets.index(left_out) for left_out in layout.predictor_sets]
         centre, spread = (given.posterior.by_chain(value[:, sets]) for value in given.posterior.scales)
         z = np.asarray(equations.standardise(theta, (centre, spread)))[..., rows, :]
@@ -281,9 +281,3 @@ def _visible(layout: Layout, scores: equations.TaskScores) -> dict[str, dict[str
         task: {layout.models[m]: (value[m, t], items[m, t]) for m in np.flatnonzero(seen[:, t])}
         for t, task in enumerate(layout.tasks)
     }
-
-
-def _rows(seen: Any) -> np.ndarray:
-    """Models with a score on a new task, filled up with others to a multiple of a number."""
-    room = min(-(-int(seen.sum()) // _ROWS) * _ROWS, len(seen))
-    return np.sort(np.argsort(~seen, kind="stable")[:room])

@@ -16,6 +16,7 @@ from bayes_obscaling.data.bundled import tables_folder
 from bayes_obscaling.data.splits import Split
 from bayes_obscaling.data.table import ScoreTable
 from bayes_obscaling.files import write_atomically
+from bayes_obscaling.models.layout import lay_out
 from bayes_obscaling.models.spec import CapabilitySpec
 from bayes_obscaling.results.fit import CapabilityFit
 from bayes_obscaling.results.forecast import forecast
@@ -29,11 +30,6 @@ PER_CHAIN = 200
 def fits_folder() -> Path:
     """Folder of the fits that ship with the package."""
     return tables_folder() / "fits"
-
-
-def shipped_names() -> tuple[str, ...]:
-    """Names of the fits that ship with the package."""
-    return tuple(_index())
 
 
 def fit_file(path: Path | str) -> Path:
@@ -91,8 +87,11 @@ def find_joinable(table: ScoreTable, names: Sequence[str], split: Split, spec: C
         for name, about in _index().items()
         if bundled <= set(about["models"]) <= models and _is_of(about, spec)
     }
+    if not able:
+        return None
+    layout = lay_out(table, names, split, spec)
     for name in sorted(able, key=lambda name: -len(able[name]["models"])):
-        if can_join(fit := shipped(name), table, names, split):
+        if can_join(fit := shipped(name), layout):
             return fit
     return None
 

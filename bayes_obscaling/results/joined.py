@@ -16,30 +16,32 @@ import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
-from bayes_obscaling.data.splits import Split
-from bayes_obscaling.data.table import ScoreTable
 from bayes_obscaling.models.capability_equations import BENCHMARK_FLOOR_SD, Measurements
-from bayes_obscaling.models.layout import Layout, lay_out
+from bayes_obscaling.models.layout import Layout
 from bayes_obscaling.models.links import response, score_variance
 from bayes_obscaling.progress import Tell, silent
 from bayes_obscaling.results.fit import CapabilityFit
-from bayes_obscaling.results.leave_one_out.weights import smoothed
-from bayes_obscaling.results.marginal import Curves, Scores, capabilities_given_scores
+from bayes_obscaling.results.leave_one_out.weights import PARETO_LIMIT, smoothed
+from bayes_obscaling.results.marginal import (
+    ROOM,
+    Scores,
+    capabilities_given_scores,
+    chance_at_draws,
+    compute_given,
+    curves_of,
+)
 from bayes_obscaling.results.posterior import Arrays, Posterior
 
 SWEEPS, PARTICLES = 6, 16  # of Gibbs sampling for a new family of several models; of each placed at a draw
 _GRID = np.linspace(-4.0, 4.0, 25)  # of an offset, in its prior sd
-K_LIMIT = 0.7  # Pareto k above which weights are not to be trusted (Vehtari et al. 2024)
-_ROOM = 8  # benchmarks are filled up to a multiple of this: few shapes to compile
 
 
-def can_join(fit: CapabilityFit, table: ScoreTable, tasks: Sequence[str], split: Split) -> bool:
-    """Whether the rest of a table can join a fit: the fit saw what a new one would see of its models and benchmarks."""
+def can_join(fit: CapabilityFit, new: Layout) -> bool:
+    """Whether the rest of a table can join a fit: it saw what a new one would see of its own."""
     spec, old = fit.spec, fit.layout
     plain = spec.compute_law == "log-linear" and spec.drift in ("none", "family", "model") and spec.cells == "dense"
     if not plain or spec.posterior == "joint":
         return False
-    new = lay_out(table, tasks, split, spec)
     same = (new.benchmarks, new.factors, new.structure.drift) == (old.benchmarks, old.factors, old.structure.drift)
     if not (same and set(old.models) <= set(new.models) and set(new.predictor_sets) <= set(old.predictor_sets)):
         return False
@@ -72,9 +74,7 @@ def _same_facts(new: Layout, old: Layout, rows: list[int]) -> bool:
     )
 
 
-def join(
-    fit: CapabilityFit, table: ScoreTable, tasks: Sequence[str], split: Split, tell: Tell = silent
-) -> tuple[dict[str, xr.DataArray], dict[str, float]]:
+def join(fit: CapabilityFit, layout: Layout, tell: Tell = silent) -> tuple[dict[str, xr.DataArray], dict[str, float]]:
     """Return the measurement's variables of a fit of the whole table, by name: those of the fit, and of new models.
 
     And the Pareto k of new models whose scores are so far from what the fit expects that it is above .7.
@@ -83,14 +83,11 @@ def join(
     ----------
     fit : CapabilityFit
         Of some of the models; see `can_join`.
-    table : ScoreTable
-        All models.
-    tasks, split
-        Of the fit to be; a split that hides task scores alone.
+    layout : Layout
+        Of the fit to be: all models.
     tell : callable
         Told ``(label, done, total)`` as models are placed.
     """
-    layout = lay_out(table, tasks, split, fit.spec)
     posterior = fit.posterior
     parts, far = [], dict[str, float]()
     known = set(fit.layout.models)
@@ -110,7 +107,7 @@ def join(
         parts.append(place.arrays())
         for row in place.log_weight:
             k = float(smoothed(place.log_weight[row][:, None])[1][0])
-            if k > K_LIMIT:
+            if k > PARETO_LIMIT:
                 far[layout.models[row]] = max(k, far.get(layout.models[row], 0.0))
     labels = layout.labels
     values = {}
@@ -151,8 +148,7 @@ class _Places:
         self.compute = _widened(p["compute"], old.models, layout.models) if "compute" in p else None
         self.lines = {n: _widened(p[n], old.families, layout.families) for n in ("intercept", "slope")}
         self.offset = _widened(p["family_offset"], old.families, layout.families)
-        # what is stated, and what the fit infers where nobody said it
-        self.chance = p.get("chance", np.broadcast_to(np.asarray(self.data.chance), p["difficulty"].shape))
+        self.chance = chance_at_draws(p, self.data.chance)
         self.a_year = p["slope_mean"] * p["drift"] if "drift" in p else np.zeros((size, len(layout.factors)))
         self.log_weight: dict[int, np.ndarray] = {}
         self._keep_lines()
@@ -216,14 +212,11 @@ class _Places:
         base = line.intercept + self.a_year * float(np.asarray(data.covariates.date)[row])
         sd = np.sqrt(p["residual_sd"] ** 2 + wider**2)
         at = np.flatnonzero(np.asarray(data.seen)[row]).tolist()
-        room = at + [0] * (-len(at) % _ROOM or (_ROOM if not at else 0))
+        room = at + [0] * (-len(at) % ROOM or (ROOM if not at else 0))
         drawn = offset + offset_sd * rng.standard_normal(offset.shape)
-        shapes = [p["ceiling_gap"], p.get("asymmetry", np.ones_like(p["ceiling_gap"])), p["overdispersion"]]
-        by_benchmark = (p["difficulty"], *shapes, offset, offset_sd, self.chance)
-        curves = Curves(jnp.asarray(p["loading"][:, room]), *(jnp.asarray(value[:, room]) for value in by_benchmark))
+        curves = curves_of(p, room, offset, offset_sd, self.chance)
         seen = np.arange(len(room)) < len(at)
-        values = (np.asarray(value)[row, room] for value in (data.score, data.inv_items))
-        score, inv_items = values
+        score, inv_items = (np.asarray(value)[row, room] for value in (data.score, data.inv_items))
         scores = Scores(*map(jnp.asarray, (score, seen, inv_items)))
         mean, spread, along = (
             jnp.asarray(value)
@@ -236,7 +229,8 @@ class _Places:
         self.theta[:, row], self.log_weight[row] = theta, np.asarray(log_weight)
         drawn[:, at] = of_family[:, : len(at)]
         if self.compute is not None:
-            self.compute[:, row] = _compute_given(self.theta[:, row] - base, line.slope, sd, x_mean, x_sd, rng)
+            above, x, x_error = self.theta[:, row] - base, np.full(len(base), x_mean), np.full(len(base), x_sd)
+            self.compute[:, row] = compute_given(above, line.slope, sd**2, x, x_error, rng)
         return drawn
 
     def _prior_compute(self, row: int) -> tuple[float, float]:
@@ -269,7 +263,7 @@ class _Places:
     def _offsets_given(self, rows: list[int], rng: np.random.Generator) -> np.ndarray:
         """Offsets (S, I) of a family given the capabilities of its models, on a grid of each."""
         p, data = self.p, self.data
-        room = [*rows, *([rows[0]] * (-len(rows) % _ROOM))]  # filled up with unseen ones: few shapes to compile
+        room = [*rows, *([rows[0]] * (-len(rows) % ROOM))]  # filled up with unseen ones: few shapes to compile
         eta = np.einsum("snk,sik->sni", self.theta[:, room], p["loading"]) + p["difficulty"][:, None]
         score, seen, inv_items = (np.asarray(value)[room] for value in (data.score, data.seen, data.inv_items))
         seen = seen & (np.arange(len(room)) < len(rows))[:, None]
@@ -305,18 +299,6 @@ def _offset_density(
     return jax.lax.map(at, jnp.asarray(_GRID))
 
 
-def _compute_given(
-    above: np.ndarray, slope: np.ndarray, sd: np.ndarray, mean: float, spread: float, rng: np.random.Generator
-) -> np.ndarray:
-    """Compute (S,) of a model given its capabilities, (S, K) above its line at no compute; normal."""
-    if not spread:
-        return np.full(len(above), mean)
-    variance = np.broadcast_to(sd, above.shape) ** 2
-    precision = 1.0 / spread**2 + (slope**2 / variance).sum(axis=1)
-    pull = (slope * (above - slope * mean) / variance).sum(axis=1)
-    return mean + pull / precision + rng.standard_normal(len(above)) / np.sqrt(precision)
-
-
 def _widened(values: np.ndarray, old: Sequence[str], new: Sequence[str]) -> np.ndarray:
     """Values (S, old, ...) in the order of new labels, zero where there are none yet."""
     result = np.zeros((len(values), len(new), *values.shape[2:]))
@@ -335,5 +317,7 @@ def told(new: Sequence[str], far: Mapping[str, float]) -> tuple[str, ...]:
         worst = sorted(far, key=lambda name: -far[name])
         text = ", ".join(f"{name} ({far[name]:.1f})" for name in worst[:4])
         text += f" and {len(far) - 4} more" if len(far) > 4 else ""
-        notes.append(f"far from what that fit expects (Pareto k above {K_LIMIT}): {text}; fit everything with --refit")
+        notes.append(
+            f"far from what that fit expects (Pareto k above {PARETO_LIMIT}): {text}; fit everything with --refit"
+        )
     return tuple(notes)

@@ -6,17 +6,20 @@ Student t about the mode, found by Gauss and Newton's steps, gives the marginal 
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import numpyro.distributions as dist
 
 from bayes_obscaling.models.capability_equations import BENCHMARK_FLOOR_SD, CELL_NOISE_DF
 from bayes_obscaling.models.links import response_slope, score_variance
 
 PARTICLES = 64  # a posterior draw
+ROOM = 8  # benchmarks of a model, or models, are filled up to a multiple of this: few shapes to compile
 _DF = 6.0  # of the Student t that proposals are drawn from
 _STEPS = 8  # of Gauss and Newton
 _LONGEST = 2.0  # a step, prior sd
@@ -43,6 +46,49 @@ class Scores(NamedTuple):
     score: jax.Array
     seen: jax.Array
     inv_items: jax.Array
+
+
+def chance_at_draws(p: Mapping[str, np.ndarray], stated: jax.Array) -> np.ndarray:
+    """Chance levels (S, I): those that are stated, or those of a fit that infers some of them."""
+    return p["chance"] if "chance" in p else np.broadcast_to(stated, p["difficulty"].shape)
+
+
+def curves_of(
+    p: Mapping[str, np.ndarray], room: Sequence[int], offset: np.ndarray, offset_sd: np.ndarray, chance: np.ndarray
+) -> Curves:
+    """Curves of some benchmarks, by position, from the variables (S, I, ...) of a measurement."""
+    shapes = (p["ceiling_gap"], p.get("asymmetry", np.ones_like(p["ceiling_gap"])), p["overdispersion"])
+    by_benchmark = (p["loading"], p["difficulty"], *shapes, offset, offset_sd, chance)
+    return Curves(*(jnp.asarray(value[:, room]) for value in by_benchmark))
+
+
+def compute_given(
+    above: np.ndarray,
+    slope: np.ndarray,
+    variance: np.ndarray,
+    mean: np.ndarray,
+    sd: np.ndarray,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """Draws (S,) of a model's compute given its capabilities, which is normal.
+
+    Parameters
+    ----------
+    above : array (S, K)
+        Capabilities above the line at no compute.
+    slope, variance : array (S, K)
+        Of the line, and about it.
+    mean, sd : array (S,)
+        Of compute before any score; where sd is 0 it is known.
+    rng : Generator
+    """
+    known = sd <= 0
+    if known.all():
+        return np.array(mean)
+    precision = 1.0 / np.where(known, 1.0, sd) ** 2 + (slope**2 / variance).sum(axis=1)
+    pull = (slope * (above - slope * mean[:, None]) / variance).sum(axis=1)
+    drawn = mean + pull / precision + rng.standard_normal(len(above)) / np.sqrt(precision)
+    return np.where(known, mean, drawn)
 
 
 def capabilities_given_scores(

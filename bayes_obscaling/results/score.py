@@ -24,17 +24,21 @@ from bayes_obscaling.models.capability_equations import COMPUTE_CENTRE, Covariat
 from bayes_obscaling.models.cells import reasons
 from bayes_obscaling.models.links import inverse_items
 from bayes_obscaling.results.forecast import Forecast, tasks_of
-from bayes_obscaling.results.joined import K_LIMIT
-from bayes_obscaling.results.leave_one_out.weights import smoothed
-from bayes_obscaling.results.marginal import Curves, Scores, capabilities_given_scores
+from bayes_obscaling.results.leave_one_out.weights import PARETO_LIMIT, smoothed
+from bayes_obscaling.results.marginal import (
+    ROOM,
+    Scores,
+    capabilities_given_scores,
+    chance_at_draws,
+    compute_given,
+    curves_of,
+)
 from bayes_obscaling.results.posterior import Place, Posterior
 from bayes_obscaling.results.scenario import NEW_FAMILY
 
 if TYPE_CHECKING:
     from bayes_obscaling.data.sheet import Source
     from bayes_obscaling.results.fit import CapabilityFit
-
-_ROOM = 8  # scores of a model are filled up to a multiple of this: few shapes to compile
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -55,7 +59,7 @@ class Scored(Forecast):
     @property
     def remedy(self) -> str:
         """What helps where few draws are left: of scores that a fit did not expect, more draws keep no larger share."""
-        far = [str(name) for name in self.pareto_k.index[self.pareto_k > K_LIMIT]]
+        far = [str(name) for name in self.pareto_k.index[self.pareto_k > PARETO_LIMIT]]
         if far:
             return f"fit {', '.join(far)} with the table (forecast --scores FILE --refit), more draws do not help"
         return "fit again with more --draws"
@@ -63,10 +67,10 @@ class Scored(Forecast):
     @property
     def warnings(self) -> tuple[str, ...]:
         """Models that move the posterior too far to be scored, and what `Forecast` warns of."""
-        far = self.pareto_k[self.pareto_k > K_LIMIT]
+        far = self.pareto_k[self.pareto_k > PARETO_LIMIT]
         told = tuple(
-            f"{name}: Pareto k {k:.2f} is above {K_LIMIT:g}, its scores change what the fit says of others, and few "
-            "draws are left: fit again with it (forecast --scores FILE --refit)."
+            f"{name}: Pareto k {k:.2f} is above {PARETO_LIMIT:g}, its scores change what the fit says of others, and "
+            "few draws are left: fit again with it (forecast --scores FILE --refit)."
             for name, k in far.items()
         )
         return told + super().warnings
@@ -165,11 +169,9 @@ class _Newcomer:
         at, scores = self._scores(predictors)
         base, slope, variance, x_mean, x_sd = self._line(p, predictors)
         offset, offset_sd = self._offsets(p)
-        room = at + [0] * (-len(at) % _ROOM)
-        shapes = [p["ceiling_gap"], p.get("asymmetry", np.ones_like(p["ceiling_gap"])), p["overdispersion"]]
-        stated = np.broadcast_to(self.fit.layout.measurements[predictors].chance, p["difficulty"].shape)
-        by_benchmark = (p["difficulty"], *shapes, offset, offset_sd, p.get("chance", stated))
-        curves = Curves(jnp.asarray(p["loading"][:, room]), *(jnp.asarray(value[:, room]) for value in by_benchmark))
+        room = at + [0] * (-len(at) % ROOM)
+        chance = chance_at_draws(p, self.fit.layout.measurements[predictors].chance)
+        curves = curves_of(p, room, offset, offset_sd, chance)
         key = jax.random.key(int(self.posterior.rng("score", self.model, str(predictors)).integers(2**31)))
         mean, along = base + slope * x_mean[:, None], slope * x_sd[:, None]
         prior = [jnp.asarray(value) for value in (mean, np.sqrt(variance), along)]
@@ -177,15 +179,8 @@ class _Newcomer:
         found = capabilities_given_scores(key, curves, prior[0], prior[1], prior[2], scores, is_sparse)
         theta, of_family, log_weight = map(np.asarray, found)
         rows, pareto_k = self._resampled(log_weight)
-        # compute given the capabilities, which is normal
-        precision = np.where(x_sd > 0, 1.0 / np.maximum(x_sd, 1e-9) ** 2, np.inf)
-        with np.errstate(invalid="ignore"):
-            total = precision + (slope**2 / variance).sum(axis=1)
-            pull = (slope * (theta - base - slope * x_mean[:, None]) / variance).sum(axis=1)
-        unit = self.posterior.rng("score compute", self.model).standard_normal(len(theta))
-        known = ~np.isfinite(precision)
-        safe = np.where(known, 1.0, total)
-        compute = np.where(known, x_mean, x_mean + pull / safe + unit / np.sqrt(safe))
+        rng = self.posterior.rng("score compute", self.model)
+        compute = compute_given(theta - base, slope, variance, x_mean, x_sd, rng)
         effects = offset + offset_sd * self.posterior.rng("score offsets", self.model).standard_normal(offset.shape)
         effects[:, at] = of_family[:, : len(at)]
         return rows, theta[rows], effects[rows], compute[rows], pareto_k
@@ -202,7 +197,7 @@ class _Newcomer:
             )
         at = [layout.benchmarks.index(name) for name in values.index]
         items = inverse_items(self.table.item_counts(values.index).loc[self.model].to_numpy(float))
-        fill = -len(at) % _ROOM
+        fill = -len(at) % ROOM
         filled = (np.pad(array, (0, fill), constant_values=value) for array, value in (
             (values.to_numpy(float), 0.5), (np.ones(len(at), bool), False), (items, 1.0)
         ))  # fmt: skip

@@ -98,7 +98,7 @@ def test_shipping_ties_a_fit_to_its_table(dated_fit: CapabilityFit, tmp_path: Pa
     room._index.cache_clear()
     try:
         room.ship(dated_fit, "mine")
-        assert room.shipped_names() == ("mine",)
+        assert tuple(room.facts_of_shipped()) == ("mine",)
         found = find_shipped(dated_fit.table, ["task-0"], dated_fit.split, dated_fit.spec)
         assert found is not None
         assert find_shipped(dated_fit.table, ["task-1"], dated_fit.split, dated_fit.spec) is not None

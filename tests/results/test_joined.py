@@ -13,6 +13,7 @@ import bayes_obscaling as bo
 from bayes_obscaling.data import ScoreTable, Split
 from bayes_obscaling.errors import InputError
 from bayes_obscaling.inference.joining import fit_given
+from bayes_obscaling.models.layout import Layout, lay_out
 from bayes_obscaling.models.spec import CapabilitySpec
 from bayes_obscaling.results.fit import CapabilityFit
 from bayes_obscaling.results.joined import can_join, join
@@ -52,8 +53,12 @@ def _selected(fit: CapabilityFit, models: list[str]) -> CapabilityFit:
     return replace(fit, table=table, tree=tree)
 
 
+def laid_out(fit: CapabilityFit, table: ScoreTable, task: str) -> Layout:
+    return lay_out(table, [task], SEEN, fit.spec)
+
+
 def test_known_models_stay_as_they_are(of_some: CapabilityFit, simulation: Simulation):
-    joined, _ = join(of_some, simulation.table, ["task-0"], SEEN)
+    joined, _ = join(of_some, laid_out(of_some, simulation.table, "task-0"))
     names = list(of_some.layout.models)
     np.testing.assert_array_equal(joined["theta"].sel(model=names), of_some.draws["theta"].sel(model=names))
     for name in ("loading", "difficulty", "slope_mean"):
@@ -61,7 +66,7 @@ def test_known_models_stay_as_they_are(of_some: CapabilityFit, simulation: Simul
 
 
 def test_new_models_are_placed_near_the_truth(of_some: CapabilityFit, simulation: Simulation):
-    joined, _ = join(of_some, simulation.table, ["task-0"], SEEN)
+    joined, _ = join(of_some, laid_out(of_some, simulation.table, "task-0"))
     truth = pd.DataFrame(simulation.truth["theta"], index=simulation.table.models.index)
     for name in ("family-0-4", *(f"family-6-{j}" for j in range(5))):
         draws = joined["theta"].sel(model=name).to_numpy().reshape(-1, 2)
@@ -71,7 +76,7 @@ def test_new_models_are_placed_near_the_truth(of_some: CapabilityFit, simulation
 
 def test_a_new_family_learns_its_line(of_some: CapabilityFit, simulation: Simulation):
     """Five models tell more of a slope than the population of families does."""
-    joined, _ = join(of_some, simulation.table, ["task-0"], SEEN)
+    joined, _ = join(of_some, laid_out(of_some, simulation.table, "task-0"))
     own = joined["slope"].sel(family="family-6").to_numpy().reshape(-1, 2)
     population = of_some.posterior.family_effects("new")["slope"][:, 0]
     truth = simulation.truth["slope"][simulation.table.families.index("family-6")]
@@ -84,7 +89,7 @@ def test_a_line_stays_in_place_when_the_date_of_its_family_moves(of_some: Capabi
     models, scores = simulation.table.models, simulation.table.scores
     models.loc["family-0-4", "date"] = "2026-12-01"
     table = ScoreTable(models, simulation.table.benchmarks, scores)
-    assert can_join(of_some, table, ["bench-0"], SEEN)
+    assert can_join(of_some, laid_out(of_some, table, "bench-0"))
     fit = fit_given(of_some, table, "bench-0")
     scenario = bo.Scenario(family="family-0", flops=10**22.5)
     before, after = (bo.forecast(one, scenario, tasks="bench-0", kind="mean").draws for one in (of_some, fit))
@@ -96,7 +101,7 @@ def test_a_changed_score_is_refused(of_some: CapabilityFit, simulation: Simulati
     at = (scores["model"] == "family-2-1") & (scores["benchmark"] == "bench-1")
     scores.loc[at, "score"] = 0.987
     table = ScoreTable(simulation.table.models, simulation.table.benchmarks, scores)
-    assert not can_join(of_some, table, ["task-0"], SEEN)
+    assert not can_join(of_some, laid_out(of_some, table, "task-0"))
     with pytest.raises(InputError, match="changes what the fit has seen"):
         fit_given(of_some, table, "task-0")
 

@@ -13,8 +13,9 @@ from bayes_obscaling.data import ScoreTable
 from bayes_obscaling.models.capability_equations import BENCHMARK_FLOOR_SD
 from bayes_obscaling.models.links import response, score_variance
 from bayes_obscaling.results.fit import CapabilityFit
+from bayes_obscaling.results.leave_one_out import PARETO_LIMIT
 from bayes_obscaling.results.marginal import Curves, Scores, capabilities_given_scores
-from bayes_obscaling.results.score import K_LIMIT, _Newcomer, score
+from bayes_obscaling.results.score import _Newcomer, score
 
 
 def with_model(table: ScoreTable, like: str, name: str, **changes: object) -> ScoreTable:
@@ -74,7 +75,7 @@ def test_a_copy_is_placed_where_its_original_is(dated_fit: CapabilityFit, like: 
     original = bo.forecast(dated_fit, like, tasks="task-0", kind="mean").draws.to_numpy()
     copy = answer.means[..., answer.about["task"].tolist().index("task-0")]
     assert abs(np.median(copy) - np.median(original)) < 0.06
-    assert answer.pareto_k["copy"] < K_LIMIT
+    assert answer.pareto_k["copy"] < PARETO_LIMIT
     assert set(answer.capabilities["capability"]) == set(dated_fit.layout.factors)
     assert answer.to_dataframe()["basis"].tolist() == ["benchmarks"] * len(answer.about)
 
