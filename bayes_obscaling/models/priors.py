@@ -281,6 +281,6 @@ class Priors(Pytree):
     steepness_sd: LogNormal = LogNormal(median=0.3, log_sd=0.5)
     task_difficulty: Normal = Normal(loc=-2.0, scale=3.0)
     task_ceiling_gap: HalfNormal = HalfNormal(scale=0.01)
-    task_asymmetry: LogNormal = LogNormal(median=0.5, log_sd=0.3)
+    task_asymmetry: LogNormal = LogNormal(median=0.8, log_sd=0.5)
     task_overdispersion: LogNormal = LogNormal(median=0.05, log_sd=0.7)
     task_family_offset_sd: LogNormal = LogNormal(median=0.3, log_sd=0.5)

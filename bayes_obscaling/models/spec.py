@@ -28,6 +28,8 @@ class CapabilitySpec(Frozen):
         Law of capability in log10 compute inside a family; "box-cox" adds a curvature per factor, h = 0 being linear.
     curve : {"logistic", "asymmetric"}
         Response curve of benchmarks that have a ceiling; "asymmetric" has a free shape, see `asymmetric_share`.
+    task_curve : {"logistic", "asymmetric"}
+        The same of tasks; every task has a shape of its own, which its prior centres near the logistic curve's.
     drift : {"none", "family", "model", "line"}
         Whether efficiency grows with the date at which a family (the mean of its releases) or each model came out;
         "line": with that of each model, and each family has a drift of its own.
@@ -56,7 +58,7 @@ class CapabilitySpec(Frozen):
     anchors: tuple[str, ...] = ("HellaSwag", "MMLU", "HumanEval", "XWinograd")
     compute_law: Literal["log-linear", "box-cox"] = "log-linear"
     curve: Literal["logistic", "asymmetric"] = "asymmetric"
-    task_curve: Literal["logistic", "asymmetric"] = "logistic"
+    task_curve: Literal["logistic", "asymmetric"] = "asymmetric"
     drift: Literal["none", "family", "model", "line"] = "family"
     unknown_compute: Literal["prior", "trend"] = "prior"
     cells: Literal["dense", "sparse"] = "dense"
@@ -86,7 +88,16 @@ class CapabilitySpec(Frozen):
             residual_sd=LogNormal(median=0.25, log_sd=0.5),
             family_offset_sd=LogNormal(median=0.2, log_sd=0.4),
         )
-        return cls(**{"curve": "logistic", "drift": "none", "line_walk": 0.0, "priors": priors, **changes})
+        return cls(
+            **{
+                "curve": "logistic",
+                "task_curve": "logistic",
+                "drift": "none",
+                "line_walk": 0.0,
+                "priors": priors,
+                **changes,
+            }
+        )
 
     @classmethod
     def frontier(cls, **changes: Any) -> Self:
