@@ -87,6 +87,12 @@ RECORDS = {
         ("setup", "method"),
         methods=(OURS, "pc-3", FAMILY),
     ),
+    "as-tasks": Record(
+        "backtest --suite as-tasks --output {folder}/as-tasks",
+        "as-tasks/scores.csv",
+        ("setup", "task", "method"),
+        methods=(OURS, "pc-3", FAMILY),
+    ),
     "out-of-time": Record(
         "backtest --suite out-of-time --output {folder}/out-of-time",
         "out-of-time/cells.csv",
@@ -217,19 +223,28 @@ def headline(folder: Path) -> str:
     return f"{markdown(rows)}\n`bayes-obscaling {run['command']}`, {run['machine']}, {run['date']}; {run['note']}.\n"
 
 
-def by_design(name: str, rivals: dict[str, str]) -> Callable[[Path], str]:
-    """Table of a suite by setup: ours with its coverage, and the CRPS of `rivals` (label by method)."""
+def by_design(name: str, rivals: dict[str, str], by: str = "setup") -> Callable[[Path], str]:
+    """Table of a suite by setup, or another column: ours with coverage, and the CRPS of `rivals` (label by method)."""
 
     def made(folder: Path) -> str:
         table = read(name, folder)
-        head = ["design", "scores", "CRPS", *rivals.values(), "in 50 %", "80 %", "90 %", "95 %"]
+        head = [
+            "design" if by == "setup" else by,
+            "scores",
+            "CRPS",
+            *rivals.values(),
+            "in 50 %",
+            "80 %",
+            "90 %",
+            "95 %",
+        ]
         rows = [[*head, *(f"{label} in 90 %" for label in rivals.values())]]
-        for setup, group in table.groupby("setup", sort=False):
-            by = group.set_index("method").reindex([OURS, *rivals])
-            coverage = [number(by[f"coverage_{level}"].iloc[0], 2) for level in (50, 80, 90, 95)]
-            theirs = [number(value, 2) for value in by["coverage_90"].iloc[1:]]
-            crps = smallest_bold(list(by["crps"]))
-            rows.append([str(setup), f"{by['n'].iloc[0]:.0f}", *crps, *coverage, *theirs])
+        for design, group in table.groupby(by, sort=False):
+            scores = group.set_index("method").reindex([OURS, *rivals])
+            coverage = [number(scores[f"coverage_{level}"].iloc[0], 2) for level in (50, 80, 90, 95)]
+            theirs = [number(value, 2) for value in scores["coverage_90"].iloc[1:]]
+            crps = smallest_bold(list(scores["crps"]))
+            rows.append([str(design), f"{scores['n'].iloc[0]:.0f}", *crps, *coverage, *theirs])
         return markdown(rows)
 
     return made
@@ -336,6 +351,7 @@ TABLES: dict[str, Callable[[Path], str]] = {
     "published": published,
     "from-compute": by_design("from-compute", {FAMILY: "family", "compute": "compute sigmoid"}),
     "below-cutoff": by_design("below-cutoff", {"pc-3": "PC-3", FAMILY: "family"}),
+    "as-tasks": by_design("as-tasks", {"pc-3": "PC-3", FAMILY: "family"}, by="task"),
     "out-of-time": out_of_time,
     "frontier": frontier,
     "cutoffs": cutoffs,

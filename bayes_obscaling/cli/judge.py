@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from bayes_obscaling.data.splits import Split
     from bayes_obscaling.evaluation.backtest import Backtest
 
-Methods = Annotated[list[str] | None, names("--methods", help="Baselines; default all:")]
+Methods = Annotated[list[str] | None, names("--methods", help="Baselines (docs/reference/methods.md); default all:")]
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,9 @@ def backtest(
     hold_out: Annotated[list[str] | None, names("--hold-out", help="Hold out these models instead:")] = None,
     leave_family: Annotated[list[str] | None, names("--leave-family", help="Hold out these families instead:")] = None,
     best: Annotated[float | None, "Hold out this share of models best on the task."] = None,
-    suite: Annotated[str | None, "A whole suite: published, from-compute, below-cutoff, out-of-time, frontier."] = None,
+    suite: Annotated[
+        str | None, "A whole suite: published, from-compute, below-cutoff, as-tasks, out-of-time, frontier."
+    ] = None,
     from_compute: FromCompute = False,
     methods: Methods = None,
     *,

@@ -1,10 +1,12 @@
-"""Suites: the published questions, and three of our own, as lists of backtests to run."""
+"""Suites: the published questions, and some of our own, as lists of backtests to run."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
+
+import pandas as pd
 
 from bayes_obscaling.data import ScoreTable, Split, load_base_llms, load_frontier, load_instruct_llms
 from bayes_obscaling.data.names import unknown
@@ -15,6 +17,7 @@ from bayes_obscaling.evaluation.questions import Question
 # The ten published tasks that count items, by their published cutoff.
 EARLY_TASKS = ("word_unscrambling", "parsinlu_qa", "ipa_transliterate", "gsm8k_direct", "gsm8k_cot", "gsm8k_cot_sc")
 ARITHMETIC_TASKS = ("arithmetic_3ds", "arithmetic_2dm", "arithmetic_3da", "arithmetic_2da")
+PUBLISHED_CUTOFF = 8.4e22  # of the first six
 # When the out-of-time suite looks ahead: at 40, 54, 74 and 80 of 97 models.
 DATES = ("2023-07-01", "2023-11-01", "2024-03-01", "2024-05-01")
 # When the frontier suite looks ahead: the first two were there while the model was chosen, the last was not.
@@ -31,13 +34,15 @@ def suite(name: str) -> list[Question]:
 
     Parameters
     ----------
-    name : {"published", "from-compute", "below-cutoff", "out-of-time", "frontier"}
+    name : {"published", "from-compute", "below-cutoff", "as-tasks", "out-of-time", "frontier"}
         "published": the setups of Ruan, Maddison and Hashimoto (2024): emergent tasks, post-training, agents.
         "from-compute": standard benchmarks forecast from family and FLOPs alone: D1, the largest model of each
         family; D2, all but the smallest of families of three or more; D3, whole families, a third of them at a time.
         "below-cutoff": inside the training data of the ten published count tasks, where settings may be chosen:
         earlier cutoffs (leave-future-out), and whole families, a quarter of them at a time. No score above the
         published cutoffs is seen or judged.
+        "as-tasks": the standard benchmarks once more, each as a task of its own, from all of them: what becomes of an
+        exam that is like a benchmark. A forecast that its own benchmark contradicts is too sure.
         "out-of-time": of the published models and those released later, what was released before each of `DATES` is
         learned from, and what came after is forecast: tasks from benchmarks, and benchmarks from family, FLOPs and
         date (which a fit reads when its efficiency drifts).
@@ -54,6 +59,7 @@ def suite(name: str) -> list[Question]:
         "published": _published,
         "from-compute": _from_compute,
         "below-cutoff": _below_cutoff,
+        "as-tasks": _as_tasks,
         "out-of-time": _out_of_time,
         "frontier": _frontier,
     }
@@ -99,7 +105,7 @@ def _below_cutoff() -> list[Question]:
     families = table.models["family"]
     questions = []
     for tasks, published, earlier in (
-        (EARLY_TASKS, 8.4e22, (0.8e22, 1.6e22, 4e22)),
+        (EARLY_TASKS, PUBLISHED_CUTOFF, (0.8e22, 1.6e22, 4e22)),
         (ARITHMETIC_TASKS, 2.2e22, (0.26e22, 0.52e22, 1.25e22)),
     ):
         above = Split.by_flops(table, published).held_out
@@ -113,6 +119,16 @@ def _below_cutoff() -> list[Question]:
             split = Split(f"families {fold + 1} of 4", (*above, *out), cutoff=published)
             questions.append(Question(table, tasks, split, "families left out", methods, False, published))
     return questions
+
+
+def _as_tasks() -> list[Question]:
+    table = load_base_llms("paper")
+    counted = [name for name in table.benchmark_names if pd.notna(table.benchmarks.loc[name, "n_items"])]
+    called = {name: f"{name} as a task" for name in counted}
+    facts = table.benchmarks.loc[counted].assign(role="task", aliases="").rename(index=called)
+    scores = table.scores[table.scores["benchmark"].isin(counted)].replace({"benchmark": called})
+    both = ScoreTable(table.models, pd.concat([table.benchmarks, facts]), pd.concat([table.scores, scores]))
+    return [Question(both, tuple(facts.index), Split.by_flops(both, PUBLISHED_CUTOFF), "benchmarks as tasks", STANDARD)]
 
 
 def _out_of_time() -> list[Question]:

@@ -85,6 +85,19 @@ def test_the_suite_below_the_cutoff_sees_and_judges_nothing_above_it():
     assert len(once) == len(set(once)) == (folds[0].table.models["flops"] <= 8.4e22 * (1 + 1e-9)).sum()
 
 
+def test_benchmarks_as_tasks_are_the_same_scores_and_predicted_by_themselves():
+    (question,) = suite("as-tasks")
+    table, held = question.table, list(question.split.held_out)
+    assert len(question.tasks) == 7 and set(question.tasks) <= set(table.task_names)
+    for task in question.tasks:
+        benchmark = task.removesuffix(" as a task")
+        pd.testing.assert_series_equal(
+            table.matrix([task])[task], table.matrix([benchmark])[benchmark], check_names=False
+        )
+        assert not table.excludes(task) and table.n_items(task) == table.n_items(benchmark)
+    assert not (table.models.loc[held, "flops"] <= 8.4e22).any() and question.split.hides == "task"
+
+
 def test_the_suite_out_of_time_sees_nothing_that_came_later():
     questions = suite("out-of-time")
     assert {q.split.as_of for q in questions} == set(DATES) and len(questions) == 3 * len(DATES)
