@@ -25,7 +25,7 @@ def main(names: list[str]) -> None:
     questions = {
         "base-llms-paper": (paper, counted(paper), CUTOFF),
         "base-llms": (base, [*counted(base), *base.benchmark_names], None),
-        "instruct-llms": (instruct, [*counted(instruct), *instruct.benchmark_names], None),
+        "instruct-llms": (instruct, [*instruct.task_names, *instruct.benchmark_names], None),  # no task counts items
         "frontier": (frontier, [*counted(frontier), *frontier.benchmark_names], None),
     }
     for name in names or questions:
