@@ -38,6 +38,7 @@ compiled = SimpleNamespace(
 LAWS: dict[str, dict[str, Any]] = {
     "straight": {},
     "bent": {"compute_law": "box-cox", "curve": "asymmetric", "task_curve": "asymmetric", "drift": "model"},
+    "sized": {"compute_law": "size-and-data"},
 }
 DRAWS = 2
 EXACT: dict[str, Any] = {"rtol": 1e-12, "atol": 1e-12}
@@ -109,7 +110,7 @@ def chosen(traces: list[dict[str, Any]], many: bool) -> tuple[Values, Any]:
 def test_line_is_the_mean_of_theta(world: World, many: bool):
     p, at = chosen(world.traces, many)
     of_models = {**p, **{name: p[name][..., world.family, :] for name in ("intercept", "slope")}}
-    x = world.layout.measurements[0].covariates._replace(compute=p["compute"])
+    x = equations.as_drawn(p, world.layout.measurements[0].covariates)
     line = compiled.line(of_models, x)
     centred = model.centring(4)
     means = np.stack([np.asarray(trace["theta_raw"]["fn"].loc) for trace in world.traces])[at] / centred
