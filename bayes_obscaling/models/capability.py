@@ -79,7 +79,8 @@ def measurement(data: Measurements, priors: Priors, structure: Structure) -> jax
 def _capabilities(data: Measurements, priors: Priors, s: Structure) -> tuple[dict[str, Numbers], jax.Array]:
     """Population parameters of the family lines, and the capabilities (M, K) of models around them.
 
-    Families may have a drift of their own: Equation 35 of docs/explanation/model.md.
+    Families may have a drift of their own: Equation 35 of docs/explanation/model.md. Tokens per parameter may count
+    beside compute: Equation 49 of docs/explanation/model.md.
     """
     p: dict[str, Numbers] = {}
     # Family efficiency, non-centred: most families have few models.

@@ -27,7 +27,7 @@ _RECENT = 1.0
 # Decades of tokens per parameter outside all measured models from which forecasts are far.
 FAR_RATIO = 0.5
 # Factor by which FLOPs may differ from 6 N D.
-MOST_OFF = 10.0
+MOST_OFF = 2.0
 
 
 class Ratio(NamedTuple):
@@ -100,10 +100,10 @@ def ratios(fit: CapabilityFit, scenarios: Sequence[Scenario]) -> list[Ratio]:
 def assumed_ratios(about: pd.DataFrame) -> tuple[str, ...]:
     """Sentences about tokens per parameter that nobody gave; `about` has ``model, tokens_per_param, ratio_by``."""
     rows = about[about["ratio_by"].isin(ASSUMED)].drop_duplicates("model")
-    names = rows["model"] + " (" + rows["tokens_per_param"].map("{:.3g}".format) + ")"
     return tuple(
-        f"Tokens per parameter assumed, the {whose}: {listed(list(group), 3)}."
-        for whose, group in names.groupby(rows["ratio_by"], sort=False)
+        f"Tokens per parameter assumed, the {whose}: "
+        f"{listed([f'{row.model} ({row.tokens_per_param:.3g})' for row in group.itertuples()], 3)}."
+        for whose, group in rows.groupby("ratio_by", sort=False)
     )
 
 
