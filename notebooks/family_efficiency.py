@@ -130,6 +130,37 @@ say(hidden)
 display(hidden.table[["model", "family", "median", "q5", "q95", "sd_decades", "learned"]])
 
 # %% [markdown]
+# ## How the compute was spent
+#
+# Compute is 6 N D: parameters times tokens. Models of one compute may have 20 tokens per parameter or 2 000, and
+# compute alone forecasts them alike. Under `compute_law="size-and-data"` a decade of tokens per parameter is worth a
+# number of decades of compute, at equal compute; one number per capability, for all families. (Few draws here, which
+# have not fully converged.)
+
+# %%
+spec = bo.CapabilitySpec(compute_law="size-and-data")
+sized = bo.fit(table, table.benchmark_names, spec=spec, chains=2, draws=300, cache=bo.default_cache_dir())
+print("sampler problems:", sized.problems or "none")
+worth = sized.draws["ratio_worth"].isel(predictors=0)
+display(worth.quantile([0.05, 0.5, 0.95], ("chain", "draw")).to_pandas().T)
+
+# %% [markdown]
+# More tokens per parameter at equal compute are worth less: half a decade of compute a decade in language (HellaSwag),
+# .4 in knowledge (MMLU), of code nothing is known. Most models lie beyond 20 tokens per parameter, where size is what
+# is short. So a Llama-3 of 7.2e23 FLOPs is better the larger it is; the last one is Llama-3-8B as it was trained.
+
+# %%
+flops = 7.2e23
+sizes = [bo.Scenario(family="Llama-3", flops=flops, tokens=(flops * ratio / 6) ** 0.5) for ratio in (20, 200, 1875)]
+columns = ["model", "median", "q5", "q95"]
+display(bo.forecast(sized, sizes, tasks="MMLU").to_dataframe()[columns])
+display(bo.forecast(fit, bo.Scenario(family="Llama-3", flops=flops), tasks="MMLU").to_dataframe()[columns])
+
+# %% [markdown]
+# It is no default: [in back-tests](../docs/explanation/choices/size-and-data.md) it was better for families that are
+# followed upward from their smallest model, no better for the largest of each family, and worse for later families.
+
+# %% [markdown]
 # ## What the intervals allow one to say
 #
 # - Phi makes the most of its compute at 8.4e22 FLOPs (probability .95 of being first): one FLOP of Phi is worth 3.1

@@ -106,6 +106,14 @@ def dated_fit(tiny_spec: CapabilitySpec) -> CapabilityFit:
 
 
 @pytest.fixture(scope="session")
+def sized_fit(tiny_spec: CapabilitySpec) -> CapabilityFit:
+    """A fit without sampling under the law of size and data; every score is seen, and most sizes are known."""
+    spec = tiny_spec.model_copy(update={"compute_law": "size-and-data"})
+    simulation = synthetic.simulate(11, spec, sized=True)
+    return synthetic.made_fit(simulation, spec, tasks=("bench-0", "task-0"), split=Split.all_seen())
+
+
+@pytest.fixture(scope="session")
 def quick_sampler() -> Nuts:
     """A sampler with short warm-ups; whoever uses it on tables of one shape shares its compiled kernels."""
     return Nuts(

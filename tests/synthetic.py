@@ -49,11 +49,13 @@ def simulate(
     n_tasks: int = 2,
     cutoff: float = CUTOFF,
     unsaid: Sequence[str] = (),
+    sized: bool = False,
 ) -> Simulation:
     """Draw a table: parameters from the priors, scores of every model on everything given them.
 
     The first benchmarks are the anchors. The heads read capabilities standardised over the models at or below the
-    cutoff, as a fit with that cutoff does. Of the benchmarks and tasks `unsaid` chance is unknown, and drawn.
+    cutoff, as a fit with that cutoff does. Of the benchmarks and tasks `unsaid` chance is unknown, and drawn. `sized`
+    models have params and tokens, at 20 to 5 000 tokens per parameter, but the first two.
     """
     family = np.repeat(np.arange(n_families), per_family)
     size = np.tile(np.linspace(0.0, 1.0, per_family), n_families)
@@ -61,6 +63,10 @@ def simulate(
     benchmarks, tasks = [f"bench-{i}" for i in range(n_benchmarks)], [f"task-{i}" for i in range(n_tasks)]
     chance = [*np.resize([0.25, 0.0, 0.25, 0.5, 0.0], n_benchmarks), *np.resize([0.0, 0.25], n_tasks)]
     chance = [np.nan if name in unsaid else level for name, level in zip(benchmarks + tasks, chance, strict=True)]
+    flops = 10 ** (21.0 + 0.8 * family / max(n_families - 1, 1) + 2.4 * size)
+    ratio = 10 ** np.random.default_rng(seed).uniform(1.3, 3.7, len(models))
+    ratio[:2] = np.nan
+    sizes = {"params": np.sqrt(flops / (6 * ratio)), "tokens": np.sqrt(flops * ratio / 6)} if sized else {}
     names = pd.MultiIndex.from_product([models, benchmarks + tasks], names=["model", "benchmark"])
     empty = ScoreTable(
         pd.DataFrame(
@@ -68,7 +74,8 @@ def simulate(
                 "model": models,
                 "family": [f"family-{f}" for f in family],
                 "date": [f"202{1 + f % 4}-0{1 + j}-15" for f in range(n_families) for j in range(per_family)],
-                "flops": 10 ** (21.0 + 0.8 * family / max(n_families - 1, 1) + 2.4 * size),
+                "flops": flops,
+                **sizes,
             }
         ),
         pd.DataFrame(
@@ -168,7 +175,7 @@ def _scattered(
     }
     s = layout.structure
     positions |= {"unknown_compute_model": list(s.unknown_compute), "unknown_chance_benchmark": list(s.unknown_chance)}
-    positions["unknown_chance_task"] = list(s.unknown_task_chance)
+    positions |= {"unknown_chance_task": list(s.unknown_task_chance), "unknown_ratio_model": list(s.unknown_ratio)}
     values: dict[str, np.ndarray] = {}
     for name, site in sites.items():
         if not (site.is_variable or site.is_part):
@@ -181,7 +188,7 @@ def _scattered(
         is_positive = name == "steepness" or (prior is not None and not isinstance(prior, Normal))
         values[name] = exact * np.exp(unit) if is_positive else exact + unit
         # what has free parts is put together from them, and keeps what is fixed
-        parted = {"loading", "difficulty", "ceiling_gap", "asymmetry", "compute", "chance", "task_chance"}
+        parted = {"loading", "difficulty", "ceiling_gap", "asymmetry", "compute", "chance", "task_chance", "ratio"}
     for whole in parted & set(values):
         values[whole] = np.broadcast_to(truth[whole], (_CHAINS, _DRAWS, *np.shape(truth[whole]))).copy()
         for name, site in sites.items():

@@ -17,6 +17,7 @@ from bayes_obscaling.cli.options import (
     PageOutput,
     Tasks,
     flops,
+    positive,
 )
 from bayes_obscaling.cli.scores import TableOptions, check_family, resolved
 from bayes_obscaling.cli.show import err, out, plain, print_table, show, warn
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 _INTERVALS = {"50 %": ("q25", "q75"), "80 %": ("q10", "q90"), "90 %": ("q5", "q95"), "95 %": ("q2.5", "q97.5")}
 # Columns that a narrow terminal does without, the least important one first.
 _MOST_NAMED = 12
+_SUCH_AS = {"--flops": "3e24", "--size": "8e9", "--tokens": "15e12"}
 _LEAST = ("80 %", "95 %", "basis", "distance", "50 %", "FLOPs", "date", "observed")
 
 
@@ -44,6 +46,12 @@ def forecast(
     models: Models = None,
     family: Annotated[list[str] | None, "Family of a model to come, or 'new'."] = None,
     flops: Annotated[list[float] | None, flops("Its training compute in FLOPs; sparse tables do without.")] = None,
+    size: Annotated[
+        list[float] | None, positive("Its parameters; with --tokens instead of --flops, which are 6 N D.")
+    ] = None,
+    tokens: Annotated[
+        list[float] | None, positive("Its training tokens; beside --flops read by --compute-law size-and-data.")
+    ] = None,
     date: Annotated[
         list[str] | None, "Release date: one for all models to come, or one for each; default the latest of the table."
     ] = None,
@@ -70,7 +78,7 @@ def forecast(
         raise InputError("A plot shows one task: name one with --task.")
     if effort and not (models or family):
         raise InputError("--effort is that of models that are named", "name them with --models or --family")
-    scenarios = scenarios_of(family, flops, date, effort)
+    scenarios = scenarios_of(family, flops, date, effort, size, tokens)
     if saved.fit is None:
         fitted = _fitted(task, cutoff_flops, as_of, models, scenarios, from_compute, table, model, outputs)
     else:
@@ -119,6 +127,7 @@ def _fitted(
         raise InputError("No task was named: use --task, such as --task word_unscrambling; 'tasks' lists them.")
     from bayes_obscaling.data import Split
     from bayes_obscaling.inference.fit import split_of
+    from bayes_obscaling.results.ratio import check_sizes
 
     if as_of is not None and cutoff is not None:
         raise InputError("--as-of and --cutoff-flops both say who is hidden", "give one of them")
@@ -129,10 +138,12 @@ def _fitted(
         raise InputError("--date says nothing to a fit without a drift", "leave out --date, or fit with --drift family")
     for scenario in scenarios:
         check_family(table, scenario.family)
-        if scenario.flops != scenario.flops and model.spec(table).unknown_compute == "prior":
+        if scenario.compute != scenario.compute and model.spec(table).unknown_compute == "prior":
             raise InputError(
-                f"A model to come (family {scenario.family}) needs its compute", "give --flops, such as 3e24"
+                f"A model to come (family {scenario.family}) needs its compute",
+                "give --flops, such as 3e24, or --size and --tokens",
             )
+        check_sizes(model.spec(table).compute_law, scenario)
     where = "every score seen" if cutoff is None else f"cutoff {cutoff:.3g} FLOPs"
     if as_of is not None:
         where = Split.by_date(table, as_of).name  # refused before it is said what is fitted
@@ -156,16 +167,23 @@ def _scored(table: ScoreTable) -> list[str]:
 
 
 def scenarios_of(
-    families: list[str] | None, flops: list[float] | None, dates: list[str] | None, effort: str | None
+    families: list[str] | None,
+    flops: list[float] | None,
+    dates: list[str] | None,
+    effort: str | None,
+    sizes: list[float] | None = None,
+    tokens: list[float] | None = None,
 ) -> list[Scenario]:
     """Models to come, from the options that describe them; refused are those that do not pair."""
     families, flops, dates = families or [], flops or [], dates or []
-    if len(flops) not in (0, len(families)):
-        raise InputError(
-            f"--family was given {len(families)} times and --flops {len(flops)} times: give them in pairs, such as "
-            "--family Llama-2 --flops 3e24."
-        )
-    flops = flops or [float("nan")] * len(families)
+    numbers = {"--flops": flops, "--size": sizes or [], "--tokens": tokens or []}
+    for flag, values in numbers.items():
+        if len(values) not in (0, len(families)):
+            raise InputError(
+                f"--family was given {len(families)} times and {flag} {len(values)} times: give them in pairs, such as "
+                f"--family Llama-2 {flag} {_SUCH_AS[flag]}."
+            )
+    facts = [values or [float("nan")] * len(families) for values in numbers.values()]
     from bayes_obscaling.results.scenario import Scenario
 
     if dates and not families:
@@ -175,8 +193,10 @@ def scenarios_of(
             f"--date was given {len(dates)} times for {len(families)} models", "give one for all, or one for each"
         )
     dates = dates if len(dates) == len(families) else (dates or [""]) * len(families)
-    asked = zip(families, flops, dates, strict=True)
-    return [Scenario(family=name, flops=value, date=date, effort=effort or "") for name, value, date in asked]
+    return [
+        Scenario(family=name, flops=c, params=n, tokens=d, date=date, effort=effort or "")
+        for name, date, c, n, d in zip(families, dates, *facts, strict=True)
+    ]
 
 
 def _say_if_data_changed(fitted: CapabilityFit) -> None:

@@ -40,6 +40,16 @@ def flops(help: str) -> Option:
     return Option(help, check=check)
 
 
+def positive(help: str) -> Option:
+    """An option that takes a positive number."""
+
+    def check(flag: str, value: float) -> None:
+        if not 0 < value < float("inf"):
+            raise InputError(f"{flag} is {value:g}", "give a positive number")
+
+    return Option(help, check=check)
+
+
 Tasks = Annotated[list[str] | None, names("--task", "-t", help="Task or benchmark:")]
 Models = Annotated[list[str] | None, names("--models", help="Only these models:", old=("--model",))]
 Cutoff = Annotated[float | None, flops("FLOPs above which task scores are hidden.")]
@@ -85,6 +95,10 @@ class FitOptions(Sampling):
     """What the capability model assumes, and how long to sample it."""
 
     factors: Annotated[int | None, "Number of latent capabilities, 1 to 8; default 4, of sparse tables 2."] = None
+    compute_law: Annotated[
+        Literal["log-linear", "box-cox", "size-and-data"] | None,
+        "How capability grows with log compute: evenly, bent (as --curvature), or with tokens per parameter beside it.",
+    ] = None
     curvature: Annotated[bool, "Let capability bend in log compute (Box-Cox law)."] = False
     curve: Annotated[
         Literal["asymmetric", "logistic"] | None,
@@ -101,14 +115,16 @@ class FitOptions(Sampling):
         super().check()
         if self.factors is not None and not 1 <= self.factors <= _MOST_FACTORS:
             raise InputError(f"--factors is {self.factors}", f"give a whole number from 1 to {_MOST_FACTORS}")
+        if self.curvature and self.compute_law not in (None, "box-cox"):
+            raise InputError(f"--curvature is not the law {self.compute_law}", "leave one of them out")
 
     def spec(self, table: ScoreTable | None = None) -> CapabilitySpec:
         """What is believed of a table, default of a dense one."""
         from bayes_obscaling.models.spec import CapabilitySpec, spec_for
 
         chosen: dict[str, Any] = {} if self.factors is None else {"n_factors": self.factors}
-        if self.curvature:
-            chosen["compute_law"] = "box-cox"
+        if self.curvature or self.compute_law is not None:
+            chosen["compute_law"] = "box-cox" if self.curvature else self.compute_law
         if isinstance(self.drift, str):  # on `efficiency` it is a question
             chosen["drift"] = self.drift
         if self.joint:

@@ -350,7 +350,7 @@ def head_structure(structure: Structure) -> Structure:
     """What the compiled heads depend on, so that tables which differ in nothing else share them."""
     nothing: dict[str, Any] = {"n_models": 0, "n_benchmarks": 0, "compute_law": "", "curve": "", "drift": ""}
     nothing |= dict.fromkeys(
-        ("anchors", "signed", "no_ceiling", "unknown_compute", "inexact_compute", "unknown_chance"), ()
+        ("anchors", "signed", "no_ceiling", "unknown_compute", "inexact_compute", "unknown_chance", "unknown_ratio"), ()
     )
     nothing |= {"compute_trend": False, "is_sparse": False}
     return structure._replace(**nothing)

@@ -39,7 +39,7 @@ from bayes_obscaling.models.links import Numbers
 from bayes_obscaling.models.parts import chance_levels, curve_shapes, family_effect, partly_centred, place, places
 from bayes_obscaling.models.priors import Priors, believe
 from bayes_obscaling.models.sparse import intercept_from_level, sparse_scores, trending_compute
-from bayes_obscaling.models.spec import Structure
+from bayes_obscaling.models.spec import SIZE_AND_DATA, Structure
 
 # How far each factor is centred: 1 samples theta itself, 0 its standardised residual. The first factors are seen by
 # many benchmarks (the data dominate: centre), the later ones by few.
@@ -79,7 +79,8 @@ def measurement(data: Measurements, priors: Priors, structure: Structure) -> jax
 def _capabilities(data: Measurements, priors: Priors, s: Structure) -> tuple[dict[str, Numbers], jax.Array]:
     """Population parameters of the family lines, and the capabilities (M, K) of models around them.
 
-    Families may have a drift of their own: Equation 35 of docs/explanation/model.md.
+    Families may have a drift of their own: Equation 35 of docs/explanation/model.md. Tokens per parameter may count
+    beside compute: Equation 49 of docs/explanation/model.md.
     """
     p: dict[str, Numbers] = {}
     # Family efficiency, non-centred: most families have few models.
@@ -88,6 +89,8 @@ def _capabilities(data: Measurements, priors: Priors, s: Structure) -> tuple[dic
             p[name] = believe(priors, name)
         if s.compute_law == "box-cox":
             p["curvature"] = believe(priors, "curvature")
+        if s.compute_law == SIZE_AND_DATA:
+            p["ratio_worth"] = believe(priors, "ratio_worth")
         if s.drift != "none":
             p["drift"] = believe(priors, "drift")
         if s.drift == "line":
@@ -110,7 +113,7 @@ def _capabilities(data: Measurements, priors: Priors, s: Structure) -> tuple[dic
 
 
 def _with_uncertain_compute(data: Measurements, priors: Priors, s: Structure) -> Covariates:
-    """Covariates in which compute that is unknown, or known with error, is a parameter: ``compute``."""
+    """Covariates in which what is unknown, or known with error, is a parameter: ``compute`` and ``ratio``."""
     x = data.covariates
     compute = jnp.asarray(x.compute)
     if s.compute_trend:
@@ -124,8 +127,14 @@ def _with_uncertain_compute(data: Measurements, priors: Priors, s: Structure) ->
         with plate("inexact_compute_model", len(s.inexact_compute), dim=-1):
             error = numpyro.sample("compute_error", dist.Normal(0.0, 1.0))
         compute = compute.at[at].add(jnp.asarray(data.compute_sd)[at] * error)
+    ratio = x.ratio
+    if s.unknown_ratio:
+        with plate("unknown_ratio_model", len(s.unknown_ratio), dim=-1):
+            unknown = believe(priors, "unknown_ratio", of="ratio")
+        ratio = jnp.asarray(ratio).at[jnp.array(s.unknown_ratio)].set(unknown)
     with plate("model", s.n_models, dim=-1):
-        return x._replace(compute=numpyro.deterministic("compute", compute))
+        ratio = None if ratio is None else numpyro.deterministic("ratio", ratio)
+        return x._replace(compute=numpyro.deterministic("compute", compute), ratio=ratio)
 
 
 def _benchmark_curves(priors: Priors, s: Structure) -> dict[str, Numbers]:

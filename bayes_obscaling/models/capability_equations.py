@@ -21,6 +21,8 @@ from bayes_obscaling.models.priors import Priors
 
 # Compute enters the model as log10(FLOPs) minus this: 3.2e22 FLOPs, near the middle of the public models.
 COMPUTE_CENTRE = 22.5
+# Tokens per parameter enter as their log10 minus this: 200 tokens, near the middle of the public models.
+RATIO_CENTRE = 2.3
 # Score-scale floor of the measurement noise of a benchmark.
 BENCHMARK_FLOOR_SD = 0.01
 # Degrees of freedom of the noise of task scores around their curve.
@@ -58,6 +60,7 @@ class Covariates(NamedTuple):
     compute: Numbers  # log10 FLOPs - COMPUTE_CENTRE, anything where unknown
     date: Numbers = 0.0  # years since DATE_CENTRE
     reasoning: Numbers = 0.0  # 1 for a model that reasons before it answers
+    ratio: Numbers | None = None  # log10 tokens per parameter - RATIO_CENTRE, where the law reads it
 
 
 def covariates_of(facts: Mapping[str, Any]) -> Covariates:
@@ -70,6 +73,22 @@ def covariates_of(facts: Mapping[str, Any]) -> Covariates:
     compute = np.where(known, np.log10(np.where(known, flops, 1.0)) - COMPUTE_CENTRE, 0.0)
     date = years_of(facts["date"]) if "date" in facts else np.zeros(flops.shape)
     return Covariates(compute=compute, date=date, reasoning=np.zeros(flops.shape))
+
+
+def ratio_of(facts: Mapping[str, Any]) -> np.ndarray:
+    """Tokens per parameter as `Covariates` have them (M,), from ``flops, params, tokens``; NaN where unknown.
+
+    Two of the three are enough: ``flops = 6 params tokens``. Equation 48 of docs/explanation/model.md.
+    """
+    flops, params, tokens = (np.log10(np.asarray(facts[name], float)) for name in ("flops", "params", "tokens"))
+    product = flops - np.log10(6.0)
+    params = np.where(np.isnan(params), product - tokens, params)
+    return np.where(np.isnan(tokens), product - params, tokens) - params - RATIO_CENTRE
+
+
+def as_drawn(p: Parameters, x: Covariates) -> Covariates:
+    """Covariates with what a fit draws of them: ``compute`` and, where its law reads it, ``ratio`` (..., M)."""
+    return x._replace(compute=p["compute"], ratio=p.get("ratio", x.ratio))
 
 
 class Measurements(NamedTuple):
@@ -113,7 +132,7 @@ def line(p: Parameters, x: Covariates) -> jax.Array:
 
     Equations 2 and 3 of docs/explanation/model.md: ``a + b (1 - exp(-h x)) / h``, in the limit h -> 0 ``a + b x``. `p`
     has ``intercept`` (logits) and ``slope`` (logits per decade), (..., M, K) each, one row per model, and ``curvature``
-    (..., K), per decade, where the law has one.
+    (..., K), per decade, or ``ratio_worth`` (..., K), decades per decade (Equation 49), where the law has one.
     """
     typical = p["intercept"] + p["slope"] * bent_compute(p, x)
     if "reasoning_step" in p:
@@ -136,9 +155,11 @@ def compute_trend(p: Parameters, family: Numbers, date: Numbers) -> jax.Array:
 def bent_compute(p: Parameters, x: Covariates) -> jax.Array:
     """What multiplies the slope of a line, (..., M, K) or (..., M, 1): compute, bent by the curvature if there is one.
 
-    Parameters and shapes as in `line`.
+    Or effective compute, in which tokens per parameter count. Parameters and shapes as in `line`.
     """
     compute = jnp.asarray(x.compute)[..., None]
+    if "ratio_worth" in p and x.ratio is not None:
+        return compute + jnp.asarray(p["ratio_worth"])[..., None, :] * jnp.asarray(x.ratio)[..., None]
     if "curvature" not in p:
         return compute
     curvature = jnp.asarray(p["curvature"])[..., None, :]

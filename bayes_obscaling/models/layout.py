@@ -14,10 +14,13 @@ import xarray as xr
 from bayes_obscaling.data.splits import Split
 from bayes_obscaling.data.table import ScoreTable
 from bayes_obscaling.errors import InputError
-from bayes_obscaling.models.capability_equations import Covariates, Measurements, TaskScores, covariates_of
+from bayes_obscaling.models.capability_equations import Covariates, Measurements, TaskScores, covariates_of, ratio_of
 from bayes_obscaling.models.cells import cells_of, reasons
 from bayes_obscaling.models.links import inverse_items
-from bayes_obscaling.models.spec import CapabilitySpec, Structure
+from bayes_obscaling.models.spec import SIZE_AND_DATA, CapabilitySpec, Structure
+
+# Least share of models whose size and tokens are known for a law that reads them.
+_LEAST_SIZED = 0.5
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,7 @@ class Layout:
             "capped_benchmark": some(s.capped, self.benchmarks),
             "unknown_compute_model": some(s.unknown_compute, self.models),
             "inexact_compute_model": some(s.inexact_compute, self.models),
+            "unknown_ratio_model": some(s.unknown_ratio, self.models),
             "unknown_chance_benchmark": some(s.unknown_chance, self.benchmarks),
             "unknown_chance_task": some(s.unknown_task_chance, self.tasks),
             **({} if self.measurements[0].cells is None else {"cell": list(map(str, range(self.n_cells)))}),
@@ -144,13 +148,11 @@ def lay_out(table: ScoreTable, tasks: Sequence[str], split: Split, spec: Capabil
 
     families = tuple(dict.fromkeys(models["family"]))
     family = jnp.asarray(models["family"].map(families.index).to_numpy())
-    structure = _structure(table, families, benchmarks, pool, factors, spec)
+    ratio = _ratios(table, spec)
+    structure = _structure(table, families, benchmarks, pool, factors, spec, ratio)
     scores = _scores(table, benchmarks)
     compute_sd = jnp.asarray(models["flops_sd"].fillna(0.0).to_numpy(float))
-    x = _dated(covariates_of(models), models["family"], spec)
-    if spec.cells == "sparse":
-        x = x._replace(reasoning=reasons(table).to_numpy())
-    covariates = Covariates(*map(jnp.asarray, x))
+    covariates = _covariates(table, spec, ratio)
     measurements = tuple(
         Measurements(
             **scores,
@@ -194,6 +196,7 @@ def _structure(
     tasks: list[str],
     factors: tuple[str, ...],
     spec: CapabilitySpec,
+    ratio: np.ndarray | None,
 ) -> Structure:
     """Sizes and switches of a fit."""
     models, facts = table.models, table.benchmarks
@@ -216,7 +219,32 @@ def _structure(
         is_sparse=spec.cells == "sparse",
         unknown_chance=tuple(np.flatnonzero(facts.loc[benchmarks, "chance"].isna()).tolist()),
         unknown_task_chance=tuple(np.flatnonzero(facts.loc[tasks, "chance"].isna()).tolist()),
+        unknown_ratio=() if ratio is None else tuple(np.flatnonzero(np.isnan(ratio)).tolist()),
     )
+
+
+def _ratios(table: ScoreTable, spec: CapabilitySpec) -> np.ndarray | None:
+    """Tokens per parameter (M,) as of `Covariates`, NaN where unknown; None under a law that does not read them."""
+    if spec.compute_law != SIZE_AND_DATA:
+        return None
+    ratio = ratio_of(table.models)
+    known = int(np.isfinite(ratio).sum())
+    if spec.cells == "sparse" or known < _LEAST_SIZED * len(ratio):
+        raise InputError(
+            f"The law of size and data needs size and tokens of most models, and this table has those of {known} of "
+            f"{len(ratio)}",
+            "leave out compute_law (--compute-law), or give params and tokens",
+        )
+    return ratio
+
+
+def _covariates(table: ScoreTable, spec: CapabilitySpec, ratio: np.ndarray | None) -> Covariates:
+    """What lines read of the table's models; `ratio` as of `_ratios`."""
+    x = _dated(covariates_of(table.models), table.models["family"], spec)
+    if spec.cells == "sparse":
+        x = x._replace(reasoning=reasons(table).to_numpy())
+    arrays = Covariates(*map(jnp.asarray, x[:-1]))
+    return arrays if ratio is None else arrays._replace(ratio=jnp.asarray(np.nan_to_num(ratio)))
 
 
 def _dated(x: Covariates, family: pd.Series, spec: CapabilitySpec) -> Covariates:

@@ -237,6 +237,10 @@ class Priors(Pytree):
     slope_sd: LogNormal = LogNormal(median=0.1, log_sd=0.5)
     residual_sd: LogNormal = LogNormal(median=0.1, log_sd=0.5)
     curvature: Normal = Normal(loc=0.0, scale=0.2)
+    # Decades of compute that a decade of tokens per parameter is worth at equal compute; and decades of tokens per
+    # parameter from RATIO_CENTRE where nobody published them: the spread of the public models
+    ratio_worth: Normal = Normal(loc=0.0, scale=0.3)
+    unknown_ratio: Normal = Normal(loc=0.0, scale=0.7)
     # Decades of compute that a year of progress is worth (Ho et al. 2024: .45, 95 % .26 to .72)
     drift: LogNormal = LogNormal(median=0.6, log_sd=0.5)
     unknown_compute: Normal = Normal(loc=0.5, scale=1.0)

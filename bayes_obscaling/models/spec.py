@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 # A table of so many benchmarks, of whose cells less than this share is filled, is sparse.
 _MANY_BENCHMARKS, _SPARSE_SHARE = 20, 0.35
+# The law of compute that reads tokens per parameter.
+SIZE_AND_DATA = "size-and-data"
 
 
 class CapabilitySpec(Frozen):
@@ -24,8 +26,9 @@ class CapabilitySpec(Frozen):
         Number K of latent capabilities.
     anchors : tuple of str
         Benchmarks that identify the factors, in order: factor k is the logit scale of anchor k.
-    compute_law : {"log-linear", "box-cox"}
-        Law of capability in log10 compute inside a family; "box-cox" adds a curvature per factor, h = 0 being linear.
+    compute_law : {"log-linear", "box-cox", "size-and-data"}
+        Law of capability in log10 compute inside a family; "box-cox" adds a curvature per factor, h = 0 being linear;
+        "size-and-data" adds what tokens per parameter are worth at equal compute, a number per factor, 0 being nothing.
     curve : {"logistic", "asymmetric"}
         Response curve of benchmarks that have a ceiling; "asymmetric" has a free shape, see `asymmetric_share`.
     task_curve : {"logistic", "asymmetric"}
@@ -56,7 +59,7 @@ class CapabilitySpec(Frozen):
 
     n_factors: int = Field(default=4, ge=1, le=8)
     anchors: tuple[str, ...] = ("HellaSwag", "MMLU", "HumanEval", "XWinograd")
-    compute_law: Literal["log-linear", "box-cox"] = "log-linear"
+    compute_law: Literal["log-linear", "box-cox", "size-and-data"] = "log-linear"
     curve: Literal["logistic", "asymmetric"] = "asymmetric"
     task_curve: Literal["logistic", "asymmetric"] = "asymmetric"
     drift: Literal["none", "family", "model", "line"] = "family"
@@ -155,6 +158,7 @@ class Structure(NamedTuple):
     is_sparse: bool = False
     unknown_chance: tuple[int, ...] = ()
     unknown_task_chance: tuple[int, ...] = ()
+    unknown_ratio: tuple[int, ...] = ()
 
     @property
     def free(self) -> tuple[int, ...]:

@@ -14,6 +14,7 @@ from bayes_obscaling.models import capability_equations as equations
 from bayes_obscaling.models.capability_equations import Covariates
 from bayes_obscaling.models.cells import all_scores, best_levels, reasons
 from bayes_obscaling.models.links import Numbers
+from bayes_obscaling.results.ratio import with_ratio
 from bayes_obscaling.results.remember import remembered
 from bayes_obscaling.results.scenario import NEW_FAMILY, Scenario
 
@@ -74,11 +75,14 @@ def drawn_covariates(
 ) -> Covariates:
     """Covariates in which compute that was not given, and whether a model reasons, are drawn: (S, 1, N).
 
+    Tokens per parameter that were not given are the usual ones.
+
     Equation 40 of docs/explanation/model.md. Compute comes from its trend at the date of release; reasoning from the
     share of recent models of the family, of all for a family never seen, unless an effort was asked for. As they are,
     where the fit has neither. `typical` models are on the trend of their family's compute.
     """
     structure = posterior.layout.structure
+    x = with_ratio(posterior, families, x, facts)
     if structure.compute_trend and not np.isfinite(np.asarray(facts["flops"], float)).all():
         x = x._replace(compute=_drawn_compute(posterior, families, x, np.asarray(facts["flops"], float), typical))
     if structure.is_sparse:

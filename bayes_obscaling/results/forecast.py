@@ -17,9 +17,11 @@ from bayes_obscaling.data.rules import check_flops
 from bayes_obscaling.errors import InputError
 from bayes_obscaling.models.capability_equations import COMPUTE_CENTRE
 from bayes_obscaling.models.cells import reasons
+from bayes_obscaling.models.spec import SIZE_AND_DATA
 from bayes_obscaling.results.convergence import Convergence, assess
 from bayes_obscaling.results.fit import CapabilityFit
 from bayes_obscaling.results.predictive import Predictive
+from bayes_obscaling.results.ratio import assumed_ratios, check_sizes, far_ratios, ratios
 from bayes_obscaling.results.release import assumed_dates, check_drift, releases
 from bayes_obscaling.results.remember import remembered
 from bayes_obscaling.results.scenario import NEW_FAMILY, Scenario, as_scenario, facts_of
@@ -88,8 +90,8 @@ class Forecast(Predictive):
 
     @property
     def own_notes(self) -> tuple[str, ...]:
-        """Release dates that nobody gave, and that were assumed."""
-        return assumed_dates(self.about)
+        """Release dates, and tokens per parameter, that nobody gave and that were assumed."""
+        return assumed_dates(self.about) + assumed_ratios(self.about)
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -107,7 +109,8 @@ class Forecast(Predictive):
             forecast stands (``distance`` in decades of compute outside the range of the seen models it leans on,
             ``months_ahead`` of the as-of date or, without one, of the latest model whose score was seen,
             ``family_models`` measured, ``latent_flops`` with a 90 % interval where compute is unknown, the release
-            ``date`` it reads and ``dated_by``, whose that is, both empty without a drift), and
+            ``date`` it reads and ``dated_by``, whose that is, both empty without a drift), under the law of size and
+            data ``tokens_per_param`` and ``ratio_by``, whose they are, and
             ``converged, rhat, ess_bulk, ess_tail, divergences``, and ``verdict``: the sampler's (see `verdict`).
         """
         flat = self.flat
@@ -116,6 +119,7 @@ class Forecast(Predictive):
         frame[list(columns)] = columns.to_numpy()
         extra = ["seen", "distance", "months_ahead", "family_models"]
         extra += ["latent_flops", "latent_flops_q5", "latent_flops_q95", "date", "dated_by"]
+        extra += ["tokens_per_param", "ratio_by"] if self.fit.spec.compute_law == SIZE_AND_DATA else []
         frame[extra] = self.about[extra]
         return with_verdict(frame, self.convergence, self.problems, self.verdict)
 
@@ -255,6 +259,10 @@ def checked(fit: CapabilityFit, scenario: Scenario) -> Scenario:
         if scenario.effort not in ("", "none") and not reasons(fit.table)[name]:
             raise InputError(f"{name} has no score with reasoning", "leave the effort out")
         return Scenario(model=name, effort=scenario.effort)
+    check_sizes(structure.compute_law, scenario)
+    scenario = replace(scenario, flops=scenario.compute)
+    if structure.compute_law != SIZE_AND_DATA:
+        scenario = replace(scenario, params=np.nan, tokens=np.nan)
     if np.isnan(scenario.flops) and structure.compute_trend:
         return replace(scenario, family=family_of(fit, scenario.family))
     if not 0 < scenario.flops < np.inf:
@@ -288,7 +296,8 @@ def _about(fit: CapabilityFit, scenarios: list[Scenario], tasks: list[str]) -> p
     dates, as_of = models["date"].to_numpy(), fit.split.as_of
     unpublished = "date" if fit.layout.structure.compute_trend else "compute"
     rows = []
-    for scenario, release in zip(scenarios, releases(fit, scenarios), strict=True):
+    read = zip(scenarios, releases(fit, scenarios), ratios(fit, scenarios), strict=True)
+    for scenario, release, ratio in read:
         at = positions.get(scenario.model) if scenario.is_known else None
         others = measured.copy()
         if at is not None:
@@ -324,6 +333,7 @@ def _about(fit: CapabilityFit, scenarios: list[Scenario], tasks: list[str]) -> p
                     "family_models": int(same.sum()),
                     **dict(zip(("latent_flops", "latent_flops_q5", "latent_flops_q95"), latent, strict=True)),
                     **release._asdict(),
+                    **ratio._asdict(),
                 }
             )
     about = pd.DataFrame(rows)
@@ -370,4 +380,4 @@ def _warnings(about: pd.DataFrame) -> tuple[str, ...]:
         f"{row.model}: {row.family_models} other measured models of its family; the forecast leans on other families."
         for row in lonely.drop_duplicates("model").itertuples()
     ]
-    return tuple(found)
+    return (*found, *far_ratios(about))

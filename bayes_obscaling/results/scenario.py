@@ -27,10 +27,11 @@ class Scenario:
     family : str
         Family of a model that is not in the table; ``"new"`` is a family never seen. Empty for a model of the table.
     flops : float
-        Its training compute in FLOPs; NaN for a model of the table. Of a ladder, default 6 N D, and only the law in
-        compute alone reads it.
+        Its training compute in FLOPs, default 6 N D; NaN for a model of the table. Of a ladder, only the law in compute
+        alone reads it.
     params, tokens : float
-        N and D, which a ladder reads: ``Scenario("7B", params=6.9e9, tokens=3.9e12)``.
+        N and D, which a ladder reads, ``Scenario("7B", params=6.9e9, tokens=3.9e12)``, and a fit under the compute law
+        "size-and-data", for which two of FLOPs, N and D are enough.
     date : str
         Its release date (as of `bayes_obscaling.data.dates.iso_date`), which fits with a drift read. Default: that of
         the family's latest release, for a new family of the latest release of all that the fit has seen.
@@ -75,8 +76,21 @@ class Scenario:
             return f"N={self.params:.3g}, D={self.tokens:.3g}"
         when = f", {self.date}" if self.date else ""
         how = f", {self.effort} effort" if self.effort else ""
-        what = f" @ {self.flops:.3g} FLOPs" if np.isfinite(self.flops) else ""
+        what = f" @ {self.compute:.3g} FLOPs" if np.isfinite(self.compute) else ""
+        what += f", {self.tokens_per_param:.3g} tokens/param" if np.isfinite(self.tokens_per_param) else ""
         return (self.model or f"{self.family}{what}{when}") + how
+
+    @property
+    def compute(self) -> float:
+        """Training compute in FLOPs, as given or 6 N D; NaN where neither is."""
+        return 6.0 * self.params * self.tokens if np.isnan(self.flops) else self.flops
+
+    @property
+    def tokens_per_param(self) -> float:
+        """D / N, from two of FLOPs, N and D; NaN where they are not given."""
+        params = self.compute / (6.0 * self.tokens) if np.isnan(self.params) else self.params
+        tokens = self.compute / (6.0 * params) if np.isnan(self.tokens) else self.tokens
+        return tokens / params
 
     @property
     def is_known(self) -> bool:
@@ -91,11 +105,10 @@ class Scenario:
         InputError
             When params or tokens are missing, or FLOPs are not positive.
         """
-        compute = 6.0 * self.params * self.tokens if np.isnan(self.flops) else self.flops
         for what, value in (("N", self.params), ("D", self.tokens)):
             self._check(what, value)
-        check_flops(f"The compute of the scenario {self.name}", compute)
-        return replace(self, flops=compute)
+        check_flops(f"The compute of the scenario {self.name}", self.compute)
+        return replace(self, flops=self.compute)
 
     def _check(self, what: str, value: float) -> None:
         if not (np.isfinite(value) and value > 0):

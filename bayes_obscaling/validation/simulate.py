@@ -106,6 +106,8 @@ def draw_measurement(data: Measurements, structure: Structure, spec: CapabilityS
     }
     if structure.compute_law == "box-cox":
         t["curvature"] = normal(rng, priors.curvature, k)
+    if structure.compute_law == "size-and-data":
+        t["ratio_worth"] = normal(rng, priors.ratio_worth, k)
     t["date"] = np.array(data.covariates.date)
     if structure.drift != "none":
         t["drift"] = lognormal(rng, priors.drift, k)
@@ -114,6 +116,9 @@ def draw_measurement(data: Measurements, structure: Structure, spec: CapabilityS
     x = np.array(data.covariates.compute)
     x[list(structure.unknown_compute)] = normal(rng, priors.unknown_compute, len(structure.unknown_compute))
     t["compute"] = x
+    if "ratio_worth" in t:
+        t["ratio"] = np.array(data.covariates.ratio)
+        t["ratio"][list(structure.unknown_ratio)] = normal(rng, priors.unknown_ratio, len(structure.unknown_ratio))
     t["theta"] = expected_capability(t, family)
     t["theta"] = t["theta"] + t["residual_sd"] * rng.standard_normal((structure.n_models, k))
 
@@ -152,6 +157,8 @@ def draw_chance(name: str, stated: Numbers, unknown: tuple[int, ...], spec: Capa
 def expected_capability(t: Values, family: np.ndarray) -> np.ndarray:
     """Capabilities (..., M, K) on the lines of the models' families; `t` holds ``compute`` (..., M), ``date`` (M,)."""
     x = t["compute"][..., None]
+    if "ratio_worth" in t:
+        x = x + t["ratio_worth"][..., None, :] * t["ratio"][..., None]
     if "curvature" in t:  # Box and Cox: (1 - exp(-h x)) / h, by its series where h x is small
         h = t["curvature"][..., None, :]
         away = np.where(np.abs(h * x) < 1e-5, 1.0, h)

@@ -95,8 +95,8 @@ def measurement_subject(
 
     def newcomer(t: Values, rng: Rng) -> np.ndarray:
         unit = rng.standard_normal((3, *t["slope_sd"].shape))
-        place: Values = {name: t[name] for name in ("curvature", "drift", "slope_mean") if name in t}
-        place |= {"compute": np.array([1.5]), "date": np.array([1.0])}
+        place: Values = {name: t[name] for name in ("curvature", "ratio_worth", "drift", "slope_mean") if name in t}
+        place |= {"compute": np.array([1.5]), "ratio": np.array([1.0]), "date": np.array([1.0])}
         for name, u in zip(("intercept", "slope"), unit[:2], strict=True):
             place[name] = (t[f"{name}_mean"] + t[f"{name}_sd"] * u)[..., None, :]
         return np.asarray(simulate.expected_capability(place, np.zeros(1, int))[..., 0, :] + t["residual_sd"] * unit[2])

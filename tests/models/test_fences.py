@@ -38,6 +38,7 @@ compiled = SimpleNamespace(
 LAWS: dict[str, dict[str, Any]] = {
     "straight": {},
     "bent": {"compute_law": "box-cox", "curve": "asymmetric", "task_curve": "asymmetric", "drift": "model"},
+    "sized": {"compute_law": "size-and-data"},
 }
 DRAWS = 2
 EXACT: dict[str, Any] = {"rtol": 1e-12, "atol": 1e-12}
@@ -109,7 +110,7 @@ def chosen(traces: list[dict[str, Any]], many: bool) -> tuple[Values, Any]:
 def test_line_is_the_mean_of_theta(world: World, many: bool):
     p, at = chosen(world.traces, many)
     of_models = {**p, **{name: p[name][..., world.family, :] for name in ("intercept", "slope")}}
-    x = world.layout.measurements[0].covariates._replace(compute=p["compute"])
+    x = equations.as_drawn(p, world.layout.measurements[0].covariates)
     line = compiled.line(of_models, x)
     centred = model.centring(4)
     means = np.stack([np.asarray(trace["theta_raw"]["fn"].loc) for trace in world.traces])[at] / centred
@@ -296,9 +297,9 @@ def test_typical_models_stand_on_the_line_of_their_family(law: str, simulate_wit
     posterior, models = fit.posterior, fit.table.models
     date = np.asarray(fit.layout.measurements[0].covariates.date)
     expected = simulate.expected_capability({**posterior.measurement(0), "date": date}, posterior.family)
-    for family in fit.layout.families[:2]:
+    for family in fit.layout.families[1:3]:  # of all their models the ratio is known
         rows = np.flatnonzero((models["family"] == family).to_numpy())
-        facts = {name: models[name].to_numpy()[rows] for name in ("flops", "date")}
+        facts = {name: models[name].to_numpy()[rows] for name in ("flops", "params", "tokens", "date")}
         typical = posterior.family_line(family, facts).theta[:, 0]
         np.testing.assert_allclose(typical, expected[:, rows], rtol=1e-9, atol=1e-12)
 
@@ -307,6 +308,6 @@ def test_typical_models_stand_on_the_line_of_their_family(law: str, simulate_wit
 def simulate_with(simulate: Any, tiny_spec: CapabilitySpec) -> Any:
     def run(law: str) -> CapabilityFit:
         spec = tiny_spec.model_copy(update=LAWS[law])
-        return made_fit(simulate(4, spec), spec)
+        return made_fit(simulate(4, spec, sized=law == "sized"), spec)
 
     return run

@@ -83,6 +83,8 @@ def test_kinds_priors_and_parts(bundled: tuple[Layout, CapabilitySpec]):
     assert {site.prior for site in sites.values() if site.prior} == set(Priors.model_fields) - {
         "ceiling_gap",
         "chance",  # where somebody said it
+        "ratio_worth",
+        "unknown_ratio",
         *_OF_SPARSE_TABLES,
     }
     parts = {name: site.of for name, site in sites.items() if site.is_part}

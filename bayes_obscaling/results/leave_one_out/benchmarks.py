@@ -25,6 +25,7 @@ from bayes_obscaling.models.capability_equations import (
     Covariates,
     Measurements,
     Parameters,
+    as_drawn,
     benchmark_noise,
     benchmark_predictor,
     benchmark_response,
@@ -209,7 +210,7 @@ def _family_line(p: Draws, x: Covariates, member: np.ndarray, family: np.ndarray
         np.stack([p[f"intercept_{moment}"], p[f"slope_{moment}"]], axis=-1) for moment in ("mean", "sd")
     )
     # A line is linear in what the family has of its own: what is left without that is known.
-    at = x._replace(compute=p["compute"])
+    at = as_drawn(p, x)
     known, one = (np.asarray(_line({**p, "intercept": 0.0, "slope": slope}, at)) for slope in (0.0, 1.0))
     theta, residual_sd = p["theta"] - known, p["residual_sd"][:, None]
     basis = np.broadcast_to(one - known, theta.shape)

@@ -10,6 +10,7 @@ import numpy as np
 
 from bayes_obscaling.models.capability_equations import (
     Measurements,
+    as_drawn,
     benchmark_noise,
     benchmark_predictor,
     line,
@@ -34,7 +35,7 @@ def log_densities(data: Measurements, draws: dict[str, np.ndarray]) -> np.ndarra
 def _integrate(draws: dict[str, jax.Array], data: Measurements) -> jax.Array:
     def of_draw(p: dict[str, jax.Array]) -> jax.Array:
         of_family = {name: p[name][data.family] for name in ("intercept", "slope")}
-        prior = line({**p, **of_family}, data.covariates._replace(compute=p["compute"]))
+        prior = line({**p, **of_family}, as_drawn(p, data.covariates))
         offset = p["family_offset"][data.family]
         # every model as a table of its own with one row
         rows = [a[:, None] for a in (prior, p["theta"], offset, data.score, data.seen.astype(float), data.inv_items)]
