@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from bayes_obscaling.errors import InputError
     from bayes_obscaling.evaluation.backtest import Backtest
     from bayes_obscaling.evaluation.cutoff_study import CutoffStudy
+    from bayes_obscaling.evaluation.stacking import stack
     from bayes_obscaling.inference.cache import default_cache_dir
     from bayes_obscaling.models.ladder import LadderSpec
     from bayes_obscaling.models.priors import Priors
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from bayes_obscaling.results.prior_predictive import prior_predictive
     from bayes_obscaling.results.scenario import Scenario
     from bayes_obscaling.results.score import Scored, score
+    from bayes_obscaling.results.stacked import Stack
     from bayes_obscaling.verbs import backtest, check, diagnose, fit, forecast, load, open, read, study
 
 __version__ = "0.2.0"

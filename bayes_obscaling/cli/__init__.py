@@ -28,6 +28,7 @@ _PANELS: dict[str, dict[str, str]] = {
         "ladder": "ladder",
         "report": "report",
         "fit": "fit",
+        "stack": "stack",
         "predict-ahead": "ahead",
     },
     "Judge": {"diagnose": "judge", "backtest": "judge", "cutoffs": "studies", "score-ahead": "ahead"},
