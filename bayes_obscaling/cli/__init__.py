@@ -34,7 +34,8 @@ _PANELS: dict[str, dict[str, str]] = {
     "Judge": {"diagnose": "judge", "backtest": "judge", "cutoffs": "studies", "score-ahead": "ahead"},
     "Ask": dict.fromkeys(
         ("factors", "efficiency", "latent-compute", "anomalies", "gain", "agents", "single-family"), "questions"
-    ),
+    )
+    | {"inference-compute": "inference"},
     "Plan": {"select": "select"},
     "Data": dict.fromkeys(("check", "tasks", "models"), "tables"),
 }

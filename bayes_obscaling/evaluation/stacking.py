@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import reduce
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,6 +19,7 @@ from bayes_obscaling.inference.fit import fit_table, split_of
 from bayes_obscaling.inference.limits import check_sampling
 from bayes_obscaling.models.spec import CapabilitySpec, spec_for
 from bayes_obscaling.progress import Progress, shows_progress
+from bayes_obscaling.results.convergence import Convergence
 from bayes_obscaling.results.densities import log_predictive
 from bayes_obscaling.results.fit import CapabilityFit
 from bayes_obscaling.results.leave_one_out import PARETO_LIMIT, leave_one_out
@@ -30,6 +32,7 @@ MONTHS = (12, 6, 3)
 _FEWEST_SEEN = 5  # models scored on a task below an earlier cut; of fewer a curve says nothing
 _ENOUGH = 2.0  # standard errors
 _STEPS, _GAP = 10_000, 1e-9
+_LEAST = 1e-4  # weight, and difference of log scores, that is taken for none
 
 
 def stacking_weights(log_densities: np.ndarray) -> np.ndarray:
@@ -54,6 +57,7 @@ def stacking_weights(log_densities: np.ndarray) -> np.ndarray:
         weights = weights * pull
         if pull.max() < 1.0 + _GAP:
             break
+    weights = np.where(weights < _LEAST, 0.0, weights)
     return np.asarray(weights / weights.sum())
 
 
@@ -154,12 +158,14 @@ def stack(
         if by == "leave-one-out":
             parts.append(_left_out(members[name], names).assign(spec=name))
             continue
+        early_fits = []
         for label, early in cuts.items():
             asked = [task for task in names if _judged(table, task, split, early)]
             tell = _telling(progress, f"{name}, {label}")
             fitted = fit_table(table, asked, split=early, spec=spec, progress=tell, **options)
-            weighing += [f"{by}, {name}, {label}: {problem}" for problem in fitted.problems]
+            early_fits.append(fitted)
             parts.append(_ahead(fitted, asked, split).assign(cut=label, spec=name))
+        weighing += _unsound(f"{by}, {name}", early_fits)
     held_out = pd.concat(parts, ignore_index=True)
     return stack_of(members, held_out, by, tuple(weighing))
 
@@ -192,7 +198,7 @@ def stack_of(
     singles = table[table["spec"] != STACK].set_index("spec")
     best = str(singles["log_score"].idxmin())
     apart, se = singles.loc[best, ["difference", "se"]]
-    enough = not apart < -_ENOUGH * se  # with one family there is no standard error, and nothing to tell
+    enough = not apart < -max(_ENOUGH * se, _LEAST)  # with one family there is no standard error: nothing to tell
     problems = [f"{name}: {problem}" for name, fit in members.items() for problem in fit.problems]
     return Stack(
         table,
@@ -276,6 +282,14 @@ def _ahead(fitted: CapabilityFit, names: Sequence[str], split: Split) -> pd.Data
     return pd.concat(rows, ignore_index=True)
 
 
+def _unsound(label: str, fits: Sequence[CapabilityFit]) -> list[str]:
+    """How many fits have not converged, and the worst of them: they share capabilities, which are named once."""
+    bad = [fit.worst_convergence for fit in fits if fit.problems]
+    if not bad:
+        return []
+    return [f"{label}: {len(bad)} of {len(fits)} fits have not converged ({reduce(Convergence.merge, bad).numbers})"]
+
+
 def _left_out(fitted: CapabilityFit, names: Sequence[str]) -> pd.DataFrame:
     """Log densities of the seen scores of some tasks, each left out."""
     stages, layout = leave_one_out(fitted), fitted.layout
@@ -326,7 +340,7 @@ def _sentences(table: pd.DataFrame, by: str, best: str, enough: bool, held_out: 
         else f"more than {_ENOUGH:.0f} standard errors better: no single spec is enough"
     )
     spoken = [
-        f"Weights by {by} over {whole['n']} scores of {whole['families']} families{since}: {shares}.",
+        f"Weights by {by} over {whole['n']} forecasts of {whole['families']} families{since}: {shares}.",
         f"Log score of the stack, each family by weights chosen without it, {whole['log_score']:.3f}, of the best spec "
         f"({best}) {single['log_score']:.3f} ({difference_in_words(single['difference'], single['se'], 3)}): the stack "
         f"is {told}.",

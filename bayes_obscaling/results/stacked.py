@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import reduce
 from typing import Any, NoReturn
 
 import numpy as np
@@ -49,12 +50,12 @@ class StackedForecast(Forecast):
     @property
     def own_convergence(self) -> Convergence:
         """Of the forecast quantities of each member, the worst: a mixture hides whether its parts have mixed."""
-        return _worst(member.own_convergence for member in self._in_it.values())
+        return reduce(Convergence.merge, [member.own_convergence for member in self._in_it.values()])
 
     @property
     def convergence(self) -> Convergence:
         """Of the members and of the fits behind them, the worst."""
-        return _worst(member.convergence for member in self._in_it.values())
+        return reduce(Convergence.merge, [member.convergence for member in self._in_it.values()])
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -150,8 +151,8 @@ class Stack(Finding):
     ``table`` has one row per spec, and one of the stack: ``spec, weight, log_score`` (mean negative log density of the
     held-out scores; of the stack by weights that were chosen without the family that is scored), ``difference`` (the
     stack's log score less the spec's; negative: the stack is better) with its standard error ``se`` over families,
-    ``n`` scores and ``families``. ``parts``: ``held_out`` (one row per held-out score and spec, with
-    ``log_density``).
+XX
+    spec, with ``log_density``).
 
     Attributes
     ----------
@@ -167,6 +168,7 @@ class Stack(Finding):
         Those of ``problems`` that are of the fits by which specs were weighed.
     """
 
+    drawn_by = "plot_stack"
     front = ("spec", "weight", "log_score", "difference", "se", "n")
 
     members: Mapping[str, CapabilityFit] = field(default_factory=dict, repr=False)
@@ -209,13 +211,6 @@ class Stack(Finding):
 def _evenly(size: int, count: int) -> np.ndarray:
     """Positions of `count` of `size` draws, evenly spaced."""
     return (np.arange(count) * size) // count if count else np.arange(0)
-
-
-def _worst(records: Iterable[Convergence]) -> Convergence:
-    first, *others = records
-    for record in others:
-        first = first.merge(record)
-    return first
 
 
 def _of_one() -> InputError:

@@ -119,6 +119,12 @@ def test_none_is_enough_where_each_is_right_half_of_the_time(pair: dict[str, Cap
     assert answer.table["n"].eq(240).all() and answer.table["families"].eq(8).all()
 
 
+def test_a_stack_that_is_its_best_spec_is_no_better(pair: dict[str, CapabilityFit]):
+    log = densities(np.random.default_rng(4).normal(size=60), (0.0, 1.0), (9.0, 1.0))
+    answer = stack_of(pair, held_out(log), "leave-future-out")
+    assert answer.weights == {"a": 1.0, "b": 0.0} and answer.single_is_enough
+
+
 def test_one_family_tells_nothing_of_others(pair: dict[str, CapabilityFit]):
     y = np.random.default_rng(3).normal(size=40) * 3.0
     answer = stack_of(pair, held_out(densities(y, (-2.0, 1.0), (2.0, 1.0)), families=1), "leave-one-out")
@@ -190,7 +196,7 @@ def test_a_stack_forecasts_like_a_fit(pair: dict[str, CapabilityFit], tmp_path):
     forecast.plot()
 
 
-def test_a_date_is_read_by_members_that_read_dates(dated_fit: CapabilityFit, tiny_spec: CapabilitySpec):
+def test_a_date_is_read_by_members_that_read_dates(dated_fit: CapabilityFit):
     without = CapabilitySpec(**{**dated_fit.spec.model_dump(), "drift": "none"})
     tree = dated_fit.tree.copy()
     tree["posterior"] = xr.DataTree(tree["posterior"].to_dataset().drop_vars(["drift"]))
@@ -234,7 +240,8 @@ def test_earlier_splits_hold_out_more_and_never_what_the_forecast_holds_out(simu
         assert (flops <= CUTOFF * (1 + 1e-9)).all() and (flops > float(early.cutoff or 0)).all() and len(flops)
 
 
-def test_weights_do_not_see_what_the_forecast_does_not(simulation: Simulation, tiny_spec: CapabilitySpec, unsampled):
+@pytest.mark.usefixtures("unsampled")
+def test_weights_do_not_see_what_the_forecast_does_not(simulation: Simulation, tiny_spec: CapabilitySpec):
     specs = {"one": tiny_spec, "other": tiny_spec.model_copy(update={"fit_sd": 0.05})}
     options: dict[str, Any] = {"cutoff": CUTOFF, "chains": 2, "draws": 100, "progress": False}
     table = simulation.table
@@ -249,7 +256,8 @@ def test_weights_do_not_see_what_the_forecast_does_not(simulation: Simulation, t
     assert set(judged["spec"]) == {"one", "other"} and set(judged["task"]) == {"task-0", "task-1"}
 
 
-def test_by_date_the_scores_between_two_dates_are_predicted(simulation: Simulation, tiny_spec, unsampled):
+@pytest.mark.usefixtures("unsampled")
+def test_by_date_the_scores_between_two_dates_are_predicted(simulation: Simulation, tiny_spec: CapabilitySpec):
     specs = {"one": tiny_spec, "other": tiny_spec.model_copy(update={"fit_sd": 0.05})}
     options: dict[str, Any] = {"as_of": "2023-06", "earlier": ["2022-06"], "chains": 2, "draws": 100}
     answer = bo.stack(simulation.table, "task-0", specs, **options)
@@ -283,6 +291,12 @@ def test_the_default_specs_differ_in_one_thing_each(paper: ScoreTable):
     assert specs["3 factors"].n_factors == 3 and specs["no drift"].drift == "none"
     sparse = default_specs(bo.load("frontier"))
     assert {spec.cells for spec in sparse.values()} == {"sparse"} and sparse["1 factor"].n_factors == 1
+
+
+def test_fits_behind_the_weights_that_have_not_converged_are_counted(pair: dict[str, CapabilityFit]):
+    said = module._unsound("leave-future-out, b", [pair["a"], failing(pair["b"]), failing(pair["b"])])
+    assert len(said) == 1 and said[0].startswith("leave-future-out, b: 2 of 3 fits have not converged (R-hat 1.2")
+    assert module._unsound("a", [pair["a"]]) == []
 
 
 # --- one tiny pair of fits ----------------------------------------------------------------------------------------
@@ -319,8 +333,10 @@ def test_a_tiny_pair(simulation: Simulation, tiny_spec: CapabilitySpec, cache_fo
         (["--task", "gsm8k_cot", "--cutoff-flops", "8.4e22", "--earlier", "soon"], ["--earlier", "soon"]),
         (["--task", "gsm8k_cot", "--cutoff-flops", "8.4e22", "--earlier", "1e23"], ["not earlier"]),
         (
-            ["--task", "gsm8k_cot", "--drift", "none", "--curve", "logistic,asymmetric"]
-            + ["--family", "new", "--flops", "1e24", "--date", "2025"],
+            [
+                *("--task", "gsm8k_cot", "--drift", "none", "--curve", "logistic,asymmetric"),
+                *("--family", "new", "--flops", "1e24", "--date", "2025"),
+            ],
             ["--date", "drift"],
         ),
     ],
@@ -337,7 +353,7 @@ def test_the_command_prints_weights_and_the_forecast(
     y = np.random.default_rng(2).normal(size=120)
     asked: dict[str, Any] = {}
 
-    def instead(table: ScoreTable, tasks: list[str], specs: Any, **options: Any) -> bo.Stack:
+    def instead(_: ScoreTable, tasks: list[str], specs: Any, **options: Any) -> bo.Stack:
         asked.update(options, tasks=tasks, specs=specs)
         return stack_of(pair, held_out(densities(y, (0.0, 1.0), (2.0, 1.0))), options["by"])
 
