@@ -240,7 +240,8 @@ def _sentences(
         f"A step of effort, on {factor}, in points: {told(EFFORT, factor, 'score', '+.1f', 100)}.",
         f"In decades of training compute of an average family, a doubling of votes: "
         f"{told(VOTES, task, 'decades', '.2f')}; a step of effort, on {factor}: "
-        f"{told(EFFORT, factor, 'decades', '.2f')}. A step is worth as many doublings of votes: {told(EFFORT, factor, 'doublings of votes', '.1f')}.",
+        f"{told(EFFORT, factor, 'decades', '.2f')}. A step is worth as many doublings of votes: "
+        f"{told(EFFORT, factor, 'doublings of votes', '.1f')}.",
         "Not identified: what a step of effort costs. Efforts have no published numbers of tokens (a budget counts as "
         f"a step per doubling, by convention); {settings['model'].nunique()} models were scored at several efforts, on "
         f"{settings['benchmark'].nunique()} benchmarks, {len(settings)} cells.",

@@ -107,10 +107,11 @@ def specs_of(
             raise InputError(f"{flag} is '{strange[0]}'", f"take {', '.join(known)}")
     counts = [parsed("--factors", text, int, "give whole numbers, such as 3,4") for text in factors or ()]
     specs = {}
-    for count, curve, drift in product(counts or [None], curves or [None], drifts or [None]):
+    none: list[Any] = [None]
+    for count, curve, drift in product(counts or none, curves or none, drifts or none):
         words = [f"{count} factor{'s' if count != 1 else ''}"] * (count is not None)
         words += [str(curve)] * (curve is not None) + [f"drift {drift}"] * (drift is not None)
-        options = FitOptions(factors=count, curve=curve, drift=drift)  # type: ignore[arg-type]
+        options = FitOptions(factors=count, curve=curve, drift=drift)
         options.check()
         specs[", ".join(words)] = options.spec(table)
     if not 2 <= len(specs) <= _MOST_SPECS:

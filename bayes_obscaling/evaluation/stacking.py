@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from bayes_obscaling.data import ScoreTable, Split
-from bayes_obscaling.data.dates import date_at, years_of
+from bayes_obscaling.data.dates import cut_date, date_at, years_of
 from bayes_obscaling.errors import InputError
 from bayes_obscaling.evaluation.scoring import difference_in_words, paired_differences
 from bayes_obscaling.inference.fit import fit_table, split_of
@@ -26,8 +26,9 @@ from bayes_obscaling.results.leave_one_out import PARETO_LIMIT, leave_one_out
 from bayes_obscaling.results.stacked import STACK, Stack
 
 By = Literal["leave-future-out", "leave-one-out"]
-# Earlier cuts: shares of the forecast's own cutoff, and months before its date.
+# Earlier cuts: shares of the forecast's own cutoff, or without one quantiles of compute; months before its date.
 SHARES = (0.1, 0.2, 0.5)
+QUANTILES = [0.5, 0.7, 0.85]
 MONTHS = (12, 6, 3)
 _FEWEST_SEEN = 5  # models scored on a task below an earlier cut; of fewer a curve says nothing
 _ENOUGH = 2.0  # standard errors
@@ -111,7 +112,7 @@ def stack(
     earlier : sequence of float or str, optional
         Cutoffs (FLOPs), or dates where the forecast is cut by date, from which scores are predicted up to the
         forecast's own cut. Default a tenth, a fifth and a half of its cutoff, or 12, 6 and 3 months before its date;
-        without a cutoff, of the largest model whose score is seen.
+        without either, the compute below which 50, 70 and 85 % of the models are whose scores are seen.
     cutoff, as_of, from_compute, split
         Whose scores the forecast may not see; as in `bayes_obscaling.fit`. The weights do not see them either.
     chains, draws, seed, cache, progress
@@ -224,14 +225,16 @@ def _earlier_splits(
     if split.as_of is not None:
         own = float(years_of(split.as_of))
         cuts: list[Any] = [date_at(own - month / 12) for month in MONTHS] if earlier is None else list(earlier)
-        late = [cut for cut in cuts if not isinstance(cut, str) or Split.by_date(table, cut).as_of >= split.as_of]
+        late = [cut for cut in cuts if not isinstance(cut, str) or cut_date(cut) >= split.as_of]
         where = split.as_of
     else:
         scored = table.matrix(names).notna().any(axis=1).to_numpy() & split.seen(models.index)
-        limit = split.cutoff or float(models["flops"][scored].max())
-        if not np.isfinite(limit):
+        known = models["flops"][scored].dropna()
+        if known.empty:
             raise InputError("No model whose score is seen has known compute", "take leave-one-out instead")
-        cuts = [share * limit for share in SHARES] if earlier is None else list(earlier)
+        limit = split.cutoff or float(known.max())
+        usual = [share * limit for share in SHARES] if split.cutoff else known.quantile(QUANTILES, "lower").tolist()
+        cuts = usual if earlier is None else list(earlier)
         late = [cut for cut in cuts if isinstance(cut, str) or not cut < limit]
         where = f"{limit:.3g} FLOPs"
     if late:

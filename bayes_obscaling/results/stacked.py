@@ -151,8 +151,8 @@ class Stack(Finding):
     ``table`` has one row per spec, and one of the stack: ``spec, weight, log_score`` (mean negative log density of the
     held-out scores; of the stack by weights that were chosen without the family that is scored), ``difference`` (the
     stack's log score less the spec's; negative: the stack is better) with its standard error ``se`` over families,
-XX
-    spec, with ``log_density``).
+    ``n`` forecasts (a score is forecast from each earlier cut) and ``families``. ``parts``: ``held_out`` (one row per
+    forecast and spec, with ``log_density``).
 
     Attributes
     ----------
@@ -195,9 +195,10 @@ XX
         A release date is read by the members with a drift; to the others it says nothing.
         """
         asked: list[Scenario] | None = None
-        if scenarios is not None:
-            is_single = isinstance(scenarios, (Scenario, str, Mapping))
-            asked = [as_scenario(one) for one in ([scenarios] if is_single else scenarios)]  # type: ignore[list-item]
+        if isinstance(scenarios, (Scenario, str, Mapping)):
+            asked = [as_scenario(scenarios)]
+        elif scenarios is not None:
+            asked = [as_scenario(one) for one in scenarios]
         undated = None if asked is None else [replace(one, date="") for one in asked]
         dated = {name for name, fit in self.members.items() if fit.drift != "none"} or set(self.members)
         made = {

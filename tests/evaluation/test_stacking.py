@@ -240,6 +240,16 @@ def test_earlier_splits_hold_out_more_and_never_what_the_forecast_holds_out(simu
         assert (flops <= CUTOFF * (1 + 1e-9)).all() and (flops > float(early.cutoff or 0)).all() and len(flops)
 
 
+def test_without_a_cutoff_the_largest_models_are_predicted(paper: ScoreTable):
+    split = Split.all_seen()
+    found = module._earlier_splits(paper, ["gsm8k_cot"], split, None)
+    counts = [len(module._judged(paper, "gsm8k_cot", split, early)) for early in found.values()]
+    scored = int(paper.matrix(["gsm8k_cot"])["gsm8k_cot"].notna()[paper.models["flops"].notna()].sum())
+    assert len(counts) == 3 and counts == sorted(counts, reverse=True)
+    # Models of equal compute stay on the near side of a cut.
+    assert 0.3 * scored < counts[0] <= 0.5 * scored and counts[2] >= 0.08 * scored
+
+
 @pytest.mark.usefixtures("unsampled")
 def test_weights_do_not_see_what_the_forecast_does_not(simulation: Simulation, tiny_spec: CapabilitySpec):
     specs = {"one": tiny_spec, "other": tiny_spec.model_copy(update={"fit_sd": 0.05})}
