@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from bayes_obscaling.results.prior_predictive import prior_predictive
     from bayes_obscaling.results.scenario import Scenario
     from bayes_obscaling.results.score import Scored, score
-    from bayes_obscaling.results.stacked import Stack
     from bayes_obscaling.verbs import backtest, check, diagnose, fit, forecast, load, open, read, study
 
 __version__ = "0.2.0"

@@ -26,7 +26,7 @@ from bayes_obscaling.models.spec import CapabilitySpec
 from bayes_obscaling.results.convergence import Convergence
 from bayes_obscaling.results.densities import log_predictive
 from bayes_obscaling.results.fit import CapabilityFit
-from bayes_obscaling.results.stacked import mix
+from bayes_obscaling.results.stacked import Stack, mix
 from bayes_obscaling.validation.simulate import Simulation
 
 Run = Callable[..., tuple[int, str, str]]
@@ -317,13 +317,14 @@ def test_a_tiny_pair(simulation: Simulation, tiny_spec: CapabilitySpec, cache_fo
     """A spec that takes tasks for noise loses to the one that the scores were drawn from."""
     specs = {"true": tiny_spec, "noisy": tiny_spec.model_copy(update={"fit_sd": 0.3, "predictive_sd": 0.3})}
     options: dict[str, Any] = {"chains": 2, "draws": 100, "seed": 5, "cache": cache_folder, "progress": False}
-    answer = bo.stack(simulation.table, "task-0", specs, cutoff=CUTOFF, earlier=[0.3 * CUTOFF], **options)
+    tasks = ["task-0", "task-1"]  # as of `tiny_fit`, whose programs are compiled
+    answer = bo.stack(simulation.table, tasks, specs, cutoff=CUTOFF, earlier=[0.3 * CUTOFF], **options)
     assert answer.weights["true"] > 0.8 and answer.best == "true" and answer.single_is_enough
     width = {name: np.ptp(bo.forecast(fit).flat, axis=0).mean() for name, fit in answer.members.items()}
     assert width["true"] < width["noisy"]
     hidden = answer.members["true"].split.held_out
     assert answer.forecast().draws.sizes["scenario"] == len(hidden)
-    left_out = pd.concat([module._left_out(fit, ["task-0"]).assign(spec=name) for name, fit in answer.members.items()])
+    left_out = pd.concat([module._left_out(fit, tasks).assign(spec=name) for name, fit in answer.members.items()])
     assert set(left_out["model"]).isdisjoint(hidden)
     by_one = stack_of(answer.members, left_out, "leave-one-out")
     assert by_one.weights["true"] > 0.8 and by_one.best == "true"
@@ -363,7 +364,7 @@ def test_the_command_prints_weights_and_the_forecast(
     y = np.random.default_rng(2).normal(size=120)
     asked: dict[str, Any] = {}
 
-    def instead(_: ScoreTable, tasks: list[str], specs: Any, **options: Any) -> bo.Stack:
+    def instead(_: ScoreTable, tasks: list[str], specs: Any, **options: Any) -> Stack:
         asked.update(options, tasks=tasks, specs=specs)
         return stack_of(pair, held_out(densities(y, (0.0, 1.0), (2.0, 1.0))), options["by"])
 
