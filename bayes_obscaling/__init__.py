@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from bayes_obscaling.errors import InputError
     from bayes_obscaling.evaluation.backtest import Backtest
     from bayes_obscaling.evaluation.cutoff_study import CutoffStudy
+    from bayes_obscaling.evaluation.stacking import stack
     from bayes_obscaling.inference.cache import default_cache_dir
     from bayes_obscaling.models.ladder import LadderSpec
     from bayes_obscaling.models.priors import Priors

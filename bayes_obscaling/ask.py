@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from bayes_obscaling.analyses.efficiency import efficiency, equivalent_compute, worth
     from bayes_obscaling.analyses.factors import factors
     from bayes_obscaling.analyses.gain import gain
+    from bayes_obscaling.analyses.inference_compute import inference_compute
     from bayes_obscaling.analyses.latent_compute import latent_compute
     from bayes_obscaling.evaluation.factor_choice import compare_factors
     from bayes_obscaling.evaluation.gain_check import check_gain

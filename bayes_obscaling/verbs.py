@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from bayes_obscaling.results.forecast import Forecast
     from bayes_obscaling.results.ladder_forecast import LadderForecast
     from bayes_obscaling.results.scenario import Scenario
+    from bayes_obscaling.results.stacked import Stack
 
 TABLES = ("base-llms", "instruct-llms", "frontier", "olmo-ladder")
 
@@ -248,7 +249,7 @@ def _fit_part(
 
 @overload
 def forecast(
-    fit: CapabilityFit,
+    fit: CapabilityFit | Stack,
     scenarios: Iterable[Scenario | Mapping[str, Any] | str] | Scenario | Mapping[str, Any] | str | None = ...,
     *,
     tasks: Sequence[str] | str | None = ...,
@@ -260,13 +261,13 @@ def forecast(
     scenarios: Scenario | Sequence[Scenario | Mapping[str, Any]] | Mapping[str, Any] = ...,
     true_losses: Any = ...,
 ) -> LadderForecast: ...
-def forecast(fit: CapabilityFit | LadderFit, *args: Any, **options: Any) -> Forecast | LadderForecast:
+def forecast(fit: CapabilityFit | Stack | LadderFit, *args: Any, **options: Any) -> Forecast | LadderForecast:
     """Return forecasts of scores from a fit.
 
     Parameters
     ----------
-    fit : CapabilityFit or LadderFit
-        From `fit` or `open`.
+    fit : CapabilityFit, Stack or LadderFit
+        From `fit`, `stack` or `open`.
     scenarios : Scenario, str, or several, optional
         What to forecast: models of the table by name, or models that do not exist yet. See
         `bayes_obscaling.results.forecast.forecast` and, for ladders,
@@ -287,6 +288,10 @@ def forecast(fit: CapabilityFit | LadderFit, *args: Any, **options: Any) -> Fore
         from bayes_obscaling.results.ladder_forecast import forecast_ladder
 
         return forecast_ladder(fit, *args, **options)
+    from bayes_obscaling.results.stacked import Stack
+
+    if isinstance(fit, Stack):
+        return fit.forecast(*args, **options)
     from bayes_obscaling.results.forecast import forecast as forecast_scores
 
     return forecast_scores(fit, *args, **options)

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import ModuleType
 
 import numpy as np
+import pandas as pd
 import pytest
 from scored_cells import LAST, made_backtest, made_dated_study, made_study
 
@@ -18,6 +19,7 @@ import bayes_obscaling as bo
 from bayes_obscaling import ask
 from bayes_obscaling.evaluation import cells
 from bayes_obscaling.evaluation.baselines import BASELINES
+from bayes_obscaling.evaluation.stacking import stack_of
 from bayes_obscaling.models.ladder import LadderPriors
 from bayes_obscaling.models.priors import Beta, HalfNormal, LogNormal, Lumps, Normal, Prior
 from bayes_obscaling.results.fit import CapabilityFit
@@ -151,6 +153,8 @@ def columns_of(fit: CapabilityFit) -> Iterable[tuple[str, list[str]]]:
         "anomalies": ask.anomalies(fit),
         "gain": ask.gain(fit, "task-0", "task-1", families=[fit.layout.families[0]]),
         "diagnose": bo.diagnose(fit),
+        "stack": stack_of({"a": fit, "b": fit}, scored_specs(), "leave-one-out"),
+        "inference": ask.inference_compute(bo.open("base-llms"), bo.open("frontier")),
     }
     for what, finding in findings.items():
         for table in (finding.summary(), finding.to_dataframe(), *finding.parts.values()):
@@ -180,6 +184,13 @@ def columns_of(fit: CapabilityFit) -> Iterable[tuple[str, list[str]]]:
     chosen = bo.design.bayesian_design(fit, "task-0", 3)
     for table in (chosen.summary(), *chosen.parts.values()):
         yield "select", list(table)
+
+
+def scored_specs() -> pd.DataFrame:
+    """Two held-out scores under two specs."""
+    rows = [("a", "m", -1.0), ("a", "n", -2.0), ("b", "m", -2.0), ("b", "n", -1.0)]
+    frame = pd.DataFrame(rows, columns=["spec", "model", "log_density"])
+    return frame.assign(cut="", task="t", family=frame["model"], observed=0.5, pareto_k=0.1)
 
 
 def columns_of_dates(fit: CapabilityFit) -> Iterable[tuple[str, list[str]]]:

@@ -28,12 +28,14 @@ _PANELS: dict[str, dict[str, str]] = {
         "ladder": "ladder",
         "report": "report",
         "fit": "fit",
+        "stack": "stack",
         "predict-ahead": "ahead",
     },
     "Judge": {"diagnose": "judge", "backtest": "judge", "cutoffs": "studies", "score-ahead": "ahead"},
     "Ask": dict.fromkeys(
         ("factors", "efficiency", "latent-compute", "anomalies", "gain", "agents", "single-family"), "questions"
-    ),
+    )
+    | {"inference-compute": "inference"},
     "Plan": {"select": "select"},
     "Data": dict.fromkeys(("check", "tasks", "models"), "tables"),
 }

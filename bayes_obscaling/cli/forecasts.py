@@ -105,7 +105,7 @@ def forecast(
         answer,
         "",
         outputs,
-        layout=lambda: _print_forecast(answer),
+        layout=lambda: print_forecast(answer),
         sentences=(),
         keep=lambda: [*([] if keep is None else [str(fitted.save(keep))]), *page.write_page(answer)],
     )
@@ -209,7 +209,8 @@ def _say_if_data_changed(fitted: CapabilityFit) -> None:
         warn(f"The bundled data have changed since this fit: {'; '.join(changes)}. Fit again to use them.")
 
 
-def _print_forecast(answer: Forecast) -> None:
+def print_forecast(answer: Forecast) -> None:
+    """Print one table a task, and what its marks mean."""
     summary = answer.to_dataframe()
     cohort = answer.fit.table.models["cohort"]
     summary["own"] = summary["model"].isin(cohort.index[cohort == "user"])

@@ -19,7 +19,7 @@ from bayes_obscaling.errors import InputError
 
 _EXAMPLE = "Example: "
 # Parameters whose files are written; those of all others are read.
-_DESTINATIONS = ("output", "plot", "save_fit", "details", "report")
+_DESTINATIONS = ("output", "plot", "save_fit", "details", "report", "weights")
 
 
 @dataclass(frozen=True)

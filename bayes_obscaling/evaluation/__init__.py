@@ -21,5 +21,6 @@ if TYPE_CHECKING:
     from bayes_obscaling.evaluation.ladder_baseline import fit_point_estimate
     from bayes_obscaling.evaluation.scoring import paired_differences, score_draws, score_points, score_table
     from bayes_obscaling.evaluation.suites import run_suite, suite
+    from bayes_obscaling.results.stacked import Stack, StackedForecast
 
 __all__, __getattr__, __dir__ = lazy_names(__name__, __file__)

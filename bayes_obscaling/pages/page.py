@@ -21,6 +21,7 @@ from bayes_obscaling.results.fit import CapabilityFit, LadderFit
 from bayes_obscaling.results.forecast import Forecast, checked, forecast, tasks_of
 from bayes_obscaling.results.ladder_forecast import LadderForecast, forecast_ladder
 from bayes_obscaling.results.scenario import Scenario, as_scenario
+from bayes_obscaling.results.stacked import StackedForecast
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -168,6 +169,8 @@ def _facts(
     elif scenarios is not None or tasks is not None:
         raise InputError("Only a fit is asked for scenarios and tasks", "leave them out, or give the fit")
     judged = study.backtest() if isinstance(study, CutoffStudy) else study
+    if isinstance(answer, StackedForecast):
+        raise InputError("A page follows the curves of one fit", "give the forecast of one member of the stack")
     if isinstance(answer, Forecast):
         if not isinstance(judged, (Backtest, type(None))):
             raise InputError(f"A {type(study).__name__} says not how good forecasts were", "give a study or a backtest")

@@ -40,10 +40,12 @@ if TYPE_CHECKING:
         plot_trace,
     )
     from bayes_obscaling.plots.gain import plot_drivers, plot_gain, plot_gain_check, plot_gain_curve
+    from bayes_obscaling.plots.inference import plot_inference_compute
     from bayes_obscaling.plots.intervals import plot_forecast
     from bayes_obscaling.plots.ladder import plot_ladder_forecast, plot_link, plot_loss
     from bayes_obscaling.plots.left_out import plot_models_left_out, plot_single_family
     from bayes_obscaling.plots.methods import plot_coverage, plot_forest, plot_pit
+    from bayes_obscaling.plots.stack import plot_stack
     from bayes_obscaling.plots.when import plot_when_check
 
 __all__, __getattr__, __dir__ = lazy_names(__name__, __file__)

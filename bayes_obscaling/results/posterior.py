@@ -300,7 +300,7 @@ class Posterior:
 
     def expected(self, place: Place, names: Sequence[str]) -> np.ndarray:
         """Expected scores (S, N, J) of N scenarios on J benchmarks and tasks, by canonical name."""
-        return self._moments(place, names, np.zeros((place.theta.shape[-2], len(names))))[0]
+        return self.moments(place, names, np.zeros((place.theta.shape[-2], len(names))))[0]
 
     def task_inputs(self, place: Place, names: Sequence[str]) -> tuple[Arrays, np.ndarray, np.ndarray, np.ndarray]:
         """What the equations of tasks read at all draws: parameters, capabilities, family offsets and chance levels.
@@ -334,7 +334,7 @@ class Posterior:
 
         Noise is keyed by the fit's seed, the scenario and the task: a forecast does not depend on what else is asked.
         """
-        items, who = self._item_counts(scenarios, names), [scenario.name for scenario in scenarios]
+        items, who = self.item_counts(scenarios, names), [scenario.name for scenario in scenarios]
         return self.scores_at(self.place(scenarios), who, names, inverse_items(items))
 
     def scores_at(
@@ -344,20 +344,21 @@ class Posterior:
         if inverse is None:
             usual = self.table.benchmarks.loc[list(names), "n_items"].to_numpy(float)
             inverse = np.tile(inverse_items(usual), (len(who), 1))
-        expected, sd = self._moments(place, names, inverse)
+        expected, sd = self.moments(place, names, inverse)
         unit = np.empty_like(expected)
         for j, name in enumerate(names):
             for i, one in enumerate(who):
-                rng = self.rng("noise", one, name)
-                if self.has_head(name):
-                    unit[:, i, j] = rng.standard_t(equations.TASK_NOISE_DF, self.size)
-                elif self.layout.structure.is_sparse:
-                    unit[:, i, j] = rng.standard_t(equations.CELL_NOISE_DF, self.size)
-                else:
-                    unit[:, i, j] = rng.standard_normal(self.size)
+                rng, df = self.rng("noise", one, name), self.noise_df(name)
+                unit[:, i, j] = rng.standard_normal(self.size) if df is None else rng.standard_t(df, self.size)
         return expected, np.clip(expected + sd * unit, 0.0, 1.0)
 
-    def _moments(self, place: Place, names: Sequence[str], inv_items: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def noise_df(self, name: str) -> float | None:
+        """Degrees of freedom of the noise of a new evaluation; None where it is normal."""
+        if self.has_head(name):
+            return equations.TASK_NOISE_DF
+        return equations.CELL_NOISE_DF if self.layout.structure.is_sparse else None
+
+    def moments(self, place: Place, names: Sequence[str], inv_items: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Expected scores and the scale of the noise of new evaluations, (S, N, J) each."""
         result = np.empty((2, self.size, place.theta.shape[-2], len(names)))
         if columns := [j for j, name in enumerate(names) if not self.has_head(name)]:
@@ -386,7 +387,7 @@ class Posterior:
             )
         return result[0], result[1]
 
-    def _item_counts(self, scenarios: Sequence[Scenario], names: Sequence[str]) -> np.ndarray:
+    def item_counts(self, scenarios: Sequence[Scenario], names: Sequence[str]) -> np.ndarray:
         """Numbers of items (N, J): those of a known model's own scores, else those of the test."""
         usual = self.table.benchmarks.loc[list(names), "n_items"].to_numpy(float)
         counts = np.tile(usual, (len(scenarios), 1))
