@@ -35,6 +35,7 @@ from bayes_obscaling.models.ladder_equations import (
     summed_change,
 )
 from bayes_obscaling.models.links import Numbers
+from bayes_obscaling.models.parts import partly_centred
 from bayes_obscaling.models.priors import (
     Beta,
     Frozen,
@@ -46,6 +47,10 @@ from bayes_obscaling.models.priors import (
     believe_scaled,
     stands_for,
 )
+
+
+# How far bends of a single loss are centred: between not at all (0) and wholly (1).
+_CENTRING = 0.5
 
 
 class LadderPriors(Pytree):
@@ -188,17 +193,26 @@ def _sample_bends(data: LadderData, priors: LadderPriors, structure: LadderStruc
         drift = numpyro.sample(f"{name}_bend_drift_raw", dist.Normal(0.0, 1.0))
         p[f"{name}_bend_drift"] = numpyro.deterministic(f"{name}_bend_drift", drift)
         with plate(f"{name}_bend_at", len(getattr(data.bends, f"{name}_bend_at")), dim=-1):
+            if n_losses == 1:  # its runs determine bends about as well as their population does
+                sd = jnp.asarray(p[f"{name}_bend_sd"])
+                alone = partly_centred(f"{name}_bend_raw", sd * drift, sd, _CENTRING)
+                with plate("loss_of", n_losses, dim=-2):
+                    p[f"{name}_bend"] = numpyro.deterministic(f"{name}_bend", alone[None, :])
+                continue
             common = numpyro.sample(f"{name}_bend_common_raw", dist.Normal(0.0, 1.0))
             with plate("loss_of", n_losses, dim=-2):
-                own = numpyro.sample(f"{name}_bend_own_raw", dist.Normal(0.0, 1.0)) if n_losses > 1 else 0.0
+                own = numpyro.sample(f"{name}_bend_own_raw", dist.Normal(0.0, 1.0))
                 bend = population_bend(p, name, common, own)
                 p[f"{name}_bend"] = numpyro.deterministic(f"{name}_bend", bend)
     return p
 
 
 def _sample_luck(data: LadderData, priors: LadderPriors) -> dict[str, Numbers]:
-    """Luck of each run, log loss."""
-    p: dict[str, Numbers] = {"size_decay": believe(priors, "size_decay"), "run_sd": believe_scaled(priors, "run_sd")}
+    """Luck of each run, log loss; a single loss has none, since its own noise says the same."""
+    p: dict[str, Numbers] = {"size_decay": believe(priors, "size_decay")}
+    if data.loss.shape[1] == 1:
+        return p
+    p["run_sd"] = believe_scaled(priors, "run_sd")
     with plate("run", data.loss.shape[0], dim=-1):
         unit = numpyro.sample("luck_raw", dist.Normal(0.0, 1.0))
         p["luck"] = numpyro.deterministic("luck", run_luck(p, data.runs, unit))
