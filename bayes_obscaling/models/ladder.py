@@ -29,6 +29,7 @@ from bayes_obscaling.models.ladder_equations import (
     LadderData,
     Parameters,
     densities,
+    log_law,
     population_bend,
     recipe_effect,
     run_luck,
@@ -48,7 +49,8 @@ from bayes_obscaling.models.priors import (
     stands_for,
 )
 
-
+# Least distance, in units of the smallest loss, over which the sampler takes the rise of a link.
+_LEAST_DISTANCE = 0.01
 # How far bends of a single loss are centred: between not at all (0) and wholly (1).
 _CENTRING = 0.5
 
@@ -231,14 +233,19 @@ def _sample_slope_changes(data: LadderData, priors: LadderPriors) -> dict[str, N
 
 def _sample_link(p: Parameters, data: LadderData, priors: LadderPriors) -> dict[str, Numbers]:
     """Floor, ceiling, steepness and midpoint of the link of each task."""
-    n_tasks, rung_end, centre = data.accuracy.shape[1], data.bends.rung_end, data.centre
+    n_tasks, rung_end = data.accuracy.shape[1], data.bends.rung_end
+    # The runs determine the height of the curve at the mean loss of those that are off chance, and its rise from there
+    # to the smallest loss: the sampler moves in these. Steepness and midpoint have the priors.
+    loss, smallest = jnp.where(data.loss_seen, data.loss, 1.0), jnp.asarray(1.0)
+    if "irreducible" not in p:  # no loss is seen: the one that runs expect
+        loss = jnp.exp(log_law(p, data.runs, data.bends))
+        smallest = loss.min(axis=0)
+    centre = jnp.maximum((data.weight * loss).sum(axis=0), smallest + _LEAST_DISTANCE)
     at_centre, at_end = (
         summed_change(rung_end, loss, p["slope_change"]) if "slope_change" in p else jnp.zeros(n_tasks)
         for loss in (centre[:, None], 1.0)
     )
-    # The runs determine the height of the curve at their mean loss, and its rise from there to the smallest one: the
-    # sampler moves in these. Steepness and midpoint have the priors.
-    run = jnp.maximum(centre - 1.0 + at_end - at_centre, 0.1 * (centre - 1.0))
+    run = jnp.maximum(centre - smallest + at_end - at_centre, 0.1 * (centre - smallest))
     with plate("task", n_tasks, dim=-1):
         shift = believe_scaled(priors, "floor_shift")
         floor = numpyro.deterministic("floor", jnp.clip(data.chance + shift, 0.0, 1.0))

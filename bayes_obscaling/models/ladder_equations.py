@@ -62,7 +62,7 @@ class LadderData(NamedTuple):
     accuracy: jax.Array  # (R, T)
     accuracy_seen: jax.Array  # (R, T)
     chance: jax.Array  # (T,)
-    centre: jax.Array  # (T,) mean loss of the runs that determine the link
+    weight: jax.Array  # (R, T) how much a run determines the link, in shares
     recipe: jax.Array  # (R,) which recipe a run is of; 0 is the one that the curves describe
 
 

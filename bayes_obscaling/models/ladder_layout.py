@@ -23,10 +23,6 @@ from bayes_obscaling.models.ladder_equations import (
     Runs,
 )
 
-# Mean loss, in units of the smallest, of a model without one: a typical ladder's.
-_TYPICAL_CENTRE = 1.3
-# The least: the sampler moves in the link's rise from the centre to the smallest loss.
-_LEAST_CENTRE = 1.01
 # Noise of an accuracy (logits) and what a run counts that has none: all runs alike, where no accuracy is off chance.
 _TYPICAL_SD, _LEAST_WEIGHT = 0.03, 1e-6
 
@@ -106,7 +102,7 @@ def lay_out_ladder(ladder: Ladder, spec: LadderSpec) -> LadderLayout:
         accuracy=jnp.asarray(np.where(np.isfinite(accuracy), accuracy, 0.5)),
         accuracy_seen=jnp.asarray(np.isfinite(accuracy)),
         chance=jnp.asarray(ladder.tasks["chance"].to_numpy(float)),
-        centre=jnp.asarray(_centre(loss / unit, accuracy, ladder.tasks["chance"].to_numpy(float))),
+        weight=jnp.asarray(_weight(loss, accuracy, ladder.tasks["chance"].to_numpy(float))),
         recipe=jnp.asarray([ladder.recipes.index(name) for name in ladder.recipe_of_runs]),
     )
     tasks = tuple(ladder.tasks.index)
@@ -134,19 +130,18 @@ def losses_of(ladder: Ladder, spec: LadderSpec) -> np.ndarray:
     return np.nanmean(loss, axis=1, keepdims=True) if spec.feature == "c4_loss" else loss
 
 
-def _centre(loss: np.ndarray, accuracy: np.ndarray, chance: np.ndarray) -> np.ndarray:
-    """Mean loss (T,) of the runs that determine a task's link; where no loss is seen, a typical one.
+def _weight(loss: np.ndarray, accuracy: np.ndarray, chance: np.ndarray) -> np.ndarray:
+    """How much each run determines the link of a task, (R, T), in shares: its information on the logit.
 
-    A run at chance says nothing of the slope of the link, nor does one at its top: runs count by the information that
-    an accuracy has on the logit, of noise as in Equation 30 of docs/explanation/model.md.
+    A run at chance says nothing of the slope of the link, nor does one at its top. The noise of an accuracy is that of
+    Equation 30 of docs/explanation/model.md. `loss` (R, F) must be seen, if any is.
     """
-    seen = np.isfinite(loss)
+    seen = np.isfinite(loss) if np.isfinite(loss).any() else np.ones_like(loss, bool)
     share = np.clip((accuracy - chance) / (1.0 - chance), 0.0, 1.0)
     noise = (_TYPICAL_SD * accuracy * (1.0 - accuracy)) ** 2 + SMALLEST_ACCURACY_SD**2
-    weight = np.where(seen, np.nan_to_num(((1.0 - chance) * share * (1.0 - share)) ** 2 / noise) + _LEAST_WEIGHT, 0.0)
-    total = weight.sum(axis=0)
-    mean = (weight * np.where(seen, loss, 0.0)).sum(axis=0) / np.where(total > 0.0, total, 1.0)
-    return np.where(total > 0.0, np.maximum(mean, _LEAST_CENTRE), _TYPICAL_CENTRE)
+    information = np.nan_to_num(((1.0 - chance) * share * (1.0 - share)) ** 2 / noise)
+    weight = np.where(seen, information + _LEAST_WEIGHT, 0.0)
+    return np.asarray(weight / weight.sum(axis=0))
 
 
 def _rung_ends(ladder: Ladder, loss: np.ndarray) -> np.ndarray:
