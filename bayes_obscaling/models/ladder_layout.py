@@ -134,13 +134,16 @@ def _weight(loss: np.ndarray, accuracy: np.ndarray, chance: np.ndarray) -> np.nd
     """How much each run determines the link of a task, (R, T), in shares: its information on the logit.
 
     A run at chance says nothing of the slope of the link, nor does one at its top. The noise of an accuracy is that of
-    Equation 30 of docs/explanation/model.md. `loss` (R, F) must be seen, if any is.
+    Equation 30 of docs/explanation/model.md. `loss` (R, F) must be seen, if any is. Where every task has a loss of its
+    own, which follows the task from its first rise, runs count alike.
     """
-    seen = np.isfinite(loss) if np.isfinite(loss).any() else np.ones_like(loss, bool)
+    seen = np.isfinite(loss)
+    own = bool(seen.any()) and loss.shape[1] > 1
+    seen = seen if seen.any() else np.ones_like(seen)
     share = np.clip((accuracy - chance) / (1.0 - chance), 0.0, 1.0)
     noise = (_TYPICAL_SD * accuracy * (1.0 - accuracy)) ** 2 + SMALLEST_ACCURACY_SD**2
     information = np.nan_to_num(((1.0 - chance) * share * (1.0 - share)) ** 2 / noise)
-    weight = np.where(seen, information + _LEAST_WEIGHT, 0.0)
+    weight = np.where(seen, (0.0 if own else information) + _LEAST_WEIGHT * np.ones_like(information), 0.0)
     return np.asarray(weight / weight.sum(axis=0))
 
 
