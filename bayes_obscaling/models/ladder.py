@@ -29,12 +29,14 @@ from bayes_obscaling.models.ladder_equations import (
     LadderData,
     Parameters,
     densities,
+    log_law,
     population_bend,
     recipe_effect,
     run_luck,
     summed_change,
 )
 from bayes_obscaling.models.links import Numbers
+from bayes_obscaling.models.parts import partly_centred
 from bayes_obscaling.models.priors import (
     Beta,
     Frozen,
@@ -46,6 +48,11 @@ from bayes_obscaling.models.priors import (
     believe_scaled,
     stands_for,
 )
+
+# Least distance, in units of the smallest loss, over which the sampler takes the rise of a link.
+_LEAST_DISTANCE = 0.01
+# How far bends of a single loss are centred: between not at all (0) and wholly (1).
+_CENTRING = 0.5
 
 
 class LadderPriors(Pytree):
@@ -188,17 +195,26 @@ def _sample_bends(data: LadderData, priors: LadderPriors, structure: LadderStruc
         drift = numpyro.sample(f"{name}_bend_drift_raw", dist.Normal(0.0, 1.0))
         p[f"{name}_bend_drift"] = numpyro.deterministic(f"{name}_bend_drift", drift)
         with plate(f"{name}_bend_at", len(getattr(data.bends, f"{name}_bend_at")), dim=-1):
+            if n_losses == 1:  # its runs determine bends about as well as their population does
+                sd = jnp.asarray(p[f"{name}_bend_sd"])
+                alone = partly_centred(f"{name}_bend_raw", sd * drift, sd, _CENTRING)
+                with plate("loss_of", n_losses, dim=-2):
+                    p[f"{name}_bend"] = numpyro.deterministic(f"{name}_bend", alone[None, :])
+                continue
             common = numpyro.sample(f"{name}_bend_common_raw", dist.Normal(0.0, 1.0))
             with plate("loss_of", n_losses, dim=-2):
-                own = numpyro.sample(f"{name}_bend_own_raw", dist.Normal(0.0, 1.0)) if n_losses > 1 else 0.0
+                own = numpyro.sample(f"{name}_bend_own_raw", dist.Normal(0.0, 1.0))
                 bend = population_bend(p, name, common, own)
                 p[f"{name}_bend"] = numpyro.deterministic(f"{name}_bend", bend)
     return p
 
 
 def _sample_luck(data: LadderData, priors: LadderPriors) -> dict[str, Numbers]:
-    """Luck of each run, log loss."""
-    p: dict[str, Numbers] = {"size_decay": believe(priors, "size_decay"), "run_sd": believe_scaled(priors, "run_sd")}
+    """Luck of each run, log loss; a single loss has none, since its own noise says the same."""
+    p: dict[str, Numbers] = {"size_decay": believe(priors, "size_decay")}
+    if data.loss.shape[1] == 1:
+        return p
+    p["run_sd"] = believe_scaled(priors, "run_sd")
     with plate("run", data.loss.shape[0], dim=-1):
         unit = numpyro.sample("luck_raw", dist.Normal(0.0, 1.0))
         p["luck"] = numpyro.deterministic("luck", run_luck(p, data.runs, unit))
@@ -217,14 +233,19 @@ def _sample_slope_changes(data: LadderData, priors: LadderPriors) -> dict[str, N
 
 def _sample_link(p: Parameters, data: LadderData, priors: LadderPriors) -> dict[str, Numbers]:
     """Floor, ceiling, steepness and midpoint of the link of each task."""
-    n_tasks, rung_end, centre = data.accuracy.shape[1], data.bends.rung_end, data.centre
+    n_tasks, rung_end = data.accuracy.shape[1], data.bends.rung_end
+    # The runs determine the height of the curve at the mean loss of those that are off chance, and its rise from there
+    # to the smallest loss: the sampler moves in these. Steepness and midpoint have the priors.
+    loss, smallest = jnp.where(data.loss_seen, data.loss, 1.0), jnp.asarray(1.0)
+    if "irreducible" not in p:  # no loss is seen: the one that runs expect
+        loss = jnp.exp(log_law(p, data.runs, data.bends))
+        smallest = loss.min(axis=0)
+    centre = jnp.maximum((data.weight * loss).sum(axis=0), smallest + _LEAST_DISTANCE)
     at_centre, at_end = (
         summed_change(rung_end, loss, p["slope_change"]) if "slope_change" in p else jnp.zeros(n_tasks)
         for loss in (centre[:, None], 1.0)
     )
-    # The runs determine the height of the curve at their mean loss, and its rise from there to the smallest one: the
-    # sampler moves in these. Steepness and midpoint have the priors.
-    run = jnp.maximum(centre - 1.0 + at_end - at_centre, 0.1 * (centre - 1.0))
+    run = jnp.maximum(centre - smallest + at_end - at_centre, 0.1 * (centre - smallest))
     with plate("task", n_tasks, dim=-1):
         shift = believe_scaled(priors, "floor_shift")
         floor = numpyro.deterministic("floor", jnp.clip(data.chance + shift, 0.0, 1.0))

@@ -62,7 +62,7 @@ class LadderData(NamedTuple):
     accuracy: jax.Array  # (R, T)
     accuracy_seen: jax.Array  # (R, T)
     chance: jax.Array  # (T,)
-    centre: jax.Array  # (F,) mean of the losses seen
+    weight: jax.Array  # (R, T) how much a run determines the link, in shares
     recipe: jax.Array  # (R,) which recipe a run is of; 0 is the one that the curves describe
 
 
@@ -113,8 +113,10 @@ def _past(x: Numbers, above: Numbers, below: Numbers | None = None) -> jax.Array
 def run_luck(p: Parameters, runs: Runs, unit: Numbers) -> jax.Array:
     """What a run's log loss has in common over tasks, (..., R), from standard normal numbers (..., R).
 
-    Equation 25 of docs/explanation/model.md.
+    Equation 25 of docs/explanation/model.md. A single loss has none beside its own noise.
     """
+    if "run_sd" not in p:
+        return 0.0 * jnp.asarray(unit)
     return jnp.asarray(p["run_sd"])[..., None] * _decayed(p, runs) * unit
 
 
@@ -189,7 +191,9 @@ def accuracy_noise(p: Parameters, expected: Numbers) -> dist.StudentT:
 
 def densities(p: Parameters, data: LadderData) -> tuple[dist.StudentT, dist.StudentT]:
     """Distributions of the log losses (..., R, F) and of the accuracies (..., R, T) of a ladder's own runs."""
-    log_loss = log_law(p, data.runs, data.bends) + jnp.asarray(p["luck"])[..., None]
+    log_loss = log_law(p, data.runs, data.bends)
+    if "luck" in p:
+        log_loss = log_loss + jnp.asarray(p["luck"])[..., None]
     effect: Numbers = 0.0
     if "recipe_link" in p:
         log_loss = log_loss + of_recipes(p["recipe_loss"], data.recipe)

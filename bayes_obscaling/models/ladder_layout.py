@@ -17,13 +17,14 @@ from bayes_obscaling.models.ladder_equations import (
     CENTRE_FLOPS,
     CENTRE_PARAMS,
     CENTRE_TOKENS,
+    SMALLEST_ACCURACY_SD,
     Bends,
     LadderData,
     Runs,
 )
 
-# Mean loss, in units of the smallest, of a model without one: a typical ladder's.
-_TYPICAL_CENTRE = 1.3
+# Noise of an accuracy (logits) and what a run counts that has none: all runs alike, where no accuracy is off chance.
+_TYPICAL_SD, _LEAST_WEIGHT = 0.03, 1e-6
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ def lay_out_ladder(ladder: Ladder, spec: LadderSpec) -> LadderLayout:
         accuracy=jnp.asarray(np.where(np.isfinite(accuracy), accuracy, 0.5)),
         accuracy_seen=jnp.asarray(np.isfinite(accuracy)),
         chance=jnp.asarray(ladder.tasks["chance"].to_numpy(float)),
-        centre=jnp.asarray(_centre(loss / unit)),
+        weight=jnp.asarray(_weight(loss, accuracy, ladder.tasks["chance"].to_numpy(float))),
         recipe=jnp.asarray([ladder.recipes.index(name) for name in ladder.recipe_of_runs]),
     )
     tasks = tuple(ladder.tasks.index)
@@ -129,11 +130,21 @@ def losses_of(ladder: Ladder, spec: LadderSpec) -> np.ndarray:
     return np.nanmean(loss, axis=1, keepdims=True) if spec.feature == "c4_loss" else loss
 
 
-def _centre(loss: np.ndarray) -> np.ndarray:
-    """Mean loss (F,); where none is seen (one step from compute to accuracy), a typical one."""
+def _weight(loss: np.ndarray, accuracy: np.ndarray, chance: np.ndarray) -> np.ndarray:
+    """How much each run determines the link of a task, (R, T), in shares: its information on the logit.
+
+    A run at chance says nothing of the slope of the link, nor does one at its top. The noise of an accuracy is that of
+    Equation 30 of docs/explanation/model.md. `loss` (R, F) must be seen, if any is. Where every task has a loss of its
+    own, which follows the task from its first rise, runs count alike.
+    """
     seen = np.isfinite(loss)
-    total = np.where(seen, loss, 0.0).sum(axis=0)
-    return np.where(seen.any(axis=0), total / np.maximum(seen.sum(axis=0), 1), _TYPICAL_CENTRE)
+    own = bool(seen.any()) and loss.shape[1] > 1
+    seen = seen if seen.any() else np.ones_like(seen)
+    share = np.clip((accuracy - chance) / (1.0 - chance), 0.0, 1.0)
+    noise = (_TYPICAL_SD * accuracy * (1.0 - accuracy)) ** 2 + SMALLEST_ACCURACY_SD**2
+    information = np.nan_to_num(((1.0 - chance) * share * (1.0 - share)) ** 2 / noise)
+    weight = np.where(seen, (0.0 if own else information) + _LEAST_WEIGHT * np.ones_like(information), 0.0)
+    return np.asarray(weight / weight.sum(axis=0))
 
 
 def _rung_ends(ladder: Ladder, loss: np.ndarray) -> np.ndarray:

@@ -52,7 +52,7 @@ class LadderForecast(Predictive):
     recipes : tuple of str
         A sentence per scenario: which recipe it is of, and why; then what its checkpoints said.
     update_problems : tuple of str
-        What is wrong with the weights that the checkpoints of a run gave to draws.
+        What is odd about the checkpoints of a run.
     draws : Dataset
         ``loss`` (chain, draw, scenario, loss_of), ``accuracy`` (chain, draw, scenario, task), both of a run to come;
         ``loss_curve``, ``accuracy_curve``: without a run's luck; ``accuracy_given_loss`` where true losses were given.
@@ -69,7 +69,7 @@ class LadderForecast(Predictive):
 
     @property
     def own_problems(self) -> tuple[str, ...]:
-        """Whether the checkpoints of a run under way can be relied on."""
+        """Whether the checkpoints of a run under way can be those of such a run."""
         return self.update_problems
 
     @property
@@ -188,8 +188,8 @@ def forecast_ladder(
         if len(asked) > 1:
             raise InputError(f"Checkpoints are of one run, and {len(asked)} models are asked for", "ask for one")
         of_run = update if isinstance(update, Ladder) else read_checkpoints(update)
-        found = update_ladder(fit, asked[0], of_run)
-        drawn = found.posterior.scores(asked, losses, found.effects, found.luck)
+        found = update_ladder(fit, asked[0], of_run, losses)
+        drawn = found.scores
         sentences, problems = (*sentences, *found.sentences), found.problems
     if not fit.ladder.has_accuracy:
         drawn = {name: values for name, values in drawn.items() if name.startswith("loss")}

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
-from copy import copy
 from functools import cached_property
 
 import jax
@@ -192,13 +191,6 @@ class LadderPosterior:
     def expected_accuracy(self, loss: np.ndarray, effect: np.ndarray | float = 0.0) -> np.ndarray:
         """Expected accuracies (S, N, T) at losses (S, N, F) or (N, F); `effect` (S, N, T) is the recipe's, logits."""
         return np.asarray(_expected_accuracy(self.parameters, loss / self.layout.unit, self.bends, effect))
-
-    def taken(self, at: np.ndarray) -> LadderPosterior:
-        """Return the view of some of the draws, repeated or not (S,), with their bends beyond the ladder."""
-        view = copy(self)
-        for name in ("inside", "parameters"):
-            view.__dict__[name] = {key: value[at] for key, value in getattr(self, name).items()}
-        return view
 
     def scores(
         self,

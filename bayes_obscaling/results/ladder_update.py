@@ -1,71 +1,59 @@
 """A ladder's forecast of a run that is under way, given its own early checkpoints: its recipe is then learned.
 
-Nothing is fitted again. Given a posterior draw of the ladder, the run's recipe, luck and distance from a finished run
-are normal and all but linear in the log losses and accuracies of its checkpoints: they are updated in closed form. The
-draw itself is weighted by how well it foretold the checkpoints, by Pareto-smoothed importance sampling.
+Nothing is fitted again. Every posterior draw of the ladder foretells checkpoints and finished run together: with one
+recipe, one luck, one set of curves. Draws are then moved to what the checkpoints were, by the regression of all else
+on them (conditioning by kriging: Chilès and Delfiner 2012, section 7.3; the ensemble smoother of Evensen 2009). That is
+exact where log losses and logits of accuracies are jointly normal over draws, and leaves no draw out.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 import numpy as np
-from scipy.special import logsumexp
+from scipy.special import expit, logit
+from scipy.stats import chi2
 
 from bayes_obscaling.data.ladder import Ladder
 from bayes_obscaling.errors import InputError
-from bayes_obscaling.models import ladder_equations as model
 from bayes_obscaling.models.ladder_layout import losses_of
 from bayes_obscaling.results.fit import LadderFit
-from bayes_obscaling.results.ladder_posterior import SAME, SIMILAR, UNKNOWN, LadderPosterior
-from bayes_obscaling.results.leave_one_out.weights import pareto_limit, smoothed
+from bayes_obscaling.results.ladder_posterior import Arrays
 from bayes_obscaling.results.scenario import Scenario
 
-# Rounds in which the accuracy, a sigmoid of what is not known, is taken to be straight about the last guess.
-_ROUNDS = 4
-_STEP = 1e-4
-# Variance of a standard Student t of the model's degrees of freedom, and the least of a state that cannot move.
-_T_VARIANCE = model.NOISE_DF / (model.NOISE_DF - 2.0)
-_LEAST_VARIANCE = 1e-10
 # Checkpoints of other sizes than this share of the target's are another run's.
 _SAME_SIZE = 0.02
+# Draws for every observed value that a regression is given.
+_DRAWS_PER_VALUE = 20
+# Accuracies are moved on the logit scale, no nearer to 0 or 1 than this.
+_EDGE = 1e-3
+# Checkpoints as far from what was expected as less than this share of runs are no run of such a recipe.
+_FAR = 0.001
 
 
 @dataclass(frozen=True)
 class Updated:
-    """A posterior of the ladder and of one run, given its checkpoints.
+    """What a ladder says of one run, given its checkpoints.
 
     Attributes
     ----------
-    posterior : LadderPosterior
-        Draws, taken by their weights.
-    effects : arrays (S, 1, F) and (S, 1, T)
+    scores : dict of arrays (S, 1, F or T)
+        As `LadderPosterior.scores` gives them.
+    effects : arrays (S, F) and (S, T)
         What the run's recipe adds to log losses, and to the link.
-    luck : array (S, 1)
-        The run's luck, in its standard deviations.
-    pareto_k : float
-        Of the weights.
     sentences, problems : tuple of str
-        What was learned, and whether the weights can be relied on.
+        What was learned, and whether the checkpoints can be those of such a run.
     """
 
-    posterior: LadderPosterior
+    scores: Arrays
     effects: tuple[np.ndarray, np.ndarray]
-    luck: np.ndarray
-    pareto_k: float
     sentences: tuple[str, ...]
     problems: tuple[str, ...]
 
 
-class _Normal(NamedTuple):
-    """Mean (S, K) and covariance (S, K, K) of a run's state: F on losses, T on the link, luck, gap."""
-
-    mean: np.ndarray
-    covariance: np.ndarray
-
-
-def update_ladder(fit: LadderFit, scenario: Scenario, checkpoints: Ladder) -> Updated:
+def update_ladder(
+    fit: LadderFit, scenario: Scenario, checkpoints: Ladder, true_losses: np.ndarray | None = None
+) -> Updated:
     """Condition a fit on checkpoints of the run that `scenario` will be when it is finished.
 
     Parameters
@@ -73,43 +61,38 @@ def update_ladder(fit: LadderFit, scenario: Scenario, checkpoints: Ladder) -> Up
     fit : LadderFit
         The ladder.
     scenario : Scenario
-        The finished run; of recipe "same" only its luck is learned.
+        The finished run, with a recipe; of recipe "same" only its luck and its place on the curves are learned.
     checkpoints : Ladder
         From `bayes_obscaling.data.ladder_reading.read_checkpoints`: losses, accuracies, or both, of the ladder's tasks.
+    true_losses : array (1, F), optional
+        Losses of the finished run, if they are known.
 
     Raises
     ------
     InputError
         For checkpoints of another size, beyond the run's end, or without any of the ladder's tasks.
     """
-    posterior = fit.posterior
-    losses, accuracies = _observed(fit, scenario, checkpoints)
-    state = _before(posterior, scenario)
-    state, log_weight = _given(posterior, checkpoints, state, losses, accuracies)
-    smooth, pareto_k = smoothed(log_weight[:, None])
-    weights = np.exp(smooth[:, 0] - logsumexp(smooth[:, 0]))
-    rng = posterior.rng("update", scenario.name)
-    at = _systematic(weights, rng)
-    root = np.linalg.cholesky(state.covariance[at])
-    drawn = state.mean[at] + np.einsum("sij,sj->si", root, rng.standard_normal(state.mean.shape))
-    n_losses, n_tasks = len(posterior.layout.losses), len(posterior.layout.tasks)
-    effects = drawn[:, None, :n_losses], drawn[:, None, n_losses : n_losses + n_tasks]
-    view = posterior.taken(at)
-    scale = np.asarray(model.run_luck(view.inside, view.runs([scenario]), np.ones((view.size, 1))))
-    luck = drawn[:, -2][:, None] / np.maximum(scale, _LEAST_VARIANCE)
-    k, limit = float(pareto_k[0]), pareto_limit(posterior.size)
+    observed = _transformed(*_observed(fit, scenario, checkpoints))
+    foretold, effects, expected = _foretold(fit, scenario, checkpoints, true_losses)
+    use = _used(observed, fit.posterior.size)
+    finished = {name: _moving(name, values) for name, values in foretold.items()}
+    parts = [*finished.values(), *effects]
+    moved, distance = _conditioned(np.concatenate(parts, axis=1), expected[:, use], observed.ravel()[use])
+    *outcomes, on_loss, on_link = np.split(moved, np.cumsum([part.shape[1] for part in parts])[:-1], axis=1)
+    scores = {name: _back(name, values)[:, None] for name, values in zip(finished, outcomes, strict=True)}
+    count = use.sum() if use.any() else 0
     sentence = (
-        f"{scenario.name}: given {len(checkpoints.runs)} of its checkpoints, its log losses are "
-        f"{effects[0].mean():+.3f} and its logits {effects[1].mean():+.2f} off the ladder's recipe "
-        f"(Pareto k {k:.2f}, worth {1.0 / (weights**2).sum():.0f} draws)."
+        f"{scenario.name}: given {count} values of {len(checkpoints.runs)} of its checkpoints, its log losses are "
+        f"{on_loss.mean():+.3f} and its logits {on_link.mean():+.2f} off the ladder's recipe."
     )
     problems: tuple[str, ...] = ()
-    if k > limit:
+    if chi2.sf(distance, count) < _FAR:
         problems = (
-            f"{scenario.name}: its checkpoints leave few draws of the ladder (Pareto k {k:.2f}, limit {limit:.2f}), so "
-            "that intervals may be too narrow: take more draws, or give fewer checkpoints.",
+            f"{scenario.name}: its checkpoints are farther from what the ladder expects of a recipe "
+            f"'{scenario.recipe}' than {1 - _FAR:.1%} of runs, so that the forecast is an extrapolation: check their "
+            "units and metrics, or give another recipe.",
         )
-    return Updated(view, effects, luck, k, (sentence,), problems)
+    return Updated(scores, (on_loss, on_link), (sentence,), problems)
 
 
 def _observed(fit: LadderFit, scenario: Scenario, checkpoints: Ladder) -> tuple[np.ndarray, np.ndarray]:
@@ -134,109 +117,70 @@ def _observed(fit: LadderFit, scenario: Scenario, checkpoints: Ladder) -> tuple[
         losses[:, 0] = values.groupby("run")["task_loss"].mean().reindex(runs.index)
     elif fit.posterior.has_loss and fit.spec.feature in values:
         losses = losses_of(aligned, fit.spec)
-    return losses / fit.layout.unit, aligned.matrix("accuracy")
+    return losses, aligned.matrix("accuracy")
 
 
-def _before(posterior: LadderPosterior, scenario: Scenario) -> _Normal:
-    """The run's state before its checkpoints, given each draw.
+def _foretold(
+    fit: LadderFit, scenario: Scenario, checkpoints: Ladder, true_losses: np.ndarray | None
+) -> tuple[Arrays, tuple[np.ndarray, np.ndarray], np.ndarray]:
+    """Draws of the finished run (S, F or T each), of its recipe's effects, and of its checkpoints (S, C (F + T)).
 
-    Equations 42, 43, 45 and 46 of docs/explanation/model.md.
+    Equation 46 of docs/explanation/model.md.
     """
-    scale, priors = posterior.recipe_scales, posterior.spec.priors
-    n_losses, n_tasks = len(posterior.layout.losses), len(posterior.layout.tasks)
-    recipe = scenario.recipe or SIMILAR
-    times = np.zeros((posterior.size, 1)) if recipe == SAME else np.ones((posterior.size, 1))
-    known_loss, gain = (effect[:, 0] for effect in posterior.recipe_effects([replace(scenario, recipe=SAME)]))
-    if recipe == SIMILAR:
-        gain = np.where(posterior.layout.knowledge, scale["gain_knowledge"], scale["gain"])
-    elif recipe == UNKNOWN:
-        times = scale["unknown"]
-    elif recipe != SAME:  # one of the table's, which the fit has learned
-        times = np.zeros_like(times)
-        known_loss, gain = (effect[:, 0] for effect in posterior.recipe_effects([scenario]))
-    size = n_losses + n_tasks + 2
-    mean, covariance = np.zeros((posterior.size, size)), np.zeros((posterior.size, size, size))
-    mean[:, :n_losses], mean[:, n_losses : n_losses + n_tasks] = known_loss, gain
-    mean[:, -1] = priors.checkpoint_gap.loc
-    start = 0
-    for name, n in (("recipe_loss_sd", n_losses), ("recipe_link_sd", n_tasks)):
-        variance, shared = (times * scale[name])[:, :, None] ** 2, scale["recipe_shared"][:, :, None]
-        block = variance * (shared * np.ones((n, n)) + (1.0 - shared) * np.eye(n)) + _LEAST_VARIANCE * np.eye(n)
-        covariance[:, start : start + n, start : start + n] = block
-        start += n
-    luck = np.asarray(model.run_luck(posterior.inside, posterior.runs([scenario]), np.ones((posterior.size, 1))))
-    covariance[:, -2, -2] = luck[:, 0] ** 2 + _LEAST_VARIANCE
-    covariance[:, -1, -1] = priors.checkpoint_gap.scale**2 + _LEAST_VARIANCE
-    return _Normal(mean, covariance)
-
-
-def _given(
-    posterior: LadderPosterior, checkpoints: Ladder, before: _Normal, losses: np.ndarray, accuracies: np.ndarray
-) -> tuple[_Normal, np.ndarray]:
-    """The state given the checkpoints, and the log density of these, for each draw: iterated Kalman updates."""
-    scenarios = [
-        Scenario(str(n), params=r["params"], tokens=r["tokens"]).as_run() for n, r in checkpoints.runs.iterrows()
+    posterior, gap = fit.posterior, fit.spec.priors.checkpoint_gap
+    early = [
+        replace(scenario, model=str(name), params=row["params"], tokens=row["tokens"], flops=np.nan).as_run()
+        for name, row in checkpoints.runs.iterrows()
     ]
-    law, p = posterior.log_law(scenarios), posterior.parameters
-    noise = np.asarray(model.loss_noise(p, law, posterior.runs(scenarios)).scale) * np.ones_like(law)
-    state = before
-    for _ in range(_ROUNDS if np.isfinite(accuracies).any() else 1):
-        expected, slope, variance = _linearised(posterior, law, noise, losses, accuracies, state.mean)
-        observed = np.concatenate([np.log(losses).ravel(), accuracies.ravel()])
-        seen = np.isfinite(observed)
-        h, r = slope[:, seen], variance[:, seen]
-        # what would be observed at the mean before, were all as straight as it is about the last guess
-        off = observed[seen] - expected[:, seen] + np.einsum("snk,sk->sn", h, state.mean - before.mean)
-        precision = np.linalg.inv(before.covariance) + np.einsum("snk,sn,snl->skl", h, 1.0 / r, h)
-        covariance = np.linalg.inv(precision)
-        covariance = (covariance + np.swapaxes(covariance, 1, 2)) / 2.0
-        pull = np.einsum("snk,sn->sk", h, off / r)
-        state = _Normal(before.mean + np.einsum("skl,sl->sk", covariance, pull), covariance)
-    fit = (off**2 / r).sum(axis=1) - np.einsum("sk,skl,sl->s", pull, covariance, pull)
-    volume = np.log(r).sum(axis=1) + np.linalg.slogdet(before.covariance)[1] + np.linalg.slogdet(precision)[1]
-    return state, -0.5 * (fit + volume)
+    every, rng = [scenario, *early], posterior.rng("update", scenario.name)
+    on_loss, on_link = posterior.recipe_effects(every)
+    effects = on_loss[:, 0], on_link[:, 0]
+    on_loss = on_loss.copy()
+    on_loss[:, 1:] += gap.from_normal(rng.standard_normal(posterior.size))[:, None, None]
+    luck = np.repeat(rng.standard_normal((posterior.size, 1)), len(every), axis=1)
+    losses = None
+    if true_losses is not None:
+        losses = np.concatenate([true_losses, np.full((len(early), true_losses.shape[1]), np.nan)])
+    drawn = posterior.scores(every, losses, (on_loss, on_link), luck)
+    checkpoint_losses = drawn.get("loss", np.ones_like(on_loss))[:, 1:]
+    at_checkpoints = _transformed(checkpoint_losses, drawn["accuracy"][:, 1:])
+    return {name: values[:, 0] for name, values in drawn.items()}, effects, at_checkpoints.reshape(posterior.size, -1)
 
 
-def _linearised(
-    posterior: LadderPosterior,
-    law: np.ndarray,
-    noise: np.ndarray,
-    losses: np.ndarray,
-    accuracies: np.ndarray,
-    at: np.ndarray,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Expected log losses and accuracies (S, n) of checkpoints at a state, their slopes in it, and their noise."""
-    (draws, count, n_losses), n_tasks = law.shape, accuracies.shape[1]
-    on_loss, on_link = at[:, None, :n_losses], at[:, None, n_losses : n_losses + n_tasks]
-    log_loss = law + on_loss + at[:, -2:].sum(axis=1)[:, None, None]
-    own = np.where(np.isfinite(losses), np.log(losses) - log_loss, 0.0)
-
-    def accuracy(moved: float, effect: np.ndarray) -> np.ndarray:
-        # the run's own noise moves the other way where its loss is seen
-        followed = np.asarray(
-            model.followed_loss(posterior.parameters, log_loss + moved, own - moved * np.isfinite(losses))
-        )
-        return posterior.expected_accuracy(followed * posterior.layout.unit, effect)
-
-    effect = np.broadcast_to(on_link, (draws, count, n_tasks))
-    middle = accuracy(0.0, effect)
-    by_loss = (accuracy(_STEP, effect) - middle) / _STEP
-    by_effect = (accuracy(0.0, effect + _STEP) - middle) / _STEP
-    slope = np.zeros((draws, count * (n_losses + n_tasks), at.shape[1]))
-    for c in range(count):
-        for f in range(n_losses):
-            slope[:, c * n_losses + f, [f, -2, -1]] = 1.0
-        for t in range(n_tasks):
-            row = count * n_losses + c * n_tasks + t
-            slope[:, row, [t if n_losses > 1 else 0, -2, -1]] = by_loss[:, c, t][:, None]
-            slope[:, row, n_losses + t] = by_effect[:, c, t]
-    spread = np.asarray(model.accuracy_noise(posterior.parameters, middle).scale)
-    variance = np.concatenate([(noise**2).reshape(draws, -1), (spread**2).reshape(draws, -1)], axis=1) * _T_VARIANCE
-    return np.concatenate([log_loss.reshape(draws, -1), middle.reshape(draws, -1)], axis=1), slope, variance
+def _transformed(losses: np.ndarray, accuracies: np.ndarray) -> np.ndarray:
+    """Values of checkpoints (..., C, F + T), where draws of them are nearest to normal."""
+    return np.concatenate([np.log(losses), _moving("accuracy", accuracies)], axis=-1)
 
 
-def _systematic(weights: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Indices of draws, each about as often as its weight says (systematic resampling), in random order."""
-    places = (np.arange(len(weights)) + rng.random()) / len(weights)
-    at = np.searchsorted(np.cumsum(weights), places * (1.0 - 1e-12))
-    return rng.permutation(np.minimum(at, len(weights) - 1))
+def _moving(name: str, values: np.ndarray) -> np.ndarray:
+    return np.log(values) if name.startswith("loss") else logit(np.clip(values, _EDGE, 1.0 - _EDGE))
+
+
+def _back(name: str, values: np.ndarray) -> np.ndarray:
+    return np.asarray(np.exp(values) if name.startswith("loss") else expit(values))
+
+
+def _used(observed: np.ndarray, draws: int) -> np.ndarray:
+    """Which values (C (F + T)) are used: those of the last checkpoints first, no more than draws can tell apart."""
+    seen = np.isfinite(observed)
+    after = np.cumsum(seen.sum(axis=1)[::-1])[::-1]
+    kept = after <= draws // _DRAWS_PER_VALUE
+    kept[-1] = True
+    return (seen & kept[:, None]).ravel()
+
+
+def _conditioned(unknown: np.ndarray, foretold: np.ndarray, observed: np.ndarray) -> tuple[np.ndarray, float]:
+    """Draws (S, Z) of the unknown, given what was observed (n,) and each draw's own foretelling of it (S, n).
+
+    Also the squared distance of the observation from the foretold, in its own (co)variance.
+    """
+    draws, count = foretold.shape
+    centre, mean = foretold.mean(axis=0), unknown.mean(axis=0)
+    off, spread = foretold - centre, unknown - mean
+    variance = off.T @ off / (draws - 1) + 1e-12 * np.eye(count)
+    gain = np.linalg.solve(variance, off.T @ spread / (draws - 1))
+    # residuals of a regression are smaller than errors: as many degrees of freedom are used as there are values
+    left = (spread - off @ gain) * np.sqrt((draws - 1) / max(draws - 1 - count, 1))
+    surprise = observed - centre
+    distance = float(surprise @ np.linalg.solve(variance, surprise))
+    return mean + surprise @ gain + left, distance
