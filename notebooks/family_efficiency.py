@@ -55,9 +55,9 @@ print("sampler problems:", fit.problems or "none")
 # ## Families ranked
 #
 # At the compute of Llama-2-7B (8.4e22 FLOPs), by overall capability: the mean of the four capabilities, each in sd
-# over the models. Lines cross, so a ranking holds at one compute only; efficiency drifts with the release date, and each
-# family is that of its latest release. On the right the same as an exchange rate: how many FLOPs of Llama-2 is one
-# FLOP of this family worth?
+# over the models. Lines cross, so a ranking holds at one compute only; efficiency drifts with the release date, and
+# each family is that of its latest release. On the right the same as an exchange rate: how many FLOPs of Llama-2 is
+# one FLOP of this family worth?
 
 # %%
 found = bo.ask.efficiency(fit)
