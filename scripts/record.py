@@ -94,7 +94,7 @@ RECORDS = {
         methods=(OURS, "pc-3", FAMILY),
     ),
     "out-of-time": Record(
-        "backtest --suite out-of-time --output {folder}/out-of-time",
+        "backtest --suite out-of-time --chains 2 --draws 500 --output {folder}/out-of-time",
         "out-of-time/cells.csv",
         ("setup", "months", "method"),
         methods=(OURS, "pc-3", FAMILY),
