@@ -2,8 +2,9 @@
 
 ``python scripts/record.py --run backtests`` runs every command of `RECORDS` into that folder (hours on two cores; what
 was finished is taken from the cache), keeps a small summary of each in ``docs/record/*.csv``, and writes the tables.
-Without ``--run`` it writes the tables from the summaries that are there. ``--add factor-date --only frontier`` measures a
-baseline alone on the questions of a recorded suite, and puts its rows beside the recorded ones. A table stands between two comments:
+Without ``--run`` it writes the tables from the summaries that are there. ``--add factor-date --only frontier`` measures
+a baseline alone on the questions of a recorded suite, and puts its rows beside the recorded ones. A table stands
+between two comments:
 
     <!-- record: published -->
     <!-- end of record -->

@@ -2,7 +2,8 @@
 
 Most methods are least squares of one curve, ``base + span * sigmoid(limit) * sigmoid(design @ weights)``,
 possibly with ridge penalties: principal components, compute or size give the design, and families add intercepts.
-Those that read dates are in `bayes_obscaling.evaluation.in_time` and `bayes_obscaling.evaluation.one_factor`. Intervals come from a parametric bootstrap: refit to the fitted values plus noise, then add the noise of an evaluation.
+Intervals come from a parametric bootstrap: refit to the fitted values plus noise, then add the noise of an evaluation.
+Those that read dates have intervals of their own: `bayes_obscaling.evaluation.in_time` and `one_factor`.
 """
 
 from __future__ import annotations

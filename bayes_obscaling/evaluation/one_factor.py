@@ -6,9 +6,10 @@ All seen scores of a table are read at once: that of model m on benchmark b, of 
     theta_m = beta t_m + u_family + residual,
 
 with normal residuals, u, d and a (item response theory with a trend in the release date). The scale is that of the
-typical score: a is 0 in the mean of all scores; without that the mode shrinks capabilities to nothing. Given the standard deviations, all of
-this is one penalised least-squares problem, solved by Gauss-Newton steps; the standard deviations are learned by
-expectation-maximisation with the Gaussian approximation of Laplace at its solution. No sampling.
+typical score: a is 0 in the mean of all scores; without that the mode shrinks capabilities to nothing.
+
+Given the standard deviations, all of this is one penalised least-squares problem, solved by Gauss-Newton steps; the
+standard deviations are learned by expectation-maximisation with Laplace's approximation at its solution. No sampling.
 """
 
 from __future__ import annotations
@@ -85,7 +86,8 @@ class OneFactor:
     Attributes
     ----------
     mode : array (parameter,)
-        Log steepness and difficulty by benchmark, capability by model, offset by family, growth a year, mean difficulty.
+        Log steepness and difficulty by benchmark, capability by model, offset by family, growth per year, mean
+        difficulty.
     factor : array (parameter, parameter)
         Upper Cholesky factor of the precision at the mode.
     sd : array (6,)
@@ -230,7 +232,7 @@ class _Problem:
         return parameters
 
     def learned(self, parameters: np.ndarray, sd: np.ndarray, noise: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Next standard deviations, of priors and of noise, from expected squares of residuals: one step of expectation-maximisation."""
+        """Next standard deviations, of priors and of noise: one step of expectation-maximisation."""
         precision, (prior, group) = self.precision(parameters, sd, noise), self.priors
         covariance = cho_solve((cholesky(precision), False), np.eye(self.size))
         squares = (prior @ parameters) ** 2 + _quadratic(prior, covariance)
