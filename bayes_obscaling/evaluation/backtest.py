@@ -35,6 +35,7 @@ from bayes_obscaling.results.forecast import Forecast, forecast
 DISTANCE_BINS = {"up to 0.5": 0.5, "0.5 to 1": 1.0, "more than 1": np.inf}
 MONTH_BINS = {"before": 0.0, "0 to 3": 3.0, "3 to 6": 6.0, "6 to 12": 12.0, "12 or more": np.inf}
 _FIRST = ["setup", "task", "method", "model", "family", "flops", "distance", "date", "months_ahead", "observed"]
+_FEWEST_SEEN = 3  # scores of a benchmark from which it is forecast
 BASELINE_DRAWS = 200  # bootstrap replicates of the literature
 
 
@@ -295,6 +296,13 @@ def judged_models(
     known, is_hidden = table.models.loc[observed.index, "flops"].notna(), observed.index.isin(split.hidden)
     observed = observed[known] if not unknown_compute else observed[known | ~is_hidden | has_trend]
     return {name: list(observed.index[observed[name].notna()]) for name in names}
+
+
+def judged_benchmarks(table: ScoreTable, split: Split) -> tuple[str, ...]:
+    """Benchmarks of a sparse table with three or more seen scores and a hidden one to compare with."""
+    seen = split.masked(table.matrix(table.benchmark_names)).notna().sum()
+    judged = judged_models(table, table.benchmark_names, split, has_trend=True)
+    return tuple(name for name in table.benchmark_names if seen[name] >= _FEWEST_SEEN and judged[name])
 
 
 def baseline_cells(

@@ -15,6 +15,7 @@ from bayes_obscaling.evaluation.backtest import (
     backtest,
     baseline_cells,
     check_methods,
+    judged_benchmarks,
     judged_models,
     observed_facts,
 )
@@ -33,7 +34,6 @@ FRONTIER_DATES = ("2025-06-01", "2025-11-01", "2026-03-01")
 REVEALED = (1, 3, 5)  # scores of a new model
 _MOST_NAMED = 13  # tasks of a question that are named before it is answered
 _FEWEST_SCORES = 4  # of a model of which one may be hidden
-_FEWEST_SEEN = 3  # scores of a benchmark from which it is forecast
 FROM_COMPUTE_METHODS = ("mean", "compute", "family-logistic")
 
 
@@ -164,10 +164,7 @@ def _frontier() -> list[Question]:
     splits.append(("scores at random", _random_cells(table)))
     questions = []
     for label, split in splits:
-        seen = split.masked(table.matrix(table.benchmark_names)).notna().sum()
-        judged = judged_models(table, table.benchmark_names, split, has_trend=True)
-        names = tuple(name for name in table.benchmark_names if seen[name] >= _FEWEST_SEEN and judged[name])
-        questions.append(Question(table, names, split, label, tuple(IN_TIME)))
+        questions.append(Question(table, judged_benchmarks(table, split), split, label, tuple(IN_TIME)))
     return questions
 
 
