@@ -103,7 +103,9 @@ def compare_factors(
         raise InputError("No number of factors was given: name some, such as 1:5.")
     specs = {k: CapabilitySpec(**{**base.model_dump(), "n_factors": k}) for k in wanted}
     options: dict[str, Any] = {"chains": chains, "draws": draws, "seed": seed, "cache": cache}
-    frame, problems, sentences = pd.DataFrame({"factors": wanted}), [], []
+    frame = pd.DataFrame({"factors": wanted})
+    problems: list[str] = []
+    sentences: list[str] = []
     if not is_sparse:
         frame, problems = _leave_score_out(table, specs, progress, options)
         sentences.append(_loo_sentence(frame))
