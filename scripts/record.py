@@ -2,7 +2,9 @@
 
 ``python scripts/record.py --run backtests`` runs every command of `RECORDS` into that folder (hours on two cores; what
 was finished is taken from the cache), keeps a small summary of each in ``docs/record/*.csv``, and writes the tables.
-Without ``--run`` it writes the tables from the summaries that are there. A table stands between two comments:
+Without ``--run`` it writes the tables from the summaries that are there. ``--add factor-date --only frontier`` measures
+a baseline alone on the questions of a recorded suite, and puts its rows beside the recorded ones. A table stands
+between two comments:
 
     <!-- record: published -->
     <!-- end of record -->
@@ -25,11 +27,17 @@ import numpy as np
 import pandas as pd
 
 from bayes_obscaling.evaluation.backtest import Backtest
+from bayes_obscaling.evaluation.suites import score_baselines, suite
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "docs" / "record"
 OURS, FAMILY = "bayes", "family-logistic"
-IN_TIME = {"best-so-far": "best so far", "latest-median": "latest five", "date-logistic": "date logistic"}
+IN_TIME = {
+    "best-so-far": "best so far",
+    "latest-median": "latest five",
+    "date-logistic": "date logistic",
+    "factor-date": "factor with date",
+}
 _SCORES = ["n", "mae", "crps", "coverage_50", "coverage_80", "coverage_90", "coverage_95"]
 _PLACE = re.compile(r"(<!-- record: ([\w-]+) -->\n).*?(<!-- end of record -->)", re.DOTALL)
 
@@ -270,14 +278,17 @@ def out_of_time(folder: Path) -> str:
 def frontier(folder: Path) -> str:
     """Frontier models by split and who made the scores: ours, and baselines that read dates alone."""
     table = read("frontier", folder).fillna({"as_of": ""})
-    head = ["", "as of", "scores by", "n", "MAE", "best so far", "CRPS", *IN_TIME.values()]
-    rows = [[*head, "in 50 %", "80 %", "90 %", "95 %"]]
+    shown = ["best-so-far", "factor-date"]
+    head = ["", "as of", "scores by", "n", "MAE", *(IN_TIME[name] for name in shown), "CRPS", *IN_TIME.values()]
+    rows = [[*head, "in 50 %", "80 %", "90 %", "95 %", "factor with date in 90 %"]]
     before = ""
     for (setup, as_of, source), group in table.groupby(["setup", "as_of", "source"], sort=False):
         by = group.set_index("method").reindex([OURS, *IN_TIME])
         inside = [number(by[f"coverage_{level}"].iloc[0], 2) for level in (50, 80, 90, 95)]
         who = ["" if setup == before else str(setup), str(as_of), str(source), f"{by['n'].iloc[0]:.0f}"]
-        rows.append([*who, *smallest_bold(list(by["mae"].iloc[:2])), *smallest_bold(list(by["crps"])), *inside])
+        inside.append(number(by.loc["factor-date", "coverage_90"], 2))
+        errors, crps = list(by.loc[[OURS, *shown], "mae"]), list(by["crps"])
+        rows.append([*who, *smallest_bold(errors), *smallest_bold(crps), *inside])
         before = str(setup)
     return markdown(rows)
 
@@ -393,16 +404,43 @@ def measure(name: str, folder: Path) -> None:
     known.loc[[one for one in RECORDS if one in known.index]].rename_axis("record").to_csv(path)
 
 
+def add_baselines(name: str, methods: list[str], folder: Path = FOLDER) -> None:
+    """Measure baselines alone on the questions of a recorded suite, put their rows beside its own, and note it."""
+    record = RECORDS[name]
+    rows = record.condensed(score_baselines(suite(name), methods).cells)
+    known = read(name, folder)
+    known = known[~known["method"].isin(rows["method"])]
+    others = [key for key in record.keys if key != "method"]
+    place = {key: i for i, key in enumerate(dict.fromkeys(_groups(known, others)))}
+    joined = pd.concat([known, rows], ignore_index=True)
+    order = np.argsort([place[key] for key in _groups(joined, others)], kind="stable")
+    joined.iloc[order].to_csv(folder / f"{name}.csv", index=False)
+    about = pd.read_csv(folder / "runs.csv", dtype=str).fillna("").set_index("record")
+    added = ", ".join(dict.fromkeys(rows["method"]))
+    before = re.sub(rf"; rows of {re.escape(added)}: [\d-]+", "", about.loc[name, "note"])
+    about.loc[name, "note"] = f"{before}; rows of {added}: {date.today().isoformat()}"
+    about.to_csv(folder / "runs.csv")
+
+
+def _groups(table: pd.DataFrame, keys: list[str]) -> list[tuple[str, ...]]:
+    return list(table[keys].fillna("").astype(str).itertuples(index=False, name=None))
+
+
 def main() -> None:
     """Measure, if asked, and write the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run", type=Path, metavar="FOLDER", help="run the commands, with their output in this folder")
     parser.add_argument("--only", choices=RECORDS, action="append", help="only these records; repeatable")
+    parser.add_argument("--add", action="append", metavar="BASELINE", help="add this baseline to the suites of --only")
     given = parser.parse_args()
+    if given.add and not given.only:
+        parser.error("--add needs --only: name the suites")
     if given.run is not None:
         given.run.mkdir(parents=True, exist_ok=True)
         for name in given.only or RECORDS:
             measure(name, given.run)
+    for name in given.only if given.add else ():
+        add_baselines(name, given.add)
     for path in pages():
         path.write_text(rewritten(path.read_text(encoding="utf-8")), encoding="utf-8")
 

@@ -45,6 +45,7 @@ def test_models_are_expressed_in_flops_of_a_family(saved, run):
         ),
         (("latent-compute", "--fit", "{fit}"), "FLOPs of every model are known"),
         (("factors", "--fit", "{fit}", "--no-future"), "goes with --compare"),
+        (("factors", "--fit", "{fit}", "--as-of", "2025-06-01"), "goes with --compare"),
         (("latent-compute", "--whole-families"), "go with --check"),
         (("latent-compute", "--check", "--widen", "2"), "--check fits anew"),
         (("latent-compute", "--table", "chat"), "no bundled table 'chat'"),

@@ -133,7 +133,7 @@ def backtest(
     Prints one row per method: errors, CRPS, how often intervals held the score; then the differences. The forecasts of
     this package are called bayes; the baselines mean, size, compute, pc-1, pc-2, pc-3, pc-4, size-parametric,
     compute-parametric, pc-1-parametric, pc-2-parametric, pc-3-parametric, pc-4-parametric, family-logistic and, from
-    release dates alone, best-so-far, latest-median and date-logistic.
+    release dates, best-so-far, latest-median, date-logistic and factor-date.
 
     Example: bayes-obscaling backtest --task gsm8k_cot --cutoff-flops 8.4e22 --output backtests/
     """

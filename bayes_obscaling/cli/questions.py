@@ -56,6 +56,9 @@ def factors(
     task: Tasks = None,
     compare: Annotated[str | None, "Compare numbers of factors: 1:5, or 2,4."] = None,
     future: Annotated[bool, "With --compare: leave-future-out scores too (slow)."] = True,
+    as_of: Annotated[
+        list[str] | None, names("--as-of", help="With --compare: forecast what came after these dates:")
+    ] = None,
     cutoff_flops: Cutoff = None,
     *,
     question: FitQuestion,
@@ -69,6 +72,8 @@ def factors(
     if compare is None:
         if not future:
             raise InputError("--no-future goes with --compare: add --compare 1:5, or leave it out.")
+        if as_of:
+            raise InputError("--as-of goes with --compare: add --compare 1:3, or leave it out.")
         answer = ask.factors(question.fit(task, cutoff=cutoff_flops))
         question.show(answer, "Loadings of benchmarks on factors")
         return
@@ -76,8 +81,8 @@ def factors(
         raise InputError("--compare fits anew: leave out --task, --fit, --factors and --cutoff-flops.")
     counts = parsed("--compare", compare, _counts, "give numbers of factors from 1 to 8, such as 1:5 or 2,4")
     table = question.table.load()
-    with question.model.sampling() as how:
-        choice = ask.compare_factors(table, counts, future=future, **how)
+    with question.model.sampling(table=table) as how:
+        choice = ask.compare_factors(table, counts, future=future, dates=as_of or (), **how)
     question.show(choice, "Numbers of factors")
 
 

@@ -35,6 +35,7 @@ from bayes_obscaling.results.forecast import Forecast, forecast
 DISTANCE_BINS = {"up to 0.5": 0.5, "0.5 to 1": 1.0, "more than 1": np.inf}
 MONTH_BINS = {"before": 0.0, "0 to 3": 3.0, "3 to 6": 6.0, "6 to 12": 12.0, "12 or more": np.inf}
 _FIRST = ["setup", "task", "method", "model", "family", "flops", "distance", "date", "months_ahead", "observed"]
+_FEWEST_SEEN = 3  # scores of a benchmark from which it is forecast
 BASELINE_DRAWS = 200  # bootstrap replicates of the literature
 
 
@@ -218,7 +219,7 @@ def backtest(
     for name in names:
         facts = _facts(table, name, split, answer, judged[name])
         parts.append(_our_cells(answer, name, facts, thresholds))
-        parts += [_baseline_cells(method, table, name, split, facts, seed) for method in methods]
+        parts += [baseline_cells(method, table, name, split, facts, seed) for method in methods]
     cells = pd.concat([part for part in parts if len(part)], ignore_index=True)
     cells.insert(0, "setup", setup or split.name)
     problems = tuple(f"{setup or split.name}: {problem}" for problem in answer.problems)
@@ -227,15 +228,19 @@ def backtest(
 
 def _facts(table: ScoreTable, task: str, split: Split, answer: Forecast, models: list[str]) -> pd.DataFrame:
     """What all methods' cells say of the models judged: facts of models, where they stand, ``observed``."""
-    frame = table.models.loc[models, ["family", "flops", "date"]].reset_index()
-    frame.insert(0, "task", task)
+    frame = observed_facts(table, task, models)
     about = answer.about[answer.about["task"] == task].set_index("model").loc[models]
     places = {name: about[name].to_numpy() for name in ("distance", "months_ahead")}
     if split.cutoff is not None:
         places["distance"] = np.log10(frame["flops"] / split.cutoff)
-    frame = frame.assign(**places)
-    frame["observed"] = table.matrix([task]).loc[models, task].to_numpy()
-    return frame
+    return frame.assign(**places, observed=frame.pop("observed"))
+
+
+def observed_facts(table: ScoreTable, task: str, models: list[str]) -> pd.DataFrame:
+    """What the table says of models judged: ``task, model, family, flops, date, observed``."""
+    frame = table.models.loc[models, ["family", "flops", "date"]].reset_index()
+    frame.insert(0, "task", task)
+    return frame.assign(observed=table.matrix([task]).loc[models, task].to_numpy())
 
 
 def _our_cells(answer: Forecast, task: str, facts: pd.DataFrame, thresholds: Sequence[float]) -> pd.DataFrame:
@@ -293,7 +298,14 @@ def judged_models(
     return {name: list(observed.index[observed[name].notna()]) for name in names}
 
 
-def _baseline_cells(
+def judged_benchmarks(table: ScoreTable, split: Split) -> tuple[str, ...]:
+    """Benchmarks of a sparse table with three or more seen scores and a hidden one to compare with."""
+    seen = split.masked(table.matrix(table.benchmark_names)).notna().sum()
+    judged = judged_models(table, table.benchmark_names, split, has_trend=True)
+    return tuple(name for name in table.benchmark_names if seen[name] >= _FEWEST_SEEN and judged[name])
+
+
+def baseline_cells(
     method: str, table: ScoreTable, task: str, split: Split, facts: pd.DataFrame, seed: int
 ) -> pd.DataFrame:
     """Cells of one baseline; none where it does not apply or has too little to learn from."""

@@ -1,8 +1,9 @@
 """The published point forecasts, and two simpler ones, as baselines for backtests.
 
-Every method but the mean is least squares of one curve, ``base + span * sigmoid(limit) * sigmoid(design @ weights)``,
+Most methods are least squares of one curve, ``base + span * sigmoid(limit) * sigmoid(design @ weights)``,
 possibly with ridge penalties: principal components, compute or size give the design, and families add intercepts.
 Intervals come from a parametric bootstrap: refit to the fitted values plus noise, then add the noise of an evaluation.
+Those that read dates have intervals of their own: `bayes_obscaling.evaluation.in_time` and `one_factor`.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from bayes_obscaling.data.table import ScoreTable
 from bayes_obscaling.errors import InputError
 from bayes_obscaling.evaluation.curve import Curve, Penalty, bootstrap, curve_starts, fit_curve, regress
 from bayes_obscaling.evaluation.in_time import best_so_far, date_logistic, latest_median
+from bayes_obscaling.evaluation.one_factor import factor_date
 from bayes_obscaling.models.priors import Normal
 
 # Family logistic: weak priors in logits for the intercept at mean compute, the slope per decade of
@@ -67,6 +69,8 @@ def baseline(
           post-training and agent tasks;
         - ``best-so-far``, ``latest-median``, ``date-logistic``: from release dates alone, see
           `bayes_obscaling.evaluation.in_time`;
+        - ``factor-date``: one capability that grows with the date, from all seen scores of the table, see
+          `bayes_obscaling.evaluation.one_factor`;
         - ``family-logistic``: sigmoid in log10 FLOPs with a family intercept shrunk to the population, one slope and
           a free ceiling. A family without seen scores has the population's intercept, uncertain by the spread of
           families.
@@ -166,6 +170,15 @@ class Visible:
         names = [] if self.task in self.table.benchmark_names else self.table.benchmark_names
         excluded = self.table.benchmarks.loc[self.task, "excludes"]
         return self.split.masked(self.table.matrix([name for name in names if name not in excluded]))
+
+    @cached_property
+    def everything(self) -> pd.DataFrame:
+        """Seen scores on the task and on all benchmarks but those that it excludes, NaN where hidden."""
+        excluded = self.table.benchmarks.loc[self.task, "excludes"]
+        names = dict.fromkeys([*(name for name in self.table.benchmark_names if name not in excluded), self.task])
+        seen = self.split.masked(self.table.matrix(names))
+        seen.loc[self.held_out, self.task] = np.nan
+        return seen
 
     def require(self, count: int, least: int, what: str = "") -> None:
         """Refuse too few seen scores."""
@@ -282,6 +295,7 @@ IN_TIME: dict[str, Method] = {
     "best-so-far": best_so_far,
     "latest-median": latest_median,
     "date-logistic": date_logistic,
+    "factor-date": factor_date,
 }
 BASELINES: dict[str, Method] = _methods()
 # Those of the literature, and those that read compute: what is compared with unless others are named.

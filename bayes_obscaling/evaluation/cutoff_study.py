@@ -217,7 +217,8 @@ def cutoff_study(
     folder = Path(folder)
     cache = folder / "cache" if cache is None else Path(cache)
     options = {"thresholds": tuple(thresholds), "chains": chains, "draws": draws, "seed": seed}
-    questions, notes = _questions(table, names, _in_order(table, cuts), hides, tuple(methods))
+    has_trend = all(spec.unknown_compute == "trend" for spec in specs.values())
+    questions, notes = _questions(table, names, _in_order(table, cuts), hides, tuple(methods), has_trend)
     jobs: list[Job] = []
     labels: dict[str, list[str]] = {}
     for question in questions:
@@ -251,7 +252,12 @@ def _in_order(table: ScoreTable, cuts: Sequence[float] | Sequence[str]) -> list[
 
 
 def _questions(
-    table: ScoreTable, names: list[str], cuts: list[float] | list[str], hides: Hides, methods: tuple[str, ...]
+    table: ScoreTable,
+    names: list[str],
+    cuts: list[float] | list[str],
+    hides: Hides,
+    methods: tuple[str, ...],
+    has_trend: bool,
 ) -> tuple[list[Question], list[str]]:
     """One question per cut, and why some tasks cannot be asked at some of them."""
     questions, notes = [], []
@@ -261,7 +267,7 @@ def _questions(
         except InputError as error:
             notes.append(str(error))  # below every model
             continue
-        reasons = {name: _unasked(table, name, split) for name in names}
+        reasons = {name: _unasked(table, name, split, has_trend) for name in names}
         notes += [reason for reason in reasons.values() if reason]
         if able := [name for name in names if not reasons[name]]:
             by_date = split.as_of is not None
@@ -304,7 +310,7 @@ def _gathered(outcome: Outcome, jobs: list[Job], labels: dict[str, list[str]], n
     return CutoffStudy(cells, failures, (*dict.fromkeys(notes), *outcome.notes), outcome.resumed)
 
 
-def _unasked(table: ScoreTable, name: str, split: Split) -> str:
+def _unasked(table: ScoreTable, name: str, split: Split, has_trend: bool) -> str:
     """Why a task cannot be asked at a cut; empty when it can."""
     by_date = split.as_of is not None
     if by_date:
@@ -313,6 +319,6 @@ def _unasked(table: ScoreTable, name: str, split: Split) -> str:
         below, above = f"at or below {split.cutoff:.3g} FLOPs", f"above {split.cutoff:.3g} FLOPs"
     if not table.matrix([name]).iloc[:, 0][split.seen(table.models.index)].notna().any():
         return f"{name} has no score {below}."
-    if not judged_models(table, [name], split, unknown_compute=by_date)[name]:
+    if not judged_models(table, [name], split, by_date, has_trend)[name]:
         return f"{name} has no score {above} to compare with."
     return ""

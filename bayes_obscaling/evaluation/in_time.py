@@ -34,14 +34,14 @@ def latest_median(visible: Visible, draws: int, rng: np.random.Generator) -> Ans
 
 def date_logistic(visible: Visible, draws: int, rng: np.random.Generator) -> Answer:
     """Sigmoid in the date of release."""
-    scores, date = _dated(visible)
+    scores, date = dated(visible)
     dates = np.r_[date[scores.index], date[visible.held_out]]
     centred = dates - dates[: len(scores)].mean()
     return regress(centred[:, None], scores.to_numpy(), visible.chance, False, draws, rng)
 
 
-def _dated(visible: Visible) -> tuple[pd.Series, pd.Series]:
-    """Seen scores of models with a release date, and the dates of all models in years."""
+def dated(visible: Visible) -> tuple[pd.Series, pd.Series]:
+    """Seen scores of models with a release date, and the dates of all models in years; refused are fewer than three."""
     date = pd.Series(years_of(visible.models["date"]), index=visible.models.index)
     scores = visible.scores[date[visible.scores.index].notna()]
     visible.require(len(scores), _FEWEST, " and a release date")
@@ -49,7 +49,7 @@ def _dated(visible: Visible) -> tuple[pd.Series, pd.Series]:
 
 
 def _replayed(visible: Visible, draws: int, rng: np.random.Generator, say: Callable[[np.ndarray], float]) -> Answer:
-    scores, date = _dated(visible)
+    scores, date = dated(visible)
     past = scores.loc[date[scores.index].sort_values(kind="stable").index].to_numpy()
     misses = np.array([past[i] - say(past[:i]) for i in range(1, len(past))])
     point = np.full(len(visible.held_out), say(past))

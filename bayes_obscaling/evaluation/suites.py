@@ -10,9 +10,18 @@ import pandas as pd
 
 from bayes_obscaling.data import ScoreTable, Split, load_base_llms, load_frontier, load_instruct_llms
 from bayes_obscaling.data.names import unknown
-from bayes_obscaling.evaluation.backtest import Backtest, backtest, judged_models
+from bayes_obscaling.evaluation.backtest import (
+    Backtest,
+    backtest,
+    baseline_cells,
+    check_methods,
+    judged_benchmarks,
+    judged_models,
+    observed_facts,
+)
 from bayes_obscaling.evaluation.baselines import IN_TIME, STANDARD
 from bayes_obscaling.evaluation.questions import Question
+from bayes_obscaling.models.spec import spec_for
 
 # The ten published tasks that count items, by their published cutoff.
 EARLY_TASKS = ("word_unscrambling", "parsinlu_qa", "ipa_transliterate", "gsm8k_direct", "gsm8k_cot", "gsm8k_cot_sc")
@@ -25,7 +34,6 @@ FRONTIER_DATES = ("2025-06-01", "2025-11-01", "2026-03-01")
 REVEALED = (1, 3, 5)  # scores of a new model
 _MOST_NAMED = 13  # tasks of a question that are named before it is answered
 _FEWEST_SCORES = 4  # of a model of which one may be hidden
-_FEWEST_SEEN = 3  # scores of a benchmark from which it is forecast
 FROM_COMPUTE_METHODS = ("mean", "compute", "family-logistic")
 
 
@@ -156,10 +164,7 @@ def _frontier() -> list[Question]:
     splits.append(("scores at random", _random_cells(table)))
     questions = []
     for label, split in splits:
-        seen = split.masked(table.matrix(table.benchmark_names)).notna().sum()
-        judged = judged_models(table, table.benchmark_names, split, has_trend=True)
-        names = tuple(name for name in table.benchmark_names if seen[name] >= _FEWEST_SEEN and judged[name])
-        questions.append(Question(table, names, split, label, tuple(IN_TIME)))
+        questions.append(Question(table, judged_benchmarks(table, split), split, label, tuple(IN_TIME)))
     return questions
 
 
@@ -193,3 +198,29 @@ def run_suite(
         part = backtest(q.table, q.tasks, q.split, **q.options, **options)
         parts.append(replace(part, cells=q.judged(part.cells)))
     return Backtest.join(parts)
+
+
+def score_baselines(questions: Sequence[Question], methods: Sequence[str], seed: int = 0) -> Backtest:
+    """Score baselines alone on the questions of a suite: the cells that `run_suite` has of them, without our fits.
+
+    Returns
+    -------
+    Backtest
+        All cells, less ``distance`` and ``months_ahead``, which are told of what a fit leans on.
+
+    Raises
+    ------
+    InputError
+        For an unknown baseline.
+    """
+    check_methods(methods)
+    parts = []
+    for q in questions:
+        has_trend = spec_for(q.table).unknown_compute == "trend"
+        judged = judged_models(q.table, q.tasks, q.split, q.unknown_compute, has_trend)
+        for task in q.tasks:
+            facts = observed_facts(q.table, task, judged[task])
+            for method in methods:
+                cells = baseline_cells(method, q.table, task, q.split, facts, seed)
+                parts.append(q.judged(cells.assign(setup=q.label, **q.split.cut)) if len(cells) else cells)
+    return Backtest(pd.concat(parts, ignore_index=True))

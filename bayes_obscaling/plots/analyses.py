@@ -179,7 +179,7 @@ def plot_drift(found: Drift, ax: Axes | None = None) -> Axes:
 
 
 def plot_factor_choice(found: FactorChoice, ax: Axes | None = None) -> Axes:
-    """Draw how much worse than the best each number of factors predicts a score left out.
+    """Draw how much worse than the best each number of factors predicts a score left out, or what was released later.
 
     Parameters
     ----------
@@ -189,19 +189,22 @@ def plot_factor_choice(found: FactorChoice, ax: Axes | None = None) -> Axes:
     Returns
     -------
     Axes
-        Difference of log density to the best number, with one standard error.
+        Difference of log density to the best number (of CRPS, where no score was left out), with one standard error.
     """
     rows = found.table
+    if "difference" not in rows:
+        rows = rows.assign(difference=rows["crps_difference"], se=rows["crps_se"])
+        what, text = "CRPS of later models' scores,\nless that of the best", f"{rows['cells'].max():.0f} forecasts"
+    else:
+        what = "log density of scores left out,\nless that of the best"
+        text = f"{rows['scores'].max():.0f} scores, each left out in turn"
     ax = style.new_axes(ax, 6.0, 4.0)
     look: style.Look = {"color": style.BLUE, "marker": "o", "markersize": 5.5}
     ax.errorbar(rows["factors"], rows["difference"], rows["se"], linewidth=1.2, capsize=3, **look)
     ax.axhline(0, color=style.GREY, linewidth=0.8, zorder=1)
     ax.set_xticks(rows["factors"])
-    style.finish(
-        ax, "How many factors predict best", "factors", "log density of scores left out,\nless that of the best", "both"
-    )
-    text = f"{rows['scores'].max():.0f} scores, each left out in turn. Bars: one standard error."
-    style.finding_caption(ax, text, found.problems)
+    style.finish(ax, "How many factors predict best", "factors", what, "both")
+    style.finding_caption(ax, f"{text}. Bars: one standard error.", found.problems)
     return ax
 
 

@@ -61,6 +61,7 @@ _METHODS = {
     "best-so-far": (VERMILLION, "*"),
     "latest-median": (PURPLE, "*"),
     "date-logistic": (SKY, "*"),
+    "factor-date": (GREEN, "*"),
 }
 _OURS = "bayes"
 _OUR_COLOURS = (BLUE, "black", SKY, ORANGE)

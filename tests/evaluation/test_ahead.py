@@ -82,7 +82,7 @@ def test_every_line_is_asked_and_forecasts_are_those_of_the_fit(fit: CapabilityF
     ours = table[table["method"] == "bayes"]
     assert set(ours["family"]) == {*fit.table.families, "new"} and not table.duplicated(KEYS).any()
     assert set(ours["effort"]) == {"", "low"} and set(table.loc[table["method"] != "bayes", "effort"]) == {""}
-    assert set(table["method"]) == {"bayes", "best-so-far", "latest-median", "date-logistic"}
+    assert set(table["method"]) == {"bayes", "best-so-far", "latest-median", "date-logistic", "factor-date"}
     assert (ours["sd"] > 0).all() and (np.diff(table.loc[:, "q2.5":"q45"], axis=1) >= 0).all()
     quarter = predictions.about["quarters"][1]
     row = ours[(ours["family"] == "Birch") & (ours["effort"] == "low") & (ours["quarter"] == quarter["name"])].iloc[0]

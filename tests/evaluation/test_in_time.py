@@ -12,7 +12,9 @@ from bayes_obscaling.data import ScoreTable, Split
 from bayes_obscaling.errors import InputError
 from bayes_obscaling.evaluation.backtest import backtest, judged_models
 from bayes_obscaling.evaluation.baselines import IN_TIME, STANDARD, baseline
+from bayes_obscaling.evaluation.questions import Question
 from bayes_obscaling.evaluation.scoring import OURS
+from bayes_obscaling.evaluation.suites import score_baselines
 
 # In the order of their dates: .2, .5, .4, .7, .6; the rows of the table are in another order.
 FIVE = {"c": ("2024-03-01", 0.4), "a": ("2024-01-01", 0.2), "e": ("2024-05-01", 0.6), "b": ("2024-02-01", 0.5)}
@@ -77,7 +79,9 @@ def test_scores_that_are_hidden_are_never_read(method: str):
 
 
 def test_dates_alone_are_asked_for_by_name():
-    assert set(IN_TIME) == {"best-so-far", "latest-median", "date-logistic"} and not set(IN_TIME) & set(STANDARD)
+    assert set(IN_TIME) == {"best-so-far", "latest-median", "date-logistic", "factor-date"} and not set(IN_TIME) & set(
+        STANDARD
+    )
 
 
 # --- who is judged ------------------------------------------------------------------------------------------------
@@ -131,6 +135,9 @@ def test_a_backtest_at_a_vintage_has_a_cell_for_each_hidden_score(monkeypatch: p
     np.testing.assert_allclose(
         ours["observed"], [table.matrix([t]).loc[m, t] for m, t in zip(ours["model"], ours["task"], strict=True)]
     )
+    alone = score_baselines([Question(table, tasks, split, split.name)], list(IN_TIME)).cells
+    theirs = done.cells[done.cells["method"] != OURS].reset_index(drop=True)
+    pd.testing.assert_frame_equal(alone, theirs[alone.columns])
     best = done.cells[done.cells["method"] == "best-so-far"]
     assert len(best) and set(best["task"]) <= set(tasks) and (done.cells["as_of"] == "2025-06-01").all()
     for task, rows in best.groupby("task"):
