@@ -34,6 +34,7 @@ def own(tmp_path: Path) -> Path:
         (["--next-run", "--recipe", "similar"], "about the ladder's own recipe"),
         (["--update", "OWN"], "--update needs one target"),
         (["--update", "OWN", "--next-run"], "leave one of the two out"),
+        (["--update", "none.csv", "--target", "N=7e9,D=4e12"], "there is no such file"),
     ],
 )
 def test_what_cannot_be_done_is_said_in_a_sentence(

@@ -91,6 +91,7 @@ def ladder(
     targets = [_target(text) for text in target or ()]
     if not targets and runs is not None and question not in ("--backtest", "--compare"):
         raise InputError(f"Your own ladder needs a target: {_TARGET}.")
+    from bayes_obscaling.data.ladder_reading import read_checkpoints
     from bayes_obscaling.models.ladder import LadderSpec
     from bayes_obscaling.results.fit import LadderFit
     from bayes_obscaling.results.ladder_forecast import OLMO_MODELS, forecast_ladder
@@ -102,6 +103,7 @@ def ladder(
         sizes = parsed("--hold-out", ",".join(hold_out or ()), _sizes, "give numbers of parameters, such as 1.28e9")
         show(_study(question, train, every_run, models, sizes, spec, recipe, sampling), "", outputs)
         return
+    checkpoints = None if update is None else read_checkpoints(update)  # before the fit, which takes minutes
     if saved.fit is None:
         train, _ = _ladders(runs, paper_runs, loss)
         fitted = _fit(train, LadderSpec(law=law, feature=feature or train.feature), sampling)
@@ -115,7 +117,7 @@ def ladder(
         least = ("multiple", *(name for name in runs_to_add.table if name.startswith("sd_")))
         show(runs_to_add, "Extra runs, the most useful first", outputs, least=least, keep=save)
         return
-    forecast = forecast_ladder(fitted, models, update=update)
+    forecast = forecast_ladder(fitted, models, update=checkpoints)
     files = partial(_files, save, partial(page.write_page, forecast))
     show(forecast, "", outputs, layout=lambda: _print_forecast(forecast), sentences=(), keep=files)
 

@@ -287,6 +287,7 @@ def test_by_date_the_scores_between_two_dates_are_predicted(simulation: Simulati
         ({"earlier": ["2022-01"]}, "not earlier"),
         ({"earlier": [1e19]}, "No cut before"),
         ({"by": "leave-one-out", "earlier": [1e21]}, "leave-future-out"),
+        ({"by": "leave-one-out", "specs": dict.fromkeys("ab", CapabilitySpec.frontier())}, "sparse table"),
         ({"cutoff": None, "as_of": "2022-06", "earlier": ["2023"]}, "not earlier"),
     ],
 )
