@@ -181,4 +181,5 @@ display(bo.forecast(fit, bo.Scenario(family="Llama-3", flops=flops), tasks="MMLU
 # - FLOPs of unknown families are inferred with a mean error of .52 decades, against .93 for the prior. Unwidened 90 %
 #   intervals held 59 %; after widening by 2.0, GPT-4 lies between 5e24 and 1.6e27 FLOPs. Scores narrow it down to two
 #   and a half decades, not to a figure. The fits of this check have not converged (R-hat up to 1.09, bulk ESS from
-#   33); those of the other answers have (R-hat 1.008, bulk ESS 549, no divergences for the base models).
+#   33), nor has the one with size and tokens (R-hat 1.035, bulk ESS 118); those of the other answers have (R-hat 1.008,
+#   bulk ESS 549, no divergences for the base models).

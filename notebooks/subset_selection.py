@@ -17,7 +17,7 @@
 # A new task was never run, every evaluation costs, and the models that matter most are the largest ones. Which few
 # models should be evaluated, so that the others can be forecast? Ruan, Maddison and Hashimoto (2024, section 5) choose
 # whole families by V-optimality. Here their search is reproduced, a Bayesian design over single models is set beside
-# it, and both are scored against random choices.
+# it, and both are scored against random choices. Stored outputs are of 2026-11-30, 2 busy cores.
 
 # %%
 import warnings
@@ -81,9 +81,10 @@ design.plot(ax)
 plt.show()
 
 # %% [markdown]
-# The first four models take the standard deviation from .315 to .113, the next eight to .087. They come from the
+# The first four models take the standard deviation from .317 to .119, the next eight to .095. They come from the
 # families that the larger models belong to, one very small model among them to show where the curve begins. The
-# standard deviations are those of a local normal approximation, and are too high while little is known.
+# standard deviations are those of a local normal approximation, and are too high while little is known. The fit has
+# converged (R-hat up to 1.008, bulk ESS from 549, no divergences), as have both fits below.
 #
 # ## Does it forecast better?
 #
@@ -140,11 +141,12 @@ plt.show()
 #   at 8, 12 and 20 models (.0076, .0051, .0038; all models .0027, published .0026). At 4 models it gives .0140
 #   where .0115 was published: four scores do not determine the five parameters of that regression, so the optimiser
 #   decides.
-# - For that regression the Bayesian design is the better choice of 4 or 8 models (.0055 and .0067), and the worse
-#   one of 12 or more (.0093 against .0051, .0060 against .0038, .0046 against .0027). Least squares on three
+# - For that regression the Bayesian design is the better choice of 4 models (.0055 against .0140), hardly of 8 (.0072
+#   against .0076), and the worse one of 12 or more (.0083 against .0051, .0060 against .0038, .0049 against .0027, and
+#   there random models had .0043). Least squares on three
 #   components wants models that are spread along these components, and V-optimality looks for nothing else. Take
 #   V-optimal families if you will fit a curve to a dozen models and to nothing else.
-# - Our fit also knows families and other tasks. With eight models chosen for it, its mean absolute error is .050,
-#   with the eight V-optimal ones .074; the 90 % intervals hold 99 % and 89 % of the scores, so the first are wide.
+# - Our fit also knows families and other tasks. With eight models chosen for it, its mean absolute error is .049,
+#   with the eight V-optimal ones .070; the 90 % intervals hold all and 93 % of the 84 scores, so the first are wide.
 # - The evidence is one test, GSM8K, prompted in three ways, and 28 models with a score on it; a single comparison
 #   of two sets of eight models is no proof that one way of choosing is better on another task.
