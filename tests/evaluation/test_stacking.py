@@ -214,7 +214,8 @@ def test_a_date_is_read_by_members_that_read_dates(dated_fit: CapabilityFit):
 
 @pytest.mark.parametrize("name", ["task-0", "bench-2"])
 def test_densities_integrate_to_one_and_are_those_of_the_draws(made_fit: CapabilityFit, name: str):
-    model = made_fit.layout.models[-1]
+    medians = np.median(bo.forecast(made_fit, list(made_fit.layout.models), tasks=name).samples(name), axis=0)
+    model = made_fit.layout.models[int(np.abs(medians - 0.5).argmin())]  # far from the ends, where draws are clipped
     grid = np.linspace(-1.0, 2.0, 6001)
     density = np.exp(log_predictive(made_fit, name, [model] * len(grid), grid))
     assert np.trapezoid(density, grid) == pytest.approx(1.0, abs=2e-3)
