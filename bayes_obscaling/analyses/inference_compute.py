@@ -11,8 +11,9 @@ from scipy.special import expit, logit
 
 from bayes_obscaling.analyses.gain import task_pair
 from bayes_obscaling.errors import InputError
+from bayes_obscaling.models.capability_equations import TASK_SHAPE
 from bayes_obscaling.models.cells import all_scores
-from bayes_obscaling.models.links import inverse_response, response
+from bayes_obscaling.models.links import inverse_response, response, response_slope
 from bayes_obscaling.results.finding import Finding
 from bayes_obscaling.results.fit import CapabilityFit
 from bayes_obscaling.results.summaries import interval_columns
@@ -83,7 +84,7 @@ def inference_compute(
     of tokens; a budget counts as a level per doubling from 4K on (`bayes_obscaling.data.efforts`), by convention.
 
     *One axis.* Decades of training compute that do the same for the average family, its release date held. A logit is
-    divided by ``weight . slope_mean`` of the task's head, or by ``slope_mean`` of the factor.
+    divided by the logits that a decade adds to the score at its base, or by ``slope_mean`` of the factor.
     """
     names = task_pair(votes_fit, before, after)
     if isinstance(votes, bool) or not isinstance(votes, int) or not 2 <= votes <= _MOST_VOTES:
@@ -102,7 +103,7 @@ def inference_compute(
             f"The base scores are {list(base_scores)}", f"give some that models have, {low:.2f} to {high:.2f}"
         )
     gained = _curve_of_gains(votes_fit, names, observed, votes) @ _powers(logit(at)).T
-    decades = gained / _slope_of_task(votes_fit, names[0])[:, None]
+    decades = gained / _slope_of_task(votes_fit, names[0], at)
     rows = [
         _rows(VOTES, names[0], at, {"logits": gained, "score": expit(logit(at) + gained) - at, "decades": decades}),
         *_of_steps(effort_fit, at),
@@ -161,13 +162,17 @@ def _curve_of_gains(fit: CapabilityFit, names: list[str], observed: pd.DataFrame
     return np.asarray(centre + scale[:, None] * np.einsum("sij,sj->si", np.linalg.cholesky(covariance), unit))
 
 
-def _slope_of_task(fit: CapabilityFit, task: str) -> np.ndarray:
-    """Logits (S,) that a decade of compute adds to a task of an average family."""
+def _slope_of_task(fit: CapabilityFit, task: str, at: np.ndarray) -> np.ndarray:
+    """Logits (S, N) that a decade of compute adds to scores `at` (N,) of an average family on a task."""
     posterior = fit.posterior
-    predictors = posterior.predictors_of(task)
-    weight = posterior.heads["weight"][:, posterior.layout.tasks.index(task)]
-    spread = posterior.scales[1][:, predictors, 0]
-    return np.asarray((weight / spread * posterior.measurement(predictors)["slope_mean"]).sum(axis=1))
+    predictors, place = posterior.predictors_of(task), posterior.layout.tasks.index(task)
+    heads, spread = posterior.heads, posterior.scales[1][:, predictors, 0]
+    moved = (heads["weight"][:, place] / spread * posterior.measurement(predictors)["slope_mean"]).sum(axis=1)
+    head = {name: heads[name][:, place, None] for name in TASK_SHAPE if name in heads}
+    shape = [head.get("task_chance", fit.table.chance(task)), head["task_ceiling_gap"]]
+    shape += [head["task_asymmetry"]] if "task_asymmetry" in head else []
+    _, slope = response_slope(inverse_response(at, *shape), *shape)
+    return np.asarray(moved[:, None] * slope / (at * (1.0 - at)))
 
 
 # --- effort -------------------------------------------------------------------------------------------------------

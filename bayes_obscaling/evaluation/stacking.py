@@ -49,7 +49,7 @@ def stacking_weights(log_densities: np.ndarray) -> np.ndarray:
     The maximum is unique but for specs that predict alike, among which weight stays even. It is found by the fixed
     point that also fits proportions of mixtures, which never leaves the simplex; at the maximum no spec's density is
     on average larger than the mixture's, relative to it. `arviz_stats.compare` maximises the same, but takes densities
-    that underflow; a test holds the two together.
+    that underflow.
     """
     density = np.exp(log_densities - log_densities.max(axis=1, keepdims=True))
     weights = np.full(density.shape[1], 1.0 / density.shape[1])

@@ -14,7 +14,7 @@ from bayes_obscaling.plots import plot_drivers, plot_gain, plot_gain_curve
 from bayes_obscaling.results.fit import CapabilityFit
 from bayes_obscaling.results.forecast import forecast
 
-HEADS = ("weight", "task_difficulty", "task_family_offset", "task_ceiling_gap", "task_overdispersion")
+HEADS = ("weight", "task_difficulty", "task_family_offset", "task_ceiling_gap", "task_asymmetry", "task_overdispersion")
 
 
 @pytest.fixture(scope="module")

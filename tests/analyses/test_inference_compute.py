@@ -83,10 +83,11 @@ def test_decades_are_those_of_the_average_family(found: InferenceCompute, base: 
         np.testing.assert_allclose(effort[["q5", "median", "q95"]].to_numpy(float), expected)
     # By finite difference: a decade more of compute moves an average model by so many logits.
     posterior, task = base.posterior, NAMES[0]
-    slope = module._slope_of_task(base, task)
     place = posterior.models([base.layout.models[0]])
     p = posterior.measurement()
-    before = logit(posterior.expected(place, [task])[:, 0, 0])
+    expected = posterior.expected(place, [task])[:, 0]
+    slope = module._slope_of_task(base, task, expected)[:, 0]
+    before = logit(expected[:, 0])
     moved = place._replace(theta=place.theta + 1e-3 * p["slope_mean"][:, :, None])
     after = logit(posterior.expected(moved, [task])[:, 0, 0])
     assert np.median((after - before) / 1e-3 / slope) == pytest.approx(1.0, abs=0.05)

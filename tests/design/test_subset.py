@@ -23,6 +23,7 @@ from bayes_obscaling.design.subset import select_models
 from bayes_obscaling.design.v_optimal import family_sets, v_optimal
 from bayes_obscaling.errors import InputError
 from bayes_obscaling.models.capability_equations import TASK_NOISE_DF, new_task
+from bayes_obscaling.models.links import response
 from bayes_obscaling.results.fit import CapabilityFit
 from bayes_obscaling.results.forecast import forecast
 
@@ -160,15 +161,16 @@ def test_curves_are_those_of_the_forecast(made_fit: CapabilityFit) -> None:
         curves = task_curves(made_fit, task)
         np.testing.assert_allclose(curves.score, expected.to_numpy().reshape(-1, len(models)), atol=1e-12)
         step = 1e-6  # the slope is the derivative of the curve
-        chance, top = expected_range(made_fit, task)
-        moved = chance + top / (1 + np.exp(-(curves.eta + step)))
+        moved = response(curves.eta + step, *curve_of(made_fit, task))
         np.testing.assert_allclose((moved - curves.score) / step, curves.slope, atol=1e-5)
 
 
-def expected_range(fit: CapabilityFit, task: str) -> tuple[float, np.ndarray]:
+def curve_of(fit: CapabilityFit, task: str) -> tuple[float, np.ndarray, np.ndarray]:
     chance = float(fit.table.benchmarks.loc[task, "chance"])
-    gap = fit.draws["task_ceiling_gap"].sel(task=task).to_numpy().reshape(-1, 1)
-    return chance, (1 - chance) * (1 - gap)
+    gap, shape = (
+        fit.draws[name].sel(task=task).to_numpy().reshape(-1, 1) for name in ("task_ceiling_gap", "task_asymmetry")
+    )
+    return chance, gap, shape
 
 
 def test_a_new_task_is_drawn_from_the_population(made_fit: CapabilityFit) -> None:
