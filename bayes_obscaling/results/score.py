@@ -34,6 +34,7 @@ from bayes_obscaling.results.marginal import (
     curves_of,
 )
 from bayes_obscaling.results.posterior import Place, Posterior
+from bayes_obscaling.results.ratio import Ratio
 from bayes_obscaling.results.scenario import NEW_FAMILY
 
 if TYPE_CHECKING:
@@ -302,6 +303,7 @@ class _Newcomer:
                 **dict(zip(("latent_flops", "latent_flops_q5", "latent_flops_q95"), latent, strict=True)),
                 "date": self.date,
                 "dated_by": "model" if self.date else "",
+                **Ratio()._asdict(),  # a fit that reads it does not score
                 "months_ahead": np.nan,
             }
             for name in names

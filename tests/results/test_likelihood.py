@@ -51,7 +51,10 @@ def test_task_scores_have_the_t_density_of_their_curve(tiny_fit: CapabilityFit) 
     one = draws.sel(task=task, family="family-1")
     chance = tiny_fit.table.benchmarks.loc[task, "chance"]
     eta = (z * one["weight"]).sum("factor") + one["task_difficulty"] + one["task_family_offset"]
-    p = chance + (1 - chance) * (1 - one["task_ceiling_gap"]) * _sigmoid(eta)
+    nu = one["task_asymmetry"]  # Equation 5 of docs/explanation/model.md
+    steepness = 1 / (2 * nu * (1 - 2 ** (-1 / nu)))
+    share = 1 - (1 + (2 ** (1 / nu) - 1) * np.exp(steepness * eta)) ** -nu
+    p = chance + (1 - chance) * (1 - one["task_ceiling_gap"]) * share
     count = tiny_fit.table.item_counts([task]).loc[model, task]
     inverse = 1 / count if np.isfinite(count) else 0.0
     sd = np.sqrt(p * (1 - p) * (inverse + one["task_overdispersion"] ** 2) + tiny_fit.spec.fit_sd**2)
