@@ -148,18 +148,20 @@ def test_simulated_data_keep_the_bundled_shapes():
 def test_every_prior_of_the_model_is_ranked():
     bent = {"compute_law": "box-cox", "curve": "asymmetric", "task_curve": "asymmetric", "drift": "model"}
     measured, headed = (subject(spec=CapabilitySpec(**bent)) for subject in (measurement_subject, heads_subject))
+    sized = measurement_subject(spec=CapabilitySpec(compute_law="size-and-data"))
     assert set(measured.ranked) >= {"slope_mean", "loading", "difficulty", "asymmetry", "drift", "compute", "newcomer"}
     assert set(headed.ranked) >= {"share_mean", "steepness_median", "steepness", "task_ceiling_gap"}
     of_part = {
         "signed_loading": "loading",
         "label_errors": "ceiling_gap",
         "unknown_compute": "compute",
+        "unknown_ratio": "ratio",
         "steepness": "steepness_median",
     }
     # chance: the tables that are simulated say theirs; tests/models/test_chance.py draws it
     believed = {of_part.get(name, name) for name in Priors.model_fields} - {"chance"}
-    assert believed <= {*measured.ranked, *headed.ranked, *SUBJECTS["sparse"]().ranked}
-    for subject in (measured, headed):
+    assert believed <= {*measured.ranked, *sized.ranked, *headed.ranked, *SUBJECTS["sparse"]().ranked}
+    for subject in (measured, sized, headed):
         assert set(subject.ranked) <= set(subject.simulate(np.random.default_rng(1))[0])
 
 

@@ -19,7 +19,17 @@ from bayes_obscaling.validation.subjects import SUBJECTS
 
 SPEC = CapabilitySpec.frontier()
 # Names under which the model's other parts have priors: dense tables, and task heads.
-ELSEWHERE = {"intercept_mean", "curvature", "unknown_compute", "loading", "signed_loading", "difficulty", "ceiling_gap"}
+ELSEWHERE = {
+    "ratio_worth",
+    "unknown_ratio",
+    "intercept_mean",
+    "curvature",
+    "unknown_compute",
+    "loading",
+    "signed_loading",
+    "difficulty",
+    "ceiling_gap",
+}
 ELSEWHERE |= {
     "overdispersion",
     "family_offset_sd",
