@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator, Sequence
 
-import numpy as np
 import pandas as pd
 
 from bayes_obscaling.data import Ladder, load_olmo_ladder, read_ladder
@@ -28,6 +27,7 @@ from bayes_obscaling.inference.sampler import DEFAULT_SETTINGS, Nuts
 from bayes_obscaling.results.fit import LadderFit
 from bayes_obscaling.results.ladder_recipe import RECIPES
 
+KEYS = ["targets", "asked", "quantity"]
 COLUMNS = ("n", "mae", "bias", "crps", "coverage_50", "coverage_90", "width_90")
 
 
@@ -87,15 +87,12 @@ def main() -> None:
         fit = fit_ladder(runs, cache=default_cache_dir(), sampler=sampler, **how)
         found = pd.concat(forecasts(fit, targets, named), ignore_index=True).assign(design=design)
         cells.append(found)
-        table = score_table(found, ("targets", "asked", "quantity"))
-        table["bias"] = np.nan
-        for row, part in found.groupby(["targets", "asked", "quantity"]):
-            at = (table[["targets", "asked", "quantity"]] == list(row)).all(axis=1)
-            table.loc[at, "bias"] = (part["median"] - part["observed"]).mean()
+        errors = (found["median"] - found["observed"]).groupby([found[key] for key in KEYS]).mean()
+        table = score_table(found, KEYS).join(errors.rename("bias"), on=KEYS)
         record = fit.worst_convergence
         print(f"\nfitted: {design}, {len(runs.runs)} runs, {fit.provenance['seconds']:.0f} s, ", end="")
         print(f"R-hat {record.rhat:.3f}, ESS {record.ess_bulk:.0f}")
-        print(table[["targets", "asked", "quantity", *COLUMNS]].round(4).to_string(index=False), flush=True)
+        print(table[[*KEYS, *COLUMNS]].round(4).to_string(index=False), flush=True)
     if asked.output:
         pd.concat(cells, ignore_index=True).to_csv(asked.output, index=False)
 

@@ -68,9 +68,8 @@ def inference_compute(
     Raises
     ------
     InputError
-        For tasks that are not heads of the fit, less than two votes, base scores that no model
-        has, fewer than eight models
-        with both scores, and a fit without efforts.
+        For tasks that are not heads of the fit, less than two votes, base scores that no model has, fewer than eight
+        models with both scores, and a fit without efforts.
 
     Notes
     -----

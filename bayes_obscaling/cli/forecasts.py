@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import TYPE_CHECKING, Annotated
 
 from bayes_obscaling import ask
@@ -24,19 +25,20 @@ from bayes_obscaling.cli.show import err, out, plain, print_table, show, warn
 from bayes_obscaling.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     import pandas as pd
 
     from bayes_obscaling.data import ScoreTable
+    from bayes_obscaling.models.spec import CapabilitySpec
     from bayes_obscaling.results.fit import CapabilityFit
     from bayes_obscaling.results.forecast import Forecast
     from bayes_obscaling.results.scenario import Scenario
 
 _INTERVALS = {"50 %": ("q25", "q75"), "80 %": ("q10", "q90"), "90 %": ("q5", "q95"), "95 %": ("q2.5", "q97.5")}
-# Columns that a narrow terminal does without, the least important one first.
 _MOST_NAMED = 12
 _SUCH_AS = {"--flops": "3e24", "--size": "8e9", "--tokens": "15e12"}
+# Columns that a narrow terminal does without, the least important one first.
 _LEAST = ("80 %", "95 %", "basis", "distance", "50 %", "FLOPs", "date", "observed")
 
 
@@ -123,11 +125,9 @@ def _fitted(
     outputs: Outputs,
 ) -> CapabilityFit:
     """Fit the tasks, after a line that says to what."""
-    if not task:
-        raise InputError("No task was named: use --task, such as --task word_unscrambling; 'tasks' lists them.")
+    task = named(task)
     from bayes_obscaling.data import Split
     from bayes_obscaling.inference.fit import split_of
-    from bayes_obscaling.results.ratio import check_sizes
 
     if as_of is not None and cutoff is not None:
         raise InputError("--as-of and --cutoff-flops both say who is hidden", "give one of them")
@@ -136,14 +136,7 @@ def _fitted(
     names, wanted = table.resolve_all(asked or _scored(table)), resolved(table, models)
     if any(scenario.date for scenario in scenarios) and model.spec(table).drift == "none":
         raise InputError("--date says nothing to a fit without a drift", "leave out --date, or fit with --drift family")
-    for scenario in scenarios:
-        check_family(table, scenario.family)
-        if scenario.compute != scenario.compute and model.spec(table).unknown_compute == "prior":
-            raise InputError(
-                f"A model to come (family {scenario.family}) needs its compute",
-                "give --flops, such as 3e24, or --size and --tokens",
-            )
-        check_sizes(model.spec(table).compute_law, scenario)
+    check_scenarios(table, scenarios, [model.spec(table)], "give --flops, such as 3e24, or --size and --tokens")
     where = "every score seen" if cutoff is None else f"cutoff {cutoff:.3g} FLOPs"
     if as_of is not None:
         where = Split.by_date(table, as_of).name  # refused before it is said what is fitted
@@ -164,6 +157,26 @@ def _scored(table: ScoreTable) -> list[str]:
     """Tasks and benchmarks of a table that any model has a score on."""
     scored = set(table.scores["benchmark"])
     return [name for name in table.benchmarks.index if name in scored]
+
+
+def named(task: list[str] | None) -> list[str]:
+    """The tasks; refused are none."""
+    if not task:
+        raise InputError("No task was named: use --task, such as --task word_unscrambling; 'tasks' lists them.")
+    return task
+
+
+def check_scenarios(
+    table: ScoreTable, scenarios: Sequence[Scenario], specs: Iterable[CapabilitySpec], remedy: str
+) -> None:
+    """Refuse models to come that fits by these specs cannot forecast; `remedy` is for compute that is missing."""
+    from bayes_obscaling.results.ratio import check_sizes
+
+    for spec, scenario in product(specs, scenarios):
+        check_family(table, scenario.family)
+        if scenario.compute != scenario.compute and spec.unknown_compute == "prior":
+            raise InputError(f"A model to come (family {scenario.family}) needs its compute", remedy)
+        check_sizes(spec.compute_law, scenario)
 
 
 def scenarios_of(

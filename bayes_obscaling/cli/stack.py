@@ -6,11 +6,11 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from bayes_obscaling.cli.forecasts import print_forecast, scenarios_of
+from bayes_obscaling.cli.forecasts import check_scenarios, named, print_forecast, scenarios_of
 from bayes_obscaling.cli.groups import names, parsed
 from bayes_obscaling.cli.options import Cutoff, FitOptions, FromCompute, Models, Outputs, Sampling, Tasks, flops
 from bayes_obscaling.cli.paths import check_file
-from bayes_obscaling.cli.scores import TableOptions, check_family, resolved
+from bayes_obscaling.cli.scores import TableOptions, resolved
 from bayes_obscaling.cli.show import err, out, plain, print_table, show, write
 from bayes_obscaling.errors import InputError
 
@@ -58,8 +58,7 @@ def stack(
 
     Example: bayes-obscaling stack --task gsm8k_cot --cutoff-flops 8.4e22 --factors 3,4 --curve asymmetric,logistic
     """
-    if not task:
-        raise InputError("No task was named: use --task, such as --task word_unscrambling; 'tasks' lists them.")
+    task = named(task)
     if outputs.plot is not None and len(task) > 1:
         raise InputError("A plot shows one task: name one with --task.")
     if weights is not None:
@@ -67,14 +66,15 @@ def stack(
     scenarios = scenarios_of(family, flops, date, None)
     scores = table.load(task, models)
     specs = specs_of(scores, factors, curve, drift)
-    for scenario in scenarios:
-        check_family(scores, scenario.family)
-    if any(one.date for one in scenarios) and specs and all(spec.drift == "none" for spec in specs.values()):
-        raise InputError("--date says nothing to fits without a drift", "leave it out, or stack one with a drift")
-    wanted = resolved(scores, models)
+    from bayes_obscaling.evaluation.stacking import default_specs
     from bayes_obscaling.evaluation.stacking import stack as make
     from bayes_obscaling.results.scenario import Scenario
 
+    specs = specs or default_specs(scores)
+    check_scenarios(scores, scenarios, specs.values(), "give --flops, such as 3e24")
+    if any(one.date for one in scenarios) and all(spec.drift == "none" for spec in specs.values()):
+        raise InputError("--date says nothing to fits without a drift", "leave it out, or stack one with a drift")
+    wanted = resolved(scores, models)
     cuts: list[Any] | None = earlier
     if earlier is not None and as_of is None:
         cuts = [parsed("--earlier", text, float, "give FLOPs, such as 1e22, or dates with --as-of") for text in earlier]

@@ -96,7 +96,8 @@ def compare_factors(
     check_sampling(chains, draws, seed)
     base = spec or spec_for(table)
     is_sparse = base.cells == "sparse"
-    if not future and (is_sparse or dates):
+    by_date = is_sparse or bool(dates)
+    if by_date and not future:
         raise InputError("Numbers of factors of a sparse table, or by date, are compared by leave-future-out alone.")
     wanted = sorted(dict.fromkeys(int(k) for k in counts))
     if not wanted:
@@ -110,12 +111,12 @@ def compare_factors(
         frame, problems = _leave_score_out(table, specs, progress, options)
         sentences.append(_loo_sentence(frame))
     if future:
-        parts = _by_date(table, dates) if is_sparse or dates else _pulled_back(table)
+        parts = _by_date(table, dates) if by_date else _pulled_back(table)
         scored, more = _leave_future_out(parts, specs, progress, options)
         frame = frame.merge(scored, on="factors", how="left")
         problems += more
         what = f"of models released since {', '.join(str(part.cuts[0]) for part in parts)}"
-        sentences.append(_future_sentence(frame, what if is_sparse or dates else "below the published cutoffs"))
+        sentences.append(_future_sentence(frame, what if by_date else "below the published cutoffs"))
     return FactorChoice(frame, tuple(sentences), tuple(problems))
 
 

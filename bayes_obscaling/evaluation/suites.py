@@ -131,10 +131,10 @@ def _below_cutoff() -> list[Question]:
 
 def _as_tasks() -> list[Question]:
     table = load_base_llms("paper")
-    counted = [name for name in table.benchmark_names if pd.notna(table.benchmarks.loc[name, "n_items"])]
-    called = {name: f"{name} as a task" for name in counted}
-    facts = table.benchmarks.loc[counted].assign(role="task", aliases="").rename(index=called)
-    scores = table.scores[table.scores["benchmark"].isin(counted)].replace({"benchmark": called})
+    counted = table.benchmarks.loc[table.benchmark_names].dropna(subset="n_items")
+    called = {name: f"{name} as a task" for name in counted.index}
+    facts = counted.assign(role="task", aliases="").rename(index=called)
+    scores = table.scores[table.scores["benchmark"].isin(counted.index)].replace({"benchmark": called})
     both = ScoreTable(table.models, pd.concat([table.benchmarks, facts]), pd.concat([table.scores, scores]))
     return [Question(both, tuple(facts.index), Split.by_flops(both, PUBLISHED_CUTOFF), "benchmarks as tasks", STANDARD)]
 

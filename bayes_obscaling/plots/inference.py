@@ -27,8 +27,7 @@ def plot_inference_compute(found: InferenceCompute, ax: Axes | None = None) -> A
     table = found.table[found.table["quantity"] == "decades"]
     ax = style.new_axes(ax, 8.0, 1.6 + 0.4 * len(table))
     place = np.arange(len(table))[::-1]
-    for low, high, width in (("q5", "q95", 1.5), ("q25", "q75", 4.0)):
-        ax.hlines(place, table[low], table[high], color=style.BLUE, linewidth=width)
+    style.whiskers(ax, table, place, style.BLUE)
     ax.plot(table["median"], place, "o", color=style.BLUE, markersize=4)
     ax.axvline(0.0, color=style.GREY, linewidth=1.0, linestyle=":")
     at = ["" if score != score else f", from {score:g}" for score in table["base_score"]]

@@ -14,7 +14,7 @@ from bayes_obscaling.errors import InputError
 from bayes_obscaling.models.capability_equations import RATIO_CENTRE, Covariates, ratio_of
 from bayes_obscaling.models.spec import SIZE_AND_DATA
 from bayes_obscaling.results.remember import remembered
-from bayes_obscaling.results.scenario import NEW_FAMILY, Scenario, facts_of
+from bayes_obscaling.results.scenario import NEW_FAMILY, Scenario
 
 if TYPE_CHECKING:
     from bayes_obscaling.results.fit import CapabilityFit
@@ -88,7 +88,7 @@ def ratios(fit: CapabilityFit, scenarios: Sequence[Scenario]) -> list[Ratio]:
             if np.isnan(value):
                 return Ratio()
         else:
-            value, whose = float(ratio_of(facts_of([scenario]))[0]), "scenario"
+            value, whose = np.log10(scenario.tokens_per_param) - RATIO_CENTRE, "scenario"
             if np.isnan(value):
                 value, whose = _usual(posterior)[scenario.family]
         outside = max(value - high, 0.0) + min(value - low, 0.0)

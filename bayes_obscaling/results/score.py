@@ -110,7 +110,9 @@ def score(
     if not new:
         raise InputError("Every model is in the fit already", "give scores of others, or fit again to change those")
     if fit.spec.compute_law != "log-linear":
-        raise InputError("Models can be scored under the log-linear law only", "fit without --compute-law")
+        raise InputError(
+            "Models can be scored under the log-linear law only", "fit without --compute-law and --curvature"
+        )
     names = tasks_of(fit, tasks) if tasks is not None else _unasked(fit, table, new)
     parts = [_Newcomer(fit, table, model) for model in new]
     answers = [part.forecast(names) for part in parts]
