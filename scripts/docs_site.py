@@ -92,7 +92,8 @@ def notebook_page(path: Path, pictures: dict[str, bytes]) -> str:
     for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
         source = "".join(cell["source"])
         if cell["cell_type"] == "markdown":
-            parts.append(source.replace(".ipynb)", ".md)"))
+            # links of a notebook start from its place in the repository, those of its page from the site's
+            parts.append(source.replace(".ipynb)", ".md)").replace("](../docs/", "](../"))
             continue
         parts.append(f"```python\n{source}\n```")
         for output in cell["outputs"]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import posixpath
 import re
 import sys
 from collections.abc import Iterable
@@ -274,6 +275,16 @@ def test_links_between_files_lead_somewhere():
         for target in re.findall(r"\]\(([^)#\s]+)", page.read_text(encoding="utf-8")):
             if not target.startswith("http"):
                 assert (page.parent / target).exists(), f"{page.relative_to(ROOT)}: {target}"
+
+
+def test_links_of_notebooks_lead_to_pages_of_the_site():
+    made = dict(script("docs_site").pages())
+    pages = {uri: text for uri, text in made.items() if uri.startswith("tutorials/") and isinstance(text, str)}
+    assert len(pages) > 10
+    for uri, text in pages.items():
+        for target in re.findall(r"\]\(([^)#\s]+\.(?:md|ipynb|png))", text):
+            place = posixpath.normpath(posixpath.join("tutorials", target))
+            assert place in made or (ROOT / "docs" / place).exists(), f"{uri}: {target}"
 
 
 def test_python_of_the_pages_is_python():
