@@ -34,7 +34,8 @@ class Drift(Finding):
     gains in the year after the latest release that the fit has seen, of the typical model of a family at the reference
     compute. ``parts``: ``prior``, what was believed of each factor's drift (``prior_median, prior_q5, prior_q95``), and
     ``learned``, the share of the prior's variance that the data took away (in standard scores of the prior: for a
-    lognormal one, on the log scale).
+    lognormal one, on the log scale); and, where benchmarks drift, ``categories``: logits a year of each ``category`` of
+    benchmarks beside the mean of all (Equation 50 of docs/explanation/model.md).
     """
 
     drawn_by = "plot_drift"
@@ -92,7 +93,11 @@ def drift(fit: CapabilityFit, *, flops: float = REFERENCE_FLOPS) -> Drift:
     table = pd.concat(rows, ignore_index=True)
     parts = {"prior": _prior(fit, p["drift"])}
     latest = date_at(fit.posterior.latest[NEW_FAMILY])
-    return Drift(table, _sentences(fit, table, parts["prior"], flops, latest), fit.problems, parts, flops, latest)
+    sentences = _sentences(fit, table, parts["prior"], flops, latest)
+    if "category_drift" in p:
+        parts["categories"] = interval_columns(p["category_drift"]).assign(category=list(fit.layout.categories))
+        sentences += (_of_categories(parts["categories"]),)
+    return Drift(table, sentences, fit.problems, parts, flops, latest)
 
 
 def _gained_score(fit: CapabilityFit, flops: float) -> np.ndarray:
@@ -147,6 +152,15 @@ def _sentences(
         f"{learned.max():.0%} of the prior's variance of the drift (its 90 %: {believed['prior_q5']:.2f} to "
         f"{believed['prior_q95']:.2f} decades).",
     )
+
+
+def _of_categories(table: pd.DataFrame) -> str:
+    """Which categories of benchmarks gain more, or less, with the date than capabilities do."""
+    sure = table[(table["q5"] > 0) | (table["q95"] < 0)].sort_values("median", ascending=False)
+    if sure.empty:
+        return "No category of benchmarks is known to gain more, or less, with the date than the capabilities."
+    told = ", ".join(f"{row['category']} {_interval(row, '+.2f')}" for _, row in sure.iterrows())
+    return f"Beside the capabilities a year adds to categories of benchmarks, in logits: {told}."
 
 
 def _interval(row: pd.Series, form: str) -> str:

@@ -114,6 +114,7 @@ class Cells(NamedTuple):
     inv_items: jax.Array  # (C,)
     effort: jax.Array  # (C,) steps of effort from the model's best, at most 0
     reasoning: jax.Array  # (C,) -1 where a reasoning model answered without, else 0
+    date: jax.Array | None = None  # (C,) of the model's release, years since DATE_CENTRE, where benchmarks drift
 
 
 class TaskScores(NamedTuple):
@@ -205,12 +206,14 @@ def _chance(p: Parameters, name: str, stated: Numbers) -> Numbers:
 def expected_cells(p: Parameters, theta: jax.Array, cells: Cells, chance: jax.Array) -> jax.Array:
     """Expected scores (C,) of the cells of a sparse table; `theta` (M, K) are capabilities at a model's best effort.
 
-    Equation 37 of docs/explanation/model.md, in the response curve.
+    Equations 37 and 51 of docs/explanation/model.md, in the response curve.
     """
     at = cells.benchmark
     here = theta[cells.model] + p["reasoning_step"] * cells.reasoning[:, None]
     here = here + p["effort_step"] * cells.effort[:, None]
     eta = (here * jnp.asarray(p["loading"])[at]).sum(axis=-1) + jnp.asarray(p["difficulty"])[at]
+    if "benchmark_drift" in p:
+        eta = eta + jnp.asarray(p["benchmark_drift"])[at] * cells.date
     shape = jnp.asarray(p["asymmetry"])[at] if "asymmetry" in p else None
     floor = jnp.asarray(p.get("chance", chance))
     return response(eta, floor[at], jnp.asarray(p["ceiling_gap"])[at], shape)

@@ -37,7 +37,13 @@ def reasons(table: ScoreTable) -> pd.Series:
     return pd.Series(table.models.index.isin(found).astype(float), index=table.models.index)
 
 
-def cells_of(table: ScoreTable, benchmarks: Sequence[str], seen: np.ndarray, left_out: Sequence[str]) -> Cells:
+def cells_of(
+    table: ScoreTable,
+    benchmarks: Sequence[str],
+    seen: np.ndarray,
+    left_out: Sequence[str],
+    dates: np.ndarray | None = None,
+) -> Cells:
     """Arrays of the scores on `benchmarks`; a setting other than a cell's own is seen where the cell is.
 
     Parameters
@@ -50,6 +56,8 @@ def cells_of(table: ScoreTable, benchmarks: Sequence[str], seen: np.ndarray, lef
         Which cells are seen.
     left_out : sequence of str
         Benchmarks of which none is seen.
+    dates : array (M,), optional
+        Release dates of the models, years since `DATE_CENTRE`, where benchmarks drift.
     """
     scores = all_scores(table)
     scores = scores[scores["benchmark"].isin(list(benchmarks))]
@@ -66,4 +74,5 @@ def cells_of(table: ScoreTable, benchmarks: Sequence[str], seen: np.ndarray, lef
         # of an answer without reasoning, all that is lower is that it did not reason
         effort=jnp.asarray(np.where(without, 0.0, effort.to_numpy(float))),
         reasoning=jnp.asarray(-without.to_numpy(float)),
+        date=None if dates is None else jnp.asarray(dates[row]),
     )

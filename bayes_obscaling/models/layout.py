@@ -21,6 +21,8 @@ from bayes_obscaling.models.spec import SIZE_AND_DATA, CapabilitySpec, Structure
 
 # Least share of models whose size and tokens are known for a law that reads them.
 _LEAST_SIZED = 0.5
+# What benchmarks are called together of which nobody says what they ask.
+_NO_CATEGORY = "no category"
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,8 @@ class Layout:
         1 for models with a visible task score.
     notes : tuple of str
         What the reader of a forecast should know.
+    categories : tuple of str
+        Categories of benchmarks that drift together; empty where none does.
     """
 
     models: tuple[str, ...]
@@ -58,6 +62,7 @@ class Layout:
     task_scores: TaskScores | None
     reference: np.ndarray
     notes: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
 
     @property
     def n_cells(self) -> int:
@@ -94,6 +99,7 @@ class Layout:
             "unknown_ratio_model": some(s.unknown_ratio, self.models),
             "unknown_chance_benchmark": some(s.unknown_chance, self.benchmarks),
             "unknown_chance_task": some(s.unknown_task_chance, self.tasks),
+            "category": list(self.categories),
             **({} if self.measurements[0].cells is None else {"cell": list(map(str, range(self.n_cells)))}),
         }
 
@@ -140,6 +146,7 @@ def lay_out(table: ScoreTable, tasks: Sequence[str], split: Split, spec: Capabil
     own = [()] if asked_benchmarks and not (pool and spec.posterior == "joint") else []  # joint: one set for all
     sets = tuple(dict.fromkeys([*own, *excluded]))
     factors = _choose_anchors(spec, facts.loc[benchmarks], seen, sets)
+    categories, drifting = _categories(facts.loc[benchmarks], spec, bool(models["date"].any()))
     notes: tuple[str, ...] = ()
     if len(factors) < spec.n_factors:
         notes = (f"{len(factors)} factors instead of {spec.n_factors}: no more benchmarks can anchor one.",)
@@ -149,10 +156,11 @@ def lay_out(table: ScoreTable, tasks: Sequence[str], split: Split, spec: Capabil
     families = tuple(dict.fromkeys(models["family"]))
     family = jnp.asarray(models["family"].map(families.index).to_numpy())
     ratio = _ratios(table, spec)
-    structure = _structure(table, families, benchmarks, pool, factors, spec, ratio)
+    structure = _structure(table, families, benchmarks, pool, factors, spec, ratio)._replace(drifting=drifting)
     scores = _scores(table, benchmarks)
     compute_sd = jnp.asarray(models["flops_sd"].fillna(0.0).to_numpy(float))
     covariates = _covariates(table, spec, ratio)
+    dates = np.asarray(covariates.date) if drifting else None
     measurements = tuple(
         Measurements(
             **scores,
@@ -160,7 +168,7 @@ def lay_out(table: ScoreTable, tasks: Sequence[str], split: Split, spec: Capabil
             family=family,
             covariates=covariates,
             compute_sd=compute_sd,
-            cells=cells_of(table, benchmarks, seen, left_out) if spec.cells == "sparse" else None,
+            cells=cells_of(table, benchmarks, seen, left_out, dates) if spec.cells == "sparse" else None,
         )
         for left_out in sets
     )
@@ -186,7 +194,19 @@ def lay_out(table: ScoreTable, tasks: Sequence[str], split: Split, spec: Capabil
         task_scores=task_scores,
         reference=reference,
         notes=notes,
+        categories=categories,
     )
+
+
+def _categories(
+    benchmarks: pd.DataFrame, spec: CapabilitySpec, is_dated: bool
+) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """Categories of benchmarks that drift together, and the number of each benchmark's; none where none drifts."""
+    if spec.benchmark_drift == "none" or spec.cells != "sparse" or not is_dated:
+        return (), ()
+    category = benchmarks["category"].where(benchmarks["category"] != "", _NO_CATEGORY)
+    names = tuple(dict.fromkeys(category))
+    return names, tuple(map(names.index, category))
 
 
 def _structure(

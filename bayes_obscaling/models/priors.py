@@ -275,6 +275,10 @@ class Priors(Pytree):
     loading_share_sd: LogNormal = LogNormal(median=1.0, log_sd=0.3)
     overdispersion_median: LogNormal = LogNormal(median=0.08, log_sd=0.5)
     overdispersion_sd: LogNormal = LogNormal(median=0.6, log_sd=0.3)
+    # What a year adds to the scores of a category, and of a benchmark of it, that the capabilities do not explain, in
+    # logits of a benchmark of loading 1
+    category_drift_sd: LogNormal = LogNormal(median=0.3, log_sd=0.5)
+    benchmark_drift_sd: LogNormal = LogNormal(median=0.2, log_sd=0.5)
     # Chance where nobody said it, of benchmarks and tasks alike: as often as among the known benchmarks
     chance: Lumps = Lumps(at=(0.0, 1 / 2, 1 / 3, 1 / 4, 1 / 5, 1 / 10), weight=(0.4, 0.12, 0.07, 0.2, 0.07, 0.04))
     # Task heads: task scores given capabilities, pooled over tasks

@@ -76,7 +76,7 @@ def trending_compute(data: Measurements, priors: Priors, s: Structure) -> jax.Ar
 def sparse_scores(data: Measurements, p: dict[str, Numbers], theta: jax.Array, priors: Priors, s: Structure) -> None:
     """Benchmark curves that are drawn from a population of benchmarks, and the scores of the cells that there are.
 
-    Equation 38 of docs/explanation/model.md.
+    Equation 38 of docs/explanation/model.md. Scores may gain with the date what capabilities do not explain.
     """
     assert data.cells is not None
     n, factors = s.n_benchmarks, plate("factor", s.n_factors, dim=-1)
@@ -95,6 +95,10 @@ def sparse_scores(data: Measurements, p: dict[str, Numbers], theta: jax.Array, p
         of_anchors = jnp.asarray(places(s.anchors, n))
         loading = jnp.where(is_anchor[:, None], of_anchors, total[:, None] * share)
         p["loading"] = numpyro.deterministic("loading", loading)
+    if s.drifting:
+        p["benchmark_drift"] = _drifts(priors, total, 1.0 - is_anchor, s)
+        # that in the middle of the table is sampled: of DATE_CENTRE, years before most scores, nothing is known
+        difficulty = difficulty - p["benchmark_drift"] * _middle(data, s)[0]
     p |= chance_levels(priors, data.chance, s.unknown_chance, "chance", "benchmark")
     shapes = curve_shapes(priors, s)
     with plate("benchmark", n, dim=-1):
@@ -106,3 +110,22 @@ def sparse_scores(data: Measurements, p: dict[str, Numbers], theta: jax.Array, p
     with plate("cell", len(data.cells.score), dim=-1):
         around = cell_noise(p, expected, data.cells).mask(data.cells.seen)
         numpyro.sample("cell_score", around, obs=data.cells.score)
+
+
+def _drifts(priors: Priors, steepness: jax.Array, is_free: jax.Array, s: Structure) -> jax.Array:
+    """Logits (I,) that a year adds to each benchmark beside capabilities: of its category, and its own.
+
+    Equation 50 of docs/explanation/model.md.
+    `steepness` (I,) are the sums of loadings. Anchors, which are the scale of their capability, have none; nor has the
+    mean of all others, since what all gain is a gain of the capabilities.
+    """
+    of_category, own = (believe(priors, f"{name}_drift_sd") for name in ("category", "benchmark"))
+    with plate("category", max(s.drifting) + 1, dim=-1):
+        category = of_category * numpyro.sample("category_drift_raw", dist.Normal(0.0, 1.0))
+    with plate("benchmark", s.n_benchmarks, dim=-1):
+        a_year = category[jnp.asarray(s.drifting)] + own * numpyro.sample("benchmark_drift_raw", dist.Normal(0.0, 1.0))
+        mean = (a_year * is_free).sum() / is_free.sum()
+        drift = jnp.asarray(numpyro.deterministic("benchmark_drift", steepness * is_free * (a_year - mean)))
+    with plate("category", max(s.drifting) + 1, dim=-1):
+        numpyro.deterministic("category_drift", category - mean)
+    return drift

@@ -42,6 +42,9 @@ class CapabilitySpec(Frozen):
     cells : {"dense", "sparse"}
         Whether most models have scores on most benchmarks, or most cells of the table are empty: then benchmarks teach
         each other how hard and how steep they are, scores in several settings count, and families have no offsets.
+    benchmark_drift : {"none", "category"}
+        Whether scores on a benchmark of a sparse table may gain with the release date what the capabilities do not
+        explain; "category": each benchmark has a trend of its own, around that of all of its category.
     drift_walk : float
         Decades of compute by which efficiency may wander from a steady drift in the first year after all that was seen,
         one sd; it grows with the square root of time. Forecasts alone read it.
@@ -65,6 +68,7 @@ class CapabilitySpec(Frozen):
     drift: Literal["none", "family", "model", "line"] = "family"
     unknown_compute: Literal["prior", "trend"] = "prior"
     cells: Literal["dense", "sparse"] = "dense"
+    benchmark_drift: Literal["none", "category"] = "none"
     drift_walk: float = Field(default=0.2, ge=0)
     line_walk: float = Field(default=0.3, ge=0)
     posterior: Literal["cut", "joint"] = "cut"
@@ -123,6 +127,7 @@ class CapabilitySpec(Frozen):
             "drift": "line",
             "unknown_compute": "trend",
             "cells": "sparse",
+            "benchmark_drift": "category",
             "priors": priors,
         }
         return cls(**{**chosen, **changes})
@@ -159,6 +164,7 @@ class Structure(NamedTuple):
     unknown_chance: tuple[int, ...] = ()
     unknown_task_chance: tuple[int, ...] = ()
     unknown_ratio: tuple[int, ...] = ()
+    drifting: tuple[int, ...] = ()  # number of the category of each benchmark, where benchmarks drift
 
     @property
     def free(self) -> tuple[int, ...]:

@@ -59,6 +59,15 @@ class Place(NamedTuple):
 
     theta: np.ndarray  # (S, G, N, K)
     effects: Arrays  # of their families: family_offset (S, G, N, I), task_family_offset (S, N, T)
+    date: np.ndarray  # (N,) of release, years since DATE_CENTRE
+
+
+def _offsets(p: Arrays, place: Place, predictors: int, at: Sequence[int]) -> np.ndarray:
+    """What linear predictors (S, N, J) of benchmarks have beside capabilities and difficulty; 0 where nothing."""
+    if "benchmark_drift" in p:
+        return np.asarray(p["benchmark_drift"][:, None, at] * place.date[:, None])
+    offset = place.effects.get("family_offset")
+    return np.zeros(1) if offset is None else offset[:, predictors][..., at]
 
 
 class Posterior:
@@ -253,7 +262,8 @@ class Posterior:
         effects = {name: value[..., None, :] for name, value in self.family_effects(family).items()}
         x = self.covariates(family, facts, typical=True)
         flops = np.asarray(facts["flops"], float)
-        return Place(self.lines(effects, x) + stray(self, [family] * len(flops), x.date, flops), effects)
+        theta = self.lines(effects, x) + stray(self, [family] * len(flops), x.date, flops)
+        return Place(theta, effects, np.asarray(x.date))
 
     def place(self, scenarios: Sequence[Scenario]) -> Place:
         """Capabilities and family effects of scenarios: of models in the table, or drawn around their family's line."""
@@ -263,10 +273,11 @@ class Posterior:
             name: np.stack([by_family[family][name] for family in families], axis=-2) for name in by_family[families[0]]
         }
         shape = (*effects["intercept"].shape[:-2], len(scenarios), len(self.layout.factors))
-        theta = np.empty(shape)
+        theta, dates = np.empty(shape), np.zeros(len(scenarios))
         if known := [i for i, s in enumerate(scenarios) if s.is_known]:
             rows = [self.layout.models.index(scenarios[i].model) for i in known]
             theta[..., known, :] = self._arrays["theta"][..., rows, :]
+            dates[known] = np.asarray(self.layout.measurements[0].covariates.date)[rows]
             unmeasured = {i: row for i, row in zip(known, rows, strict=True) if not self.measured.iloc[row]}
             if at := list(unmeasured.values()):
                 date, flops = np.asarray(self.layout.measurements[0].covariates.date), self.table.models["flops"]
@@ -276,12 +287,13 @@ class Posterior:
             mine = {name: value[..., new, :] for name, value in effects.items()}
             facts = facts_of([scenarios[i] for i in new])
             x = self.covariates([families[i] for i in new], facts)
+            dates[new] = x.date
             typical = self.lines(mine, x) + stray(self, [families[i] for i in new], x.date, facts["flops"])
             unit = [self._residual(scenarios[i]) for i in new]
             theta[..., new, :] = typical + self._arrays["residual_sd"][..., None, :] * np.stack(unit, axis=-2)
         if self.layout.structure.is_sparse:
             theta += effort_shifts(self, scenarios)
-        return Place(theta, effects)
+        return Place(theta, effects, dates)
 
     def _residual(self, scenario: Scenario) -> np.ndarray:
         """Standard normal residual (S, 1, K) of a model that does not exist yet from its family's line.
@@ -368,7 +380,7 @@ class Posterior:
             result[..., columns] = _benchmark_moments(
                 {name: p[name][:, at] for name in equations.BENCHMARK_CURVE if name in p},
                 place.theta[:, predictors],
-                place.effects["family_offset"][:, predictors][..., at] if "family_offset" in place.effects else 0.0,
+                _offsets(p, place, predictors, at),
                 np.asarray(self.layout.measurements[0].chance)[at],
                 inv_items[:, columns],
             )

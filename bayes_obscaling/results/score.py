@@ -156,6 +156,9 @@ class _Newcomer:
         self.known_family = self.family in fit.layout.families
         self.flops = float(facts["flops"])
         self.date = str(facts["date"])
+        facts_of = {"flops": np.ones(1), "date": np.array([self.date])}
+        name = self.family if self.known_family else NEW_FAMILY
+        self.released = float(np.asarray(self.posterior.covariates([name], facts_of).date)[0])
         sets = range(len(fit.layout.predictor_sets))
         placed = [self._placed(predictors) for predictors in sets]
         self.rows = [rows for rows, *_ in placed]  # resampled draws, by predictor set
@@ -241,8 +244,10 @@ class _Newcomer:
         return drawn.reshape(size), p["compute_sd"]
 
     def _offsets(self, p: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        """Offsets of the family on benchmarks, or their mean, and the sd about it, (S, I) each."""
+        """Offsets on benchmarks, those of the family or their mean, or of the date; the sd about it; (S, I) each."""
         none = np.zeros_like(p["difficulty"])
+        if "benchmark_drift" in p:
+            return p["benchmark_drift"] * self.released, none
         if "family_offset" not in p:
             return none, none
         if self.known_family:
@@ -281,7 +286,7 @@ class _Newcomer:
         family = there.family_effects(self.family if self.known_family else NEW_FAMILY)
         if "task_family_offset" in family:
             effects["task_family_offset"] = family["task_family_offset"][:, None]
-        return Place(theta, effects)
+        return Place(theta, effects, np.array([self.released]))
 
     def about(self, names: list[str]) -> list[dict[str, Any]]:
         """Rows of a forecast's `about`."""

@@ -169,6 +169,8 @@ def _best_of_all(fit: CapabilityFit, task: str, years: np.ndarray, extra: np.nda
         n = rng.poisson(count * _STEP / _RECENT, best.shape)
         unit = ndtri(rng.random(best.shape) ** (1.0 / np.maximum(n, 1)))
         eta = (theta * loading[:, None]).sum(axis=-1) + p["difficulty"][:, [at]] + sd[:, None] * unit
+        if "benchmark_drift" in p:
+            eta = eta + p["benchmark_drift"][:, [at]] * years
         best = np.maximum(best, np.where(n > 0, eta, -np.inf))
     best = np.maximum.accumulate(best, axis=1)
     chance = float(np.asarray(posterior.layout.measurements[0].chance)[at])

@@ -48,6 +48,15 @@ def draw_sparse(data: Measurements, structure: Structure, spec: CapabilitySpec, 
     t["difficulty"] = rng.normal(t["difficulty_mean"], t["difficulty_sd"], n)
     for factor, benchmark in enumerate(structure.anchors):
         t["loading"][benchmark], t["difficulty"][benchmark] = np.eye(k)[factor], 0.0
+    if structure.drifting:
+        of_category, own = (lognormal(rng, getattr(priors, f"{name}_drift_sd")) for name in ("category", "benchmark"))
+        t |= {"category_drift_sd": of_category, "benchmark_drift_sd": own}
+        of_category = of_category * rng.standard_normal(max(structure.drifting) + 1)
+        a_year = of_category[list(structure.drifting)] + own * rng.standard_normal(n)
+        mean = np.delete(a_year, structure.anchors).mean()
+        t["category_drift"], t["benchmark_drift"] = of_category - mean, total * (a_year - mean)
+        t["benchmark_drift"][list(structure.anchors)] = 0.0
+        t["difficulty"] = t["difficulty"] - t["benchmark_drift"] * date.mean()
     is_bent = structure.curve == "asymmetric"
     ceiling = priors.label_errors if is_bent else priors.ceiling_gap
     t["ceiling_gap"] = rng.beta(ceiling.a, ceiling.b, n)
@@ -93,6 +102,8 @@ def cell_curve(t: Values, cells: Cells, chance: np.ndarray) -> np.ndarray:
     """Expected scores (..., C) of cells, for parameters whose leading axes are draws or none."""
     model, benchmark = np.asarray(cells.model), np.asarray(cells.benchmark)
     eta = t["difficulty"][..., benchmark]
+    if "benchmark_drift" in t:
+        eta = eta + t["benchmark_drift"][..., benchmark] * np.asarray(cells.date)
     for factor in range(t["theta"].shape[-1]):
         able = t["theta"][..., model, factor]
         able = able + t["reasoning_step"][..., [factor]] * np.asarray(cells.reasoning)

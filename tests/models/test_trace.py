@@ -74,6 +74,8 @@ _OF_SPARSE_TABLES = {
     "loading_share_sd",
     "overdispersion_median",
     "overdispersion_sd",
+    "category_drift_sd",
+    "benchmark_drift_sd",
 }
 
 
