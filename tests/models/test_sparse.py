@@ -144,6 +144,34 @@ def test_anchors_identify_the_factors(layout: Layout, p: dict[str, np.ndarray]):
     assert (p["loading"][others] > 0).all() and (p["difficulty"][others] != 0).all()
 
 
+def test_benchmarks_drift_around_their_category_and_around_the_capabilities(
+    table: ScoreTable, layout: Layout, p: dict[str, np.ndarray]
+):
+    anchors = list(layout.structure.anchors)
+    np.testing.assert_array_equal(p["benchmark_drift"][anchors], 0.0)
+    others = np.delete(np.arange(22), anchors)
+    a_year = p["benchmark_drift"][others] / p["loading"][others].sum(axis=-1)
+    assert a_year.std() > 0.02 and abs(a_year.mean()) < 1e-12  # what all gain, the capabilities gain
+    category = table.benchmarks["category"].map(layout.categories.index).to_numpy()
+    own = a_year - p["category_drift"][category[others]]
+    np.testing.assert_allclose(own, p["benchmark_drift_sd"] * p["benchmark_drift_raw"][others], **EXACT)
+    middle = np.asarray(layout.measurements[0].covariates.date).mean()
+    np.testing.assert_allclose(
+        p["difficulty"][others] + p["benchmark_drift"][others] * middle, p["difficulty_free"][others], **EXACT
+    )
+
+
+def test_without_categories_benchmarks_are_one_and_without_a_drift_nothing_is_sampled(table: ScoreTable):
+    plain = ScoreTable(table.models, table.benchmarks.assign(category=""), table.scores)
+    layout = layout_of(plain)
+    assert layout.categories == ("no category",) and set(layout.structure.drifting) == {0}
+    still = layout_of(table, spec=SPEC.model_copy(update={"benchmark_drift": "none"}))
+    cells = still.measurements[0].cells
+    assert cells is not None and cells.date is None and still.structure.drifting == () and still.categories == ()
+    names = trace_of(model.measurement, 0, still.measurements[0], SPEC.priors, still.structure)
+    assert not [name for name in names if "benchmark_drift" in name or "category" in name]
+
+
 def test_both_writings_draw_parameters_of_the_same_distribution(layout: Layout):
     """What is sampled in other coordinates has, in both, the population that it is said to have."""
     data, structure, draws = layout.measurements[0], layout.structure, 400

@@ -5,15 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from sparse_tables import BENCHMARKS, HIDDEN, sparse_fit, sparse_table
 
 from bayes_obscaling.data import Split
+from bayes_obscaling.data.dates import years_of
 from bayes_obscaling.errors import InputError
 from bayes_obscaling.models.capability_equations import COMPUTE_CENTRE
+from bayes_obscaling.models.links import response
 from bayes_obscaling.results.fit import CapabilityFit
 from bayes_obscaling.results.forecast import forecast
 from bayes_obscaling.results.scenario import NEW_FAMILY, Scenario
+from bayes_obscaling.results.score import _Newcomer, score
 from bayes_obscaling.results.storage import open_fit
 
 LATENT = ["latent_flops_q5", "latent_flops", "latent_flops_q95"]
@@ -112,6 +116,36 @@ def test_later_models_score_higher(fit: CapabilityFit, family: str):
     p, own = fit.posterior.measurement(0), fit.posterior.family_effects(family)["family_drift"][:, 0]
     rise = p["slope_mean"] * (p["drift"] + own) * 365 / 365.25  # within what was seen nothing strays
     np.testing.assert_allclose(line[:, 1] - line[:, 0], rise, rtol=1e-6)
+
+
+@pytest.mark.parametrize("who", ["to come", "known"])
+def test_scores_have_what_a_year_adds_beside_the_capabilities(fit: CapabilityFit, who: str):
+    asked = Scenario("one", "Birch", date="2028-06-01") if who == "to come" else Scenario("Birch-3")
+    p, names = fit.posterior.measurement(0), list(fit.layout.benchmarks[3:6])
+    at = [fit.layout.benchmarks.index(name) for name in names]
+    place = fit.posterior.place([asked])
+    date = "2028-06-01" if who == "to come" else fit.table.models.at["Birch-3", "date"]
+    np.testing.assert_allclose(place.date, years_of([date]))
+    eta = (place.theta[:, 0, 0, None] * p["loading"][:, at]).sum(axis=-1) + p["difficulty"][:, at]
+    eta = eta + p["benchmark_drift"][:, at] * place.date[0]
+    expected = response(eta, 0.0, p["ceiling_gap"][:, at], p["asymmetry"][:, at])
+    np.testing.assert_allclose(fit.posterior.expected(place, names)[:, 0], expected, rtol=1e-9)
+    assert np.abs(p["benchmark_drift"][:, at] * place.date[0]).mean() > 0.02
+
+
+def test_a_model_that_is_scored_has_it_too(fit: CapabilityFit):
+    table = fit.table
+    models = table.models.loc[["Birch-3"]].rename(index={"Birch-3": "Birch-9"}).assign(date="2028-06-01")
+    scores = table.scores[table.scores["model"] == "Birch-3"].assign(model="Birch-9")
+    both = type(table)(
+        pd.concat([table.models, models]), table.benchmarks, pd.concat([table.scores, scores], ignore_index=True)
+    )
+    assert np.isfinite(score(fit, both).draws.to_numpy()).all()
+    newcomer = _Newcomer(fit, both, "Birch-9")
+    drift = fit.posterior.measurement(0)["benchmark_drift"]
+    np.testing.assert_allclose(newcomer.offset[0], (drift * years_of(["2028-06-01"])[0])[newcomer.rows[0]])
+    place = newcomer._place(fit.posterior.at_draws(newcomer.rows[0]), 0)
+    np.testing.assert_allclose(place.date, years_of(["2028-06-01"]))
 
 
 def test_a_new_family_is_less_certain_than_a_known_one(fit: CapabilityFit):
