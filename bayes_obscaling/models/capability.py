@@ -100,7 +100,8 @@ def _capabilities(data: Measurements, priors: Priors, s: Structure) -> tuple[dic
                 believe(priors, name) for name in ("reasoning_step", "effort_step")
             )
         if s.is_sparse:
-            p["intercept_mean"] = intercept_from_level(believe(priors, "level_mean"), p, data, s)
+            p["level_mean"] = believe(priors, "level_mean")
+            p["intercept_mean"] = intercept_from_level(p["level_mean"], p, data, s)
         own = ("intercept", "slope", *(("family_drift",) if s.drift == "line" else ()))
         with plate("family", s.n_families, dim=-2):
             of_family = {name: family_effect(name, p) for name in own}

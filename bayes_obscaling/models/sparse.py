@@ -88,16 +88,19 @@ def sparse_scores(data: Measurements, p: dict[str, Numbers], theta: jax.Array, p
         noise = numpyro.sample("overdispersion_raw", dist.Normal(0.0, 1.0))
         log_median = jnp.full(n, jnp.log(p["loading_median"]))
         total = jnp.exp(partly_centred("log_total_raw", log_median, p["loading_sd"], 0.5))
-        # centred: scores say more of most difficulties than the population does
-        difficulty = numpyro.sample("difficulty_free", dist.Normal(p["difficulty_mean"], p["difficulty_sd"]))
     with plate("benchmark", n, dim=-2), factors:
         share = jax.nn.softmax(p["loading_share_sd"] * numpyro.sample("share_raw", dist.Normal(0.0, 1.0)), axis=-1)
         of_anchors = jnp.asarray(places(s.anchors, n))
         loading = jnp.where(is_anchor[:, None], of_anchors, total[:, None] * share)
         p["loading"] = numpyro.deterministic("loading", loading)
+    # What is sampled is the linear predictor of a typical family in the middle of the table, centred: scores say it
+    # well, and difficulties only as far as they say where capabilities are zero.
+    typical = jnp.asarray(loading @ p["level_mean"])
+    with plate("benchmark", n, dim=-1):
+        difficulty = numpyro.sample("predictor_raw", dist.Normal(p["difficulty_mean"] + typical, p["difficulty_sd"]))
+        difficulty = difficulty - typical
     if s.drifting:
         p["benchmark_drift"] = _drifts(priors, total, 1.0 - is_anchor, s)
-        # that in the middle of the table is sampled: of DATE_CENTRE, years before most scores, nothing is known
         difficulty = difficulty - p["benchmark_drift"] * _middle(data, s)[0]
     p |= chance_levels(priors, data.chance, s.unknown_chance, "chance", "benchmark")
     shapes = curve_shapes(priors, s)

@@ -156,9 +156,8 @@ def test_benchmarks_drift_around_their_category_and_around_the_capabilities(
     own = a_year - p["category_drift"][category[others]]
     np.testing.assert_allclose(own, p["benchmark_drift_sd"] * p["benchmark_drift_raw"][others], **EXACT)
     middle = np.asarray(layout.measurements[0].covariates.date).mean()
-    np.testing.assert_allclose(
-        p["difficulty"][others] + p["benchmark_drift"][others] * middle, p["difficulty_free"][others], **EXACT
-    )
+    in_middle = p["difficulty"] + p["benchmark_drift"] * middle + p["loading"] @ p["level_mean"]
+    np.testing.assert_allclose(in_middle[others], p["predictor_raw"][others], **EXACT)
 
 
 def test_without_categories_benchmarks_are_one_and_without_a_drift_nothing_is_sampled(table: ScoreTable):
