@@ -129,7 +129,7 @@ def copies(checked: Checked) -> Lines:
 def falling(checked: Checked) -> Lines:
     """Find scores that fall as the other scores of the models rise; few scores are judged by the name of the column."""
     new = () if checked.parsed is None else checked.parsed.benchmarks.index
-    untold = []
+    untold, falls = [], False
     for name, benchmark, scores in checked.columns():
         standing = checked.standing(name).reindex(scores.index).dropna()
         count = len(standing)
@@ -137,18 +137,20 @@ def falling(checked: Checked) -> Lines:
             continue
         if count < _MIN_FALLING or scores.nunique() < 3:
             if name in new and (why := _may_fall(name, scores[standing.index], standing)):
+                falls = True
                 yield "REVIEW", f"{name}: {count} scores are too few to see whether it falls, but {why}", _TURN
             elif name in new:
                 untold.append(name)
             continue
         rank = scores.corr(standing, method="spearman")
         if rank < (-0.5 if count >= _MIN_RANKED else -0.9):  # few scores fall by accident
+            falls = True
             yield (
                 "REVIEW",
                 f"{name} falls as the other scores rise (rank correlation {rank:.2f}), as losses and refusal rates do",
                 _TURN,
             )
-    if untold:
+    if untold and not falls:
         names = listed(untold, MOST_LISTED)
         yield "PASS", f"none is seen; this cannot be told of {names}: fewer than {_MIN_FALLING} scores", ""
 

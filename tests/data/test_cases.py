@@ -249,8 +249,7 @@ def test_columns_that_copy_fall_or_hold_little():
 @pytest.mark.parametrize(
     ("name", "falls", "level", "words"),
     [
-        ("wiki_perplexity", True, "REVIEW", "wiki_perplexity: 3 scores are too few"),
-        ("pile loss", False, "REVIEW", "its name"),
+        ("refusal_rate", True, "REVIEW", "refusal_rate: 3 scores are too few"),
         ("top1_error_rate", False, "REVIEW", "its name"),
         ("over_refusal", False, "REVIEW", "its name"),
         ("lossless_coding", False, "PASS", "cannot be told of lossless_coding"),

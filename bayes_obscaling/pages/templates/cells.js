@@ -39,7 +39,7 @@ const record = (() => {
     }
     const means = scored(left);
     fill(by("scores").tBodies[0], means.map((one) => [one.method, String(one.n), number(one.mae, 4), number(one.crps, 4), ...one.found.map((p) => p === null ? "" : percent(p))]));
-    fill(by("misses").tBodies[0], misses);
+    if (by("misses")) fill(by("misses").tBodies[0], misses);
     const far = cells.bins.flatMap((bin) => scored(left.filter((row) => row.bin === bin)).map(({ method, n, crps }) => ({ bin, method, n, crps })));
     return {
       coverage: means.flatMap((one) => one.found.map((found, i) => ({ method: one.method, claimed: LEVELS[i] / 100, found })).filter((point) => point.found !== null)),

@@ -31,7 +31,7 @@ from bayes_obscaling.models.capability_equations import (
     line,
 )
 from bayes_obscaling.results.fit import CapabilityFit
-from bayes_obscaling.results.leave_one_out.cells import LeftOut, left_out_cells
+from bayes_obscaling.results.leave_one_out.cells import MOST_DRAWS, LeftOut, left_out_cells
 from bayes_obscaling.results.leave_one_out.slopes import benchmark_slopes
 from bayes_obscaling.results.leave_one_out.weights import kept_draws, smoothed
 from bayes_obscaling.results.remember import remembered
@@ -79,7 +79,7 @@ def predict_left_out(fit: CapabilityFit, predictors: str = "all") -> xr.Dataset:
 @remembered
 def _predict(fit: CapabilityFit, index: int) -> xr.Dataset:
     posterior, data = fit.posterior, fit.layout.measurements[index]
-    kept = kept_draws(posterior)
+    kept = kept_draws(posterior) if data.cells is None else kept_draws(posterior, MOST_DRAWS)
     p = {name: values[kept] for name, values in posterior.measurement(index).items()}
     seed = int(fit.provenance["seed"])
     if data.cells is not None:

@@ -31,12 +31,14 @@ from bayes_obscaling.models.sparse import SMALLEST_COMPUTE_SD, published
 from bayes_obscaling.models.spec import Structure
 
 Draws = dict[str, np.ndarray]
-_PARTICLES = 64  # half of them about the mode, half from the line of the family
+PARTICLES = 48  # half of them about the mode, half from the line of the family
 _DF = 6.0  # of the Student t about the mode
-_STEPS = 8  # of Gauss and Newton
+_STEPS = 6  # of Gauss and Newton
 _LONGEST = 2.0  # a step, in sd of the capability before any score
 _SMALLEST_SLOPE = 1e-4
-_CHUNK = 200  # draws at a time: memory stays flat
+_SMALLEST_TAIL = 1e-15  # what rounding leaves of a tail
+MOST_DRAWS = 400  # each costs particles for every score of the table
+_CHUNK = 100  # draws at a time: memory stays flat
 _ROOMS = (8, 16, 32, 64, 128, 256, 512, 1024)  # a model's scores are filled up to one of these: few shapes to compile
 
 
@@ -70,7 +72,7 @@ class LeftOut(NamedTuple):
 
 
 def left_out_cells(
-    p: Draws, data: Measurements, structure: Structure, seed: int
+    p: Draws, data: Measurements, structure: Structure, seed: int, particles: int = PARTICLES
 ) -> tuple[np.ndarray, np.ndarray, LeftOut]:
     """Models (n,) and benchmarks (n,), by position, of the seen scores, and each of them given all the others.
 
@@ -85,6 +87,8 @@ def left_out_cells(
     structure : Structure
     seed : int
         Of the particles and new evaluations.
+    particles : int
+        At each draw, for each model.
     """
     assert data.cells is not None
     cells = Cells(*(np.asarray(value) for value in data.cells))
@@ -95,7 +99,7 @@ def left_out_cells(
         _, first = np.unique(cells.benchmark[own], return_index=True)
         first = np.sort(first)
         key = jax.random.fold_in(jax.random.key(seed), int(model))
-        made = _of_model(key, mean[:, model], root[:, model], *_about(p, data, cells, own))
+        made = _of_model(key, mean[:, model], root[:, model], *_about(p, data, cells, own), particles)
         parts.append([np.asarray(value)[:, first] for value in made])
         rows.append(np.full(len(first), model))
         columns.append(cells.benchmark[own][first])
@@ -145,19 +149,28 @@ def _about(p: Draws, data: Measurements, cells: Cells, own: np.ndarray) -> tuple
     return _Curves(*map(jnp.asarray, curves)), _Facts(*map(jnp.asarray, facts))
 
 
-def _of_model(key: jax.Array, mean: np.ndarray, root: np.ndarray, curves: _Curves, facts: _Facts) -> list[np.ndarray]:
+def _of_model(
+    key: jax.Array, mean: np.ndarray, root: np.ndarray, curves: _Curves, facts: _Facts, particles: int
+) -> list[np.ndarray]:
     count, parts = len(mean), []
     for start in range(0, count, _CHUNK):
         rows = np.minimum(np.arange(start, start + _CHUNK), count - 1)  # one shape: compiled once
         keys = jax.random.split(jax.random.fold_in(key, start), _CHUNK)
         here = _Curves(*(value[rows] for value in curves))
-        parts.append(_at_draws(keys, jnp.asarray(mean[rows]), jnp.asarray(root[rows]), here, facts))
+        parts.append(_at_draws(keys, jnp.asarray(mean[rows]), jnp.asarray(root[rows]), here, facts, particles))
     return [np.concatenate(values)[:count] for values in zip(*parts, strict=True)]
 
 
-@jax.jit
-@partial(jax.vmap, in_axes=(0, 0, 0, 0, None))
-def _at_draws(key: jax.Array, mean: jax.Array, root: jax.Array, c: _Curves, facts: _Facts) -> tuple[jax.Array, ...]:
+@partial(jax.jit, static_argnames="particles")
+def _at_draws(
+    keys: jax.Array, mean: jax.Array, root: jax.Array, curves: _Curves, facts: _Facts, particles: int
+) -> tuple[jax.Array, ...]:
+    return jax.vmap(lambda *one: _at_draw(*one, facts, particles))(keys, mean, root, curves)
+
+
+def _at_draw(
+    key: jax.Array, mean: jax.Array, root: jax.Array, c: _Curves, facts: _Facts, particles: int
+) -> tuple[jax.Array, ...]:
     """One model at one draw, in standard normal numbers of its capabilities before any score."""
     design, middle, size = c.loading @ root, c.loading @ mean + c.difficulty, root.shape[0]
 
@@ -180,7 +193,7 @@ def _at_draws(key: jax.Array, mean: jax.Array, root: jax.Array, c: _Curves, fact
         return z + move * jnp.minimum(1.0, _LONGEST / jnp.maximum(jnp.abs(move).max(), 1e-12))
 
     mode = jax.lax.fori_loop(0, _STEPS, step, jnp.zeros(size))
-    z, log_proposal = _particles(key, mode, jnp.linalg.cholesky(information(mode)[0]))
+    z, log_proposal = _particles(key, mode, jnp.linalg.cholesky(information(mode)[0]), particles // 2)
     expected, _, variance = jax.vmap(at)(z)  # (particle, C)
     scale = jnp.sqrt(variance)
     t = (facts.score - expected) / scale
@@ -199,9 +212,9 @@ def _at_draws(key: jax.Array, mean: jax.Array, root: jax.Array, c: _Curves, fact
     return logsumexp(log_weight) - rest, density, below, jnp.clip(replicate, 0.0, 1.0)
 
 
-def _particles(key: jax.Array, mode: jax.Array, root: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Particles (J, K) from a Student t about a mode and from the standard normal, and their log density (J,)."""
-    half, size = _PARTICLES // 2, len(mode)
+def _particles(key: jax.Array, mode: jax.Array, root: jax.Array, half: int) -> tuple[jax.Array, jax.Array]:
+    """Particles (J, K), half from a Student t about a mode and half from the standard normal; log density (J,)."""
+    size = len(mode)
     normal, gamma, prior = jax.random.split(key, 3)
     tail = jnp.sqrt(_DF / 2.0 / jax.random.gamma(gamma, _DF / 2.0, (half, 1)))
     moved = jax.random.normal(normal, (half, size)) * tail
@@ -231,6 +244,7 @@ def _below(t: jax.Array) -> jax.Array:
 
     The incomplete beta function, at every particle, would take longer than all else.
     """
-    angle = jnp.arctan(t / np.sqrt(CELL_NOISE_DF))
-    cosine = jnp.cos(angle)
-    return 0.5 + (angle + jnp.sin(angle) * (cosine + 2.0 / 3.0 * cosine**3)) / jnp.pi
+    u = t / np.sqrt(CELL_NOISE_DF)
+    square = 1.0 / (1.0 + u**2)  # of the cosine of the angle whose tangent is u
+    below = 0.5 + (jnp.arctan(u) + u * square * (1.0 + 2.0 / 3.0 * square)) / jnp.pi
+    return jnp.maximum(below, _SMALLEST_TAIL)

@@ -20,9 +20,9 @@ def pareto_limit(draws: int) -> float:
     return min(1.0 - 1.0 / np.log10(draws), PARETO_LIMIT)
 
 
-def kept_draws(posterior: Posterior) -> np.ndarray:
+def kept_draws(posterior: Posterior, most: int = _MOST_DRAWS) -> np.ndarray:
     """Which draws are reweighted, counted along all chains: evenly spaced ones of each."""
-    stride = max(posterior.size // _MOST_DRAWS, 1)
+    stride = max(posterior.size // most, 1)
     return np.arange(posterior.size).reshape(posterior.chains, -1)[:, ::stride].ravel()
 
 
