@@ -37,8 +37,8 @@ _STEPS = 6  # of Gauss and Newton
 _LONGEST = 2.0  # a step, in sd of the capability before any score
 _SMALLEST_SLOPE = 1e-4
 _SMALLEST_TAIL = 1e-15  # what rounding leaves of a tail
-MOST_DRAWS = 400  # each costs particles for every score of the table
-_CHUNK = 100  # draws at a time: memory stays flat
+MOST_DRAWS = 200  # each costs particles for every score of the table; neighbours in a chain say much the same
+_CHUNK = 200  # draws at a time: memory stays flat
 _ROOMS = (8, 16, 32, 64, 128, 256, 512, 1024)  # a model's scores are filled up to one of these: few shapes to compile
 
 
@@ -206,18 +206,20 @@ def _at_draw(
     density = logsumexp(log_rest + log_density, axis=0) - rest
     below = logsumexp(log_rest + jnp.log(_below(t)), axis=0) - rest
     pick, noise = jax.random.split(jax.random.fold_in(key, 1))
-    chosen = jax.random.categorical(pick, log_rest, axis=0)[None]
+    passed = jnp.cumsum(jnp.exp(log_rest - rest), axis=0) < jax.random.uniform(pick, rest.shape)
+    chosen = jnp.minimum(passed.sum(axis=0), particles - 1)[None]
     place, width = (jnp.take_along_axis(value, chosen, axis=0)[0] for value in (expected, scale))
-    replicate = place + width * jax.random.t(noise, CELL_NOISE_DF, place.shape)
+    unit = jax.random.normal(noise, (int(CELL_NOISE_DF) + 1, *place.shape))
+    replicate = place + width * unit[0] * _stretch(unit[1:])
     return logsumexp(log_weight) - rest, density, below, jnp.clip(replicate, 0.0, 1.0)
 
 
 def _particles(key: jax.Array, mode: jax.Array, root: jax.Array, half: int) -> tuple[jax.Array, jax.Array]:
     """Particles (J, K), half from a Student t about a mode and half from the standard normal; log density (J,)."""
     size = len(mode)
-    normal, gamma, prior = jax.random.split(key, 3)
-    tail = jnp.sqrt(_DF / 2.0 / jax.random.gamma(gamma, _DF / 2.0, (half, 1)))
-    moved = jax.random.normal(normal, (half, size)) * tail
+    normal, stretch, prior = jax.random.split(key, 3)
+    moved = jax.random.normal(normal, (half, size))
+    moved = moved * _stretch(jax.random.normal(stretch, (int(_DF), half)))[:, None]
     about = mode + jax.scipy.linalg.solve_triangular(root.T, moved.T, lower=False).T
     z = jnp.concatenate([about, jax.random.normal(prior, (half, size))])
     away = ((z - mode) @ root) ** 2
@@ -230,6 +232,14 @@ def _particles(key: jax.Array, mode: jax.Array, root: jax.Array, half: int) -> t
     )
     log_normal = -0.5 * (z**2).sum(axis=1) - 0.5 * size * jnp.log(2.0 * jnp.pi)
     return z, jnp.logaddexp(log_t, log_normal) - jnp.log(2.0)
+
+
+def _stretch(unit: jax.Array) -> jax.Array:
+    """What makes a standard normal number a Student t of n degrees of freedom, from n others (n, ...).
+
+    JAX draws gamma numbers by rejection, which would take most of the time.
+    """
+    return jnp.sqrt(len(unit) / (unit**2).sum(axis=0))
 
 
 def _log_density(t: jax.Array) -> jax.Array:
