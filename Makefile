@@ -1,11 +1,11 @@
 # make forecast: the first forecast, on real data.   make test: the quick tests.   Both set up what they need.
-# make docs: the documentation, into site/.   make record: measure how good forecasts are (hours), and write the tables.
+# make docs: the documentation, into site/.   make page: docs/frontier.html, of the fit that ships.   make record: measure how good forecasts are (hours), and write the tables.
 PYTHON ?= python3
 VENV ?= .venv
 TASK ?= word_unscrambling
 CUTOFF ?= 8.4e22
 
-.PHONY: forecast test lint docs record
+.PHONY: forecast test lint docs page record
 
 forecast: $(VENV)/.installed
 	$(VENV)/bin/bayes-obscaling forecast --task $(TASK) --cutoff-flops $(CUTOFF) --cohort paper --output forecast.csv --plot forecast.png
@@ -20,6 +20,9 @@ lint: $(VENV)/.tested
 
 docs: $(VENV)/.documented
 	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict
+
+page: $(VENV)/.tested
+	$(VENV)/bin/bayes-obscaling report frontier --output docs/frontier.html --title "The frontier as of November 2026" --task gpqa_diamond,frontiermath_v2,swe_bench_verified,simpleqa_verified,chess_puzzles,bp_hle --family GPT --family "Claude Opus" --family "Gemini Pro" --family new --date 2026-12
 
 record: $(VENV)/.installed
 	$(VENV)/bin/python scripts/record.py --run backtests

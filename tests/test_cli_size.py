@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
+import click
 import pandas as pd
 import pytest
 
@@ -34,6 +36,49 @@ def test_a_forecast_at_a_size_and_tokens(sized: Path, alone: Path, run: Run, tmp
         (row,) = pd.read_csv(table).to_dict("records")
         assert row["flops"] == pytest.approx(7.2e23)
         assert row.get("tokens_per_param") == (pytest.approx(1875) if has_ratio else None)
+
+
+@pytest.mark.parametrize(
+    ("size", "tokens"), [("8B", "15T"), ("8,000,000,000", "15 trillion"), ("8 x 10^9", "1.5e13"), ("8000M", "15000 bn")]
+)
+def test_numbers_have_the_forms_that_files_have(alone: Path, run: Run, size: str, tokens: str):
+    asked = ("forecast", "--fit", alone, "-t", "task-0", "--family", "family-1", "--size", size, "--tokens", tokens)
+    code, out, err = run(*asked)
+    assert code == 0 and "7.2e+23 FLOPs" in " ".join(out.split()), err
+
+
+def test_no_option_of_size_data_or_compute_reads_plain_floats_only():
+    from bayes_obscaling import cli
+
+    found = []
+    for name in cli.app.list_commands(click.Context(cli.app)):
+        command = cli.app.get_command(click.Context(cli.app), name)
+        for one in command.params:
+            if one.type is click.FLOAT and re.search("flops|size|tokens|params", str(one.name)):
+                found.append((name, one.name))
+    assert not found
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("forecast -t MMLU --family new --flops 3Q", "--flops is '3Q', not a number: write it as 3.6e25"),
+        ("forecast -t MMLU --cutoff-flops 50%", "--cutoff-flops is '50%', not a plain number"),
+        ("select --task MMLU --budget 3 --max-size 1,024", "'1,024' may be 1024 or 1.024"),
+        ("cutoffs -o study --task MMLU --cutoffs 1e22,much", "--cutoffs is 'much', not a number"),
+        ("ladder --target N=7B,D=4Q", "D is '4Q', not a number"),
+        ("ladder --backtest --hold-out big", "--hold-out is 'big', not a number"),
+    ],
+)
+def test_what_is_no_number_is_said(run: Run, arguments: str, message: str):
+    code, _, err = run(*arguments.split())
+    assert code == 2 and message in " ".join(err.split())
+
+
+def test_a_target_has_units():
+    from bayes_obscaling.cli.ladder import _target
+
+    assert _target("name=7B,N=7B,D=4T") == _target("name=7B,N=7e9,D=4e12")
 
 
 def test_flops_alone_assume_a_ratio_and_say_so(sized: Path, run: Run):

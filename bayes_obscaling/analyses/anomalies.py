@@ -77,13 +77,13 @@ def anomalies(fit: CapabilityFit, *, false_flags: float = 0.1) -> Anomalies:
     and fewer are flagged than should be. Flags control the false discovery rate (Benjamini and Hochberg 1995) over all
     single scores.
 
-    *Families.* The excess is what the family's offset on the benchmark adds to the expected scores of its models with
-    seen scores, on average. ``tail`` is twice the posterior probability that the offset has the other sign, and is
-    flagged where it is at most `false_flags`; ``q_value`` is the running mean of that probability, the share of wrong
-    signs to expect among this row and all surer ones (the s-value of Stephens 2017). Offsets shrink to their
-    population: a benchmark on which families differ much anyway needs a larger one. What an anchor that shares its
-    factor with few other benchmarks measures is that factor: a family's strength on HumanEval is its code capability,
-    and no offset.
+    *Families*, which sparse tables are fitted without. The excess is what the family's offset on the benchmark adds to
+    the expected scores of its models with seen scores, on average. ``tail`` is twice the posterior probability that the
+    offset has the other sign, and is flagged where it is at most `false_flags`; ``q_value`` is the running mean of that
+    probability, the share of wrong signs to expect among this row and all surer ones (the s-value of Stephens 2017).
+    Offsets shrink to their population: a benchmark on which families differ much anyway needs a larger one. What an
+    anchor that shares its factor with few other benchmarks measures is that factor: a family's strength on HumanEval is
+    its code capability, and no offset.
 
     A flag is a question, not a verdict: contamination, a harness that scores differently, a training mix that favours
     one benchmark, and a wrong entry in the table look the same.
@@ -92,9 +92,11 @@ def anomalies(fit: CapabilityFit, *, false_flags: float = 0.1) -> Anomalies:
         raise InputError(f"The share of false flags is {false_flags}: give a fraction between 0 and 1, such as 0.1.")
     single = pd.concat([_left_out_scores(fit), *(_task_scores(fit, task) for task in _tasks(fit))], ignore_index=True)
     single["q_value"] = false_discovery_control(single["tail"])
-    grouped = _family_offsets(fit)
-    grouped["q_value"] = _running_share(grouped["tail"].to_numpy() / 2)
-    table = pd.concat([single.assign(kind="score"), grouped.assign(kind="family")], ignore_index=True)
+    parts = [single.assign(kind="score")]
+    if not fit.layout.structure.is_sparse:
+        grouped = _family_offsets(fit)
+        parts.append(grouped.assign(kind="family", q_value=_running_share(grouped["tail"].to_numpy() / 2)))
+    table = pd.concat(parts, ignore_index=True)
     sign = np.where(table["median"] > 0, TOO_GOOD, TOO_BAD)
     odd = np.where(table["kind"] == "score", table["q_value"], table["tail"]) <= false_flags
     table["flag"] = np.where(odd, sign, "")
@@ -199,6 +201,8 @@ def _sentences(table: pd.DataFrame, false_flags: float) -> tuple[str, ...]:
     sentences = []
     for kind, what in (("score", "scores"), ("family", "offsets of families on benchmarks")):
         rows = table[table["kind"] == kind]
+        if rows.empty:
+            continue
         flagged = rows[rows["flag"] != ""]
         good = int((flagged["flag"] == TOO_GOOD).sum())
         wrong = false_flags * len(flagged) if kind == "score" else flagged["tail"].sum() / 2

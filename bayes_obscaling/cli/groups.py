@@ -38,6 +38,8 @@ class Option:
         Whether it takes names: ``A,B``, or the option repeated.
     is_argument : bool
         Whether it is told by its place instead of a flag.
+    read : callable, optional
+        Makes the value out of what was typed, and refuses what it cannot be; told the flag and the text.
     check : callable, optional
         Refuses a value; told the flag and the value.
     """
@@ -47,6 +49,7 @@ class Option:
     old: tuple[str, ...] = ()
     are_names: bool = False
     is_argument: bool = False
+    read: Callable[[str, str], Any] | None = None
     check: Callable[[str, Any], None] | None = None
 
 
@@ -178,19 +181,24 @@ def _of_option(name: str, annotation: Any, default: Any) -> click.Parameter:
         return click.Option([name, *(both if default else flags)], help=option.help, is_flag=True, default=default)
 
     def value(_: click.Context, __: click.Parameter, given: Any) -> Any:
-        for one in (given if is_list else (given,)) if option.check else ():
+        made = [
+            one if one is None or option.read is None else option.read(flags[0], one)
+            for one in (given if is_list else (given,))
+        ]
+        for one in made if option.check else ():
             if one is not None:
                 option.check(flags[0], one)  # type: ignore[misc]
         if not is_list:
-            return given
-        return (split(given) if option.are_names else list(given)) or None
+            return made[0]
+        return (split(given) if option.are_names else made) or None
 
     more: dict[str, Any] = {"required": True} if is_required else {"default": default}
     return _Spelled(
         [name, *flags, *option.old],
         old=option.old,
         help=option.help,
-        type=_type(of),
+        type=_type(of if option.read is None else str),
+        metavar=None if option.read is None else "NUMBER",
         multiple=is_list,
         show_default=not is_required and default not in (None, ""),
         callback=value,

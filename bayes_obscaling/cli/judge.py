@@ -158,7 +158,7 @@ def backtest(
         split = _split(scores, task, cut, hold_out, leave_family, best, from_compute)
         (err() if outputs.as_json else out()).print(f"Backtest of [bold]{', '.join(task)}[/]: {plain(split.name)}.")
         with model.sampling(table=scores) as how:
-            answer = run(scores, task, split, methods=methods, **how)
+            answer = run(scores, task, split, methods=methods, follow=as_of is not None, **how)
     keep = partial(page.write_page, answer)
     show(answer, "", outputs, layout=lambda: _print_backtest(answer), sentences=(), keep=keep)
 

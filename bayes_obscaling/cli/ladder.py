@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from bayes_obscaling.cli.groups import names, parsed
+from bayes_obscaling.cli.groups import names
 from bayes_obscaling.cli.options import KeptFit, Outputs, PageOutput, Sampling
 from bayes_obscaling.cli.show import note, print_table, show, span
 from bayes_obscaling.errors import InputError
@@ -100,7 +100,7 @@ def ladder(
     if is_study:
         train, every_run = _ladders(runs, paper_runs or question != "--rungs", loss)
         spec = LadderSpec(law=law, feature=feature or train.feature)
-        sizes = parsed("--hold-out", ",".join(hold_out or ()), _sizes, "give numbers of parameters, such as 1.28e9")
+        sizes = _sizes(hold_out)
         show(_study(question, train, every_run, models, sizes, spec, recipe, sampling), "", outputs)
         return
     checkpoints = None if update is None else read_checkpoints(update)  # before the fit, which takes minutes
@@ -127,11 +127,14 @@ def _files(*writers: Callable[[], list[str]] | None) -> list[str]:
     return [name for write in writers if write is not None for name in write()]
 
 
-def _sizes(text: str) -> list[float] | None:
-    return [float(part) for part in text.split(",")] if text else None
+def _sizes(texts: list[str] | None) -> list[float] | None:
+    from bayes_obscaling.data.numbers import amount
+
+    return [amount("--hold-out", text, "1.28e9 or 1.28B") for text in texts] if texts else None
 
 
 def _target(text: str) -> Scenario:
+    from bayes_obscaling.data.numbers import amount
     from bayes_obscaling.results.scenario import Scenario
 
     parts: dict[str, str] = {}
@@ -146,10 +149,7 @@ def _target(text: str) -> Scenario:
     for name in ("N", "D", *(["FLOPS"] if "FLOPS" in parts else [])):
         if name not in parts:
             raise InputError(f"--target {text}: {name} is missing; {_TARGET}.")
-        try:
-            numbers[name] = float(parts[name])
-        except ValueError:
-            raise InputError(f"--target {text}: {name} is {parts[name]!r}, not a number; {_TARGET}.") from None
+        numbers[name] = amount(f"--target {text}: {name}", parts[name], "3.6e25" if name == "FLOPS" else "7e9 or 7B")
     name = parts.get("NAME", f"N={parts['N']},D={parts['D']}")
     recipe = parts.get("RECIPE", "")
     return Scenario(name, params=numbers["N"], tokens=numbers["D"], flops=numbers["FLOPS"], recipe=recipe).as_run()

@@ -37,17 +37,24 @@ def flops(help: str) -> Option:
 
         check_flops(flag, value)
 
-    return Option(help, check=check)
+    return Option(help, read=_read, check=check)
+
+
+def _read(flag: str, text: str) -> float:
+    """A number with its unit, if it has one, as files may have it: 7e9, 7B, 15T."""
+    from bayes_obscaling.data.numbers import amount
+
+    return amount(flag, text, "3.6e25" if "flops" in flag else "7e9, 7B or 15T")
 
 
 def positive(help: str) -> Option:
-    """An option that takes a positive number."""
+    """An option that takes a positive number of parameters or tokens."""
 
     def check(flag: str, value: float) -> None:
         if not 0 < value < float("inf"):
             raise InputError(f"{flag} is {value:g}", "give a positive number")
 
-    return Option(help, check=check)
+    return Option(help, read=_read, check=check)
 
 
 Tasks = Annotated[list[str] | None, names("--task", "-t", help="Task or benchmark:")]

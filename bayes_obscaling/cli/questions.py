@@ -218,6 +218,8 @@ def _print_anomalies(answer: Finding, tasks: Sequence[str]) -> None:
     first = f"flagged ones first, then {', '.join(tasks)}; " if len(tasks) < _MANY else ""
     for kind, what in (("score", "Single scores"), ("family", "Offsets of families on benchmarks")):
         rows = answer.table[answer.table["kind"] == kind]
+        if rows.empty:  # sparse tables are fitted without offsets
+            continue
         place = np.select([rows["flag"] != "", rows["benchmark"].isin(tasks)], [0, 1], 2)
         rows = rows.iloc[np.argsort(place, kind="stable")].drop(columns="kind").dropna(axis=1, how="all")
         if kind == "family":

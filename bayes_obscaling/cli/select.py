@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any
 
 from bayes_obscaling.cli.groups import Option, names
-from bayes_obscaling.cli.options import Question, flops
+from bayes_obscaling.cli.options import Question, flops, positive
 from bayes_obscaling.cli.scores import resolved
 from bayes_obscaling.errors import InputError
 
@@ -18,7 +18,7 @@ def select(
     task: Annotated[str, Option("Task to evaluate; a new one needs --chance.", ("--task", "-t"))],
     budget: Annotated[int, "Number of models to evaluate."],
     method: Annotated[str, "bayes: single models, for the targets' sake. v-optimal: families, as published."] = "bayes",
-    max_size: Annotated[float | None, "Only models of at most so many parameters."] = None,
+    max_size: Annotated[float | None, positive("Only models of at most so many parameters.")] = None,
     max_flops: Annotated[float | None, flops("Only models of at most these FLOPs.")] = None,
     families: Annotated[list[str] | None, names("--family", help="Only these families:", old=("--families",))] = None,
     targets: Annotated[
@@ -38,8 +38,6 @@ def select(
     """
     if method == "v-optimal" and (given := question.model.given()):
         raise InputError(f"v-optimal makes no fit: leave out {', '.join(given)}.")
-    if max_size is not None and not 0 < max_size < float("inf"):
-        raise InputError(f"--max-size is {max_size:g}: give a positive number.")
     table = question.table.load([task], targets)
     asked = _task(table, task, chance, items)
     wanted: dict[str, Any] = {

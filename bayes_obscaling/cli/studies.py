@@ -145,12 +145,15 @@ def _flops(text: str) -> list[float]:
     """FLOPs from FROM:TO:COUNT (log-spaced) or A,B,C."""
     import numpy as np
 
+    from bayes_obscaling.data.numbers import amount
+
     if ":" in text:
-        low, high, count = _ends(text)
-        if not 0 < float(low) < float(high) < float("inf"):
+        *ends, count = _ends(text)
+        low, high = (amount("--cutoffs", str(end), "1e22") for end in ends)
+        if not 0 < low < high < float("inf"):
             raise ValueError
-        return [float(f"{x:.4g}") for x in np.geomspace(float(low), float(high), count)]
-    grid = [float(x) for x in text.split(",")]
+        return [float(f"{x:.4g}") for x in np.geomspace(low, high, count)]
+    grid = [amount("--cutoffs", part, "1e22") for part in text.split(",")]
     if min(grid) <= 0:
         raise ValueError
     return grid

@@ -84,7 +84,8 @@ def check_merged(before: ScoreTable, parsed: Parsed, after: ScoreTable) -> list[
     new = models[~is_known | ~models.index.isin(before.models.index)]
     said = replace(parsed, assumed={})
     checked = Checked(new, after.benchmarks, new_scores(before, after), after, new["family"], said, before)
-    return [one for name in CHECKS if name != _NOTED for one in _found(name, checked)]
+    found = (one for name in CHECKS if name != _NOTED for one in _found(name, checked))
+    return [one for one in found if one.level != "PASS"]
 
 
 def _found(name: str, checked: Checked) -> list[Check]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
+import pandas as pd
 
 from bayes_obscaling.checks import listed
 from bayes_obscaling.data.checked import MOST_LISTED, Checked, Lines, expected, has_equals
@@ -16,8 +19,17 @@ _ENOUGH = 40  # scores of a column that say what is usual
 _FEW = 10
 _MIN_COMMON = 5  # equal scores of two columns that are no accident
 _MIN_RANKED, _MIN_FALLING = 8, 5
+_FEW_FALLING = 3  # that fall one after the other, over so much of the models' range of standing (0 to 1)
+_FAR_APART = 0.2
+_FALLS = re.compile(
+    r"(?:^|[^a-z])(?:perplexit(?:y|ies)|ppl|nll|bp[bc]|refus(?:als?|ed)|toxicity|hallucinations?)(?:$|[^a-z])"
+    r"|(?:^|[^a-z])(?:loss(?:es)?|errors?|wer|cer)(?:[^a-z]*rates?)?$",
+    re.IGNORECASE,
+)
+"""Names of what falls with capability."""
 _MIN_COLUMN = 3  # scores that say what the scale of a column is
 _NEAR_PERFECT = 0.95  # a best score from which on 1 is no surprise
+_TURN = "give 1 - score, or leave the column out: a task is taken to rise with capability"
 _ACC_SHIFT = -0.1  # acc of HellaSwag lies .1 to .2 below acc_norm in models of more than a billion parameters
 
 
@@ -115,19 +127,41 @@ def copies(checked: Checked) -> Lines:
 
 
 def falling(checked: Checked) -> Lines:
-    """Find scores that fall as the other scores of the models rise."""
+    """Find scores that fall as the other scores of the models rise; few scores are judged by the name of the column."""
+    new = () if checked.parsed is None else checked.parsed.benchmarks.index
+    untold, falls = [], False
     for name, benchmark, scores in checked.columns():
-        standing = checked.standing(name).reindex(scores.index)
-        count = standing.notna().sum()
-        if benchmark["signed"] or count < _MIN_FALLING or scores.nunique() < 3:
+        standing = checked.standing(name).reindex(scores.index).dropna()
+        count = len(standing)
+        if benchmark["signed"]:
+            continue
+        if count < _MIN_FALLING or scores.nunique() < 3:
+            if name in new and (why := _may_fall(name, scores[standing.index], standing)):
+                falls = True
+                yield "REVIEW", f"{name}: {count} scores are too few to see whether it falls, but {why}", _TURN
+            elif name in new:
+                untold.append(name)
             continue
         rank = scores.corr(standing, method="spearman")
         if rank < (-0.5 if count >= _MIN_RANKED else -0.9):  # few scores fall by accident
+            falls = True
             yield (
                 "REVIEW",
                 f"{name} falls as the other scores rise (rank correlation {rank:.2f}), as losses and refusal rates do",
-                "give 1 - score, or leave the column out: a task is taken to rise with capability",
+                _TURN,
             )
+    if untold and not falls:
+        names = listed(untold, MOST_LISTED)
+        yield "PASS", f"none is seen; this cannot be told of {names}: fewer than {_MIN_FALLING} scores", ""
+
+
+def _may_fall(name: str, scores: pd.Series, standing: pd.Series) -> str:
+    """What speaks for a column of few scores falling with capability; empty where nothing does."""
+    if _FALLS.search(name):
+        return "its name is that of something that does"
+    is_far = len(scores) >= _FEW_FALLING and np.ptp(standing) >= _FAR_APART
+    falls = is_far and scores.corr(standing, method="spearman") < -0.999
+    return "each stronger model has a lower one" if falls else ""
 
 
 def scale(checked: Checked) -> Lines:

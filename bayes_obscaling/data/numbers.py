@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal
 
+from bayes_obscaling.errors import InputError
+
 Commas = Literal["", "decimal", "thousands", "both"]
 """What the commas of a sheet are, as far as its unambiguous numbers tell."""
 
@@ -82,6 +84,33 @@ def read_number(text: str, commas: Commas = "") -> Number | None:
     if not rest:
         return first
     return Number(first.value, first.is_percent or rest[0].is_percent, first.has_unit, rest[0].value)
+
+
+def amount(what: str, text: str, such_as: str = "7e9 or 7B") -> float:
+    """Return parameters, tokens or FLOPs that somebody has typed, in any of the forms that files have.
+
+    Parameters
+    ----------
+    what : str
+        What it is, to say when it is none, such as ``--size``.
+    text : str
+        What was typed.
+    such_as : str
+        How it may be written.
+
+    Raises
+    ------
+    InputError
+        For what is no number, or one that may be read in two ways.
+    """
+    try:
+        number = read_number(text)
+    except AmbiguousError as error:
+        raise InputError(f"{what}: the number {error}", "write it without a mark for thousands") from None
+    if number is None or number.is_percent or number.error is not None or number.items is not None:
+        kind = "a number" if number is None else "a plain number"
+        raise InputError(f"{what} is {text[:40]!r}, not {kind}", f"write it as {such_as}")
+    return float(number.value)
 
 
 def commas_of(texts: set[str]) -> Commas:

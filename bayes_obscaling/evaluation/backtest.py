@@ -27,6 +27,7 @@ from bayes_obscaling.files import write_atomically
 from bayes_obscaling.inference.fit import fit_table
 from bayes_obscaling.models.spec import CapabilitySpec, spec_for
 from bayes_obscaling.progress import Progress
+from bayes_obscaling.results.fans import families_to_follow, fans
 from bayes_obscaling.results.finding import Answer
 from bayes_obscaling.results.forecast import Forecast, forecast
 
@@ -53,12 +54,16 @@ class Backtest(Answer):
         verdict: ``converged, rhat, ess_bulk, ess_tail, divergences``, and ``cutoff`` or ``as_of``, where it was cut.
     problems : tuple of str
         What went wrong in sampling.
+    fans : DataFrame, optional
+        What was expected of new models when it was cut: `bayes_obscaling.results.fans.fans` with ``cutoff`` or
+        ``as_of``, if asked for.
     """
 
     front = ("spec", "setup", *CUTS, "task", "method", "n", "mae", "crps", "coverage_50", "coverage_90")
 
     cells: pd.DataFrame
     problems: tuple[str, ...] = ()
+    fans: pd.DataFrame | None = None
 
     def to_dataframe(self) -> pd.DataFrame:
         """Mean scores by spec (where there are several), setup, cutoff or as-of date, task and method."""
@@ -100,8 +105,7 @@ class Backtest(Answer):
         return self._binned("months_ahead", "months", MONTH_BINS, by, right=False)
 
     def _binned(self, what: str, name: str, bins: dict[str, float], by: Sequence[str], right: bool) -> pd.DataFrame:
-        edges = [-np.inf, *bins.values()]
-        binned = pd.cut(self.cells[what], edges, right=right, labels=list(bins)).astype(object).fillna("unknown")
+        binned = in_bins(self.cells[what], bins, right=right)
         rows = score_table(self.cells.assign(**{name: binned}), (name, *by))
         return rows.sort_values(name, key=lambda column: column.map([*bins, "unknown"].index), kind="stable")
 
@@ -110,7 +114,9 @@ class Backtest(Answer):
         return paired_differences(self.cells, OURS, by, metric)
 
     def save(self, path: str | Path) -> Path:
-        """Write ``cells.csv`` and ``scores.csv`` into a folder, each whole or not at all; return the folder.
+        """Write ``cells.csv``, ``scores.csv`` and, if there are any, ``fans.csv`` into a folder; return the folder.
+
+        Each is written whole or not at all.
 
         Raises
         ------
@@ -120,37 +126,57 @@ class Backtest(Answer):
         folder = Path(path)
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            for name, frame in (("cells", self.cells), ("scores", self.to_dataframe())):
-                write_atomically(folder / f"{name}.csv", frame.to_csv(index=False).encode())
+            for name, frame in (("cells", self.cells), ("scores", self.to_dataframe()), ("fans", self.fans)):
+                if frame is not None:
+                    write_atomically(folder / f"{name}.csv", frame.to_csv(index=False).encode())
         except OSError as error:
             raise InputError(f"{folder} cannot be written ({error.strerror or error}): give another folder.") from error
         return folder
 
     @classmethod
     def read(cls, folder: str | Path) -> Backtest:
-        """Return the backtest, or the study as one, whose ``cells.csv`` `save` has written into a folder.
+        """Return the backtest, or the study as one, whose ``cells.csv`` and ``fans.csv`` `save` has written.
 
         Raises
         ------
         InputError
             When there is none.
         """
-        path = Path(folder) / "cells.csv"
+        path, drawn = Path(folder) / "cells.csv", Path(folder) / "fans.csv"
         try:
             cells = pd.read_csv(path, encoding="utf-8")
+            how: dict[str, Any] = {"encoding": "utf-8", "keep_default_na": False, "na_values": {"flops": [""]}}
+            fans = pd.read_csv(drawn, **how) if drawn.is_file() else None
             ours = cells[cells["method"] == OURS]
             bad = int((~ours["converged"].astype(bool)).sum()) if "converged" in ours else 0
         except (OSError, KeyError, ValueError) as error:
             remedy = "name the folder that backtest or cutoffs wrote with --output"
             raise InputError(f"There are no scored forecasts in {folder}", remedy) from error
-        return cls(cells, (f"{bad} of {len(ours)} forecasts are from fits that have not converged",) if bad else ())
+        problems = (f"{bad} of {len(ours)} forecasts are from fits that have not converged",) if bad else ()
+        return cls(cells, problems, fans)
 
     @staticmethod
     def join(parts: Iterable[Backtest]) -> Backtest:
         """Put backtests together."""
         parts = list(parts)
         problems = tuple(dict.fromkeys(problem for part in parts for problem in part.problems))
-        return Backtest(pd.concat([part.cells for part in parts], ignore_index=True), problems)
+        return Backtest(
+            pd.concat([part.cells for part in parts], ignore_index=True),
+            problems,
+            joined_fans(part.fans for part in parts),
+        )
+
+
+def joined_fans(parts: Iterable[pd.DataFrame | None]) -> pd.DataFrame | None:
+    """Fans put together; None where there are none."""
+    found = [part for part in parts if part is not None]
+    return pd.concat(found, ignore_index=True) if found else None
+
+
+def in_bins(values: pd.Series, bins: dict[str, float], *, right: bool) -> pd.Series:
+    """Name of the bin of each value, "unknown" where there is none; `right` says that upper edges belong to it."""
+    edges = [-np.inf, *bins.values()]
+    return pd.cut(values, edges, right=right, labels=list(bins)).astype(object).fillna("unknown")
 
 
 def backtest(
@@ -162,6 +188,7 @@ def backtest(
     methods: Sequence[str] | None = None,
     unknown_compute: bool = True,
     thresholds: Sequence[float] = (),
+    follow: bool = False,
     spec: CapabilitySpec | None = None,
     chains: int = 4,
     draws: int = 1000,
@@ -191,6 +218,8 @@ def backtest(
         compute has a trend in time).
     thresholds : sequence of float
         Scores whose probability of being reached gets a column ``p_above_...`` of our cells.
+    follow : bool
+        Whether to keep what the fit expects of new models of some families along compute and date: ``fans``.
     spec, chains, draws, seed, cache, progress
         As in `bayes_obscaling.fit`.
 
@@ -223,7 +252,11 @@ def backtest(
     cells = pd.concat([part for part in parts if len(part)], ignore_index=True)
     cells.insert(0, "setup", setup or split.name)
     problems = tuple(f"{setup or split.name}: {problem}" for problem in answer.problems)
-    return Backtest(cells[[*_FIRST, *(c for c in cells if c not in _FIRST)]].assign(**split.cut), problems)
+    kept = None
+    if follow:
+        families = families_to_follow(fitted, [], len(names))
+        kept = joined_fans(fans(fitted, names, family) for family in families).round(4).assign(**split.cut)
+    return Backtest(cells[[*_FIRST, *(c for c in cells if c not in _FIRST)]].assign(**split.cut), problems, kept)
 
 
 def _facts(table: ScoreTable, task: str, split: Split, answer: Forecast, models: list[str]) -> pd.DataFrame:

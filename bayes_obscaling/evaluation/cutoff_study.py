@@ -24,6 +24,7 @@ from bayes_obscaling.evaluation.backtest import (
     backtest,
     check_methods,
     comparison_sentences,
+    joined_fans,
     judged_models,
 )
 from bayes_obscaling.evaluation.questions import Question
@@ -57,6 +58,8 @@ class CutoffStudy(Answer):
         Cells that could not be asked, sampling problems, mended files.
     resumed : int
         Fits that were already stored.
+    fans : DataFrame, optional
+        Of a study by date, what was expected of new models as of each: those of a `Backtest`, with ``spec``.
     """
 
     front = ("spec", "task", "method", *CUTS, "n", "mae", "crps", "coverage_50", "coverage_90")
@@ -65,6 +68,7 @@ class CutoffStudy(Answer):
     failures: dict[str, str]
     notes: tuple[str, ...]
     resumed: int
+    fans: pd.DataFrame | None = None
 
     @property
     def cut(self) -> str:
@@ -73,7 +77,7 @@ class CutoffStudy(Answer):
 
     def backtest(self) -> Backtest:
         """All cells as one backtest, to score, compare and save."""
-        return Backtest(self.cells, (*self.failures.values(), *self._unconverged()))
+        return Backtest(self.cells, (*self.failures.values(), *self._unconverged()), self.fans)
 
     def to_dataframe(self) -> pd.DataFrame:
         """Mean scores by spec, task, method and cutoff or as-of date; empty when every fit failed."""
@@ -120,7 +124,7 @@ class CutoffStudy(Answer):
         return {**super().to_dict(), "failures": dict(self.failures), "notes": list(self.notes)}
 
     def save(self, path: str | Path) -> Path:
-        """Write ``cells.csv`` and ``scores.csv`` into a folder; see `Backtest.save`."""
+        """Write ``cells.csv``, ``scores.csv`` and ``fans.csv`` into a folder; see `Backtest.save`."""
         return self.backtest().save(path)
 
     def scores(self, by: Sequence[str] | None = None) -> pd.DataFrame:
@@ -293,21 +297,25 @@ def _job(question: Question, label: str, spec: CapabilitySpec, options: dict[str
 def _one_cut(arguments: tuple[Question, CapabilitySpec, dict[str, Any], str]) -> Result:
     """One fit of a study, wherever it runs."""
     q, spec, options, cache = arguments
-    answer = backtest(q.table, q.tasks, q.split, spec=spec, cache=cache, **q.options, **options)
-    return answer.cells, {"problems": list(answer.problems)}
+    follow = q.split.as_of is not None  # what was expected at a date is compared with what came
+    answer = backtest(q.table, q.tasks, q.split, spec=spec, cache=cache, follow=follow, **q.options, **options)
+    fans = None if answer.fans is None else answer.fans.to_dict("list")
+    return answer.cells, {"problems": list(answer.problems), "fans": fans}
 
 
 def _gathered(outcome: Outcome, jobs: list[Job], labels: dict[str, list[str]], notes: list[str]) -> CutoffStudy:
     """The study, from its jobs; `labels` are the specs of a job, by its key."""
     cuts = {job.key: job.arguments[0].split.cut_in_words for job in jobs}
-    parts = []
+    parts, fans = [], []
     for key, (frame, facts) in outcome.results.items():
         for label in labels[key]:
             parts.append(frame.assign(spec=label))
+            if facts.get("fans"):
+                fans.append(pd.DataFrame(facts["fans"]).assign(spec=label))
             notes += [f"{label}, {problem}" for problem in facts["problems"]]
     failures = {f"{label}, {cuts[key]}": why for key, why in outcome.failures.items() for label in labels[key]}
     cells = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
-    return CutoffStudy(cells, failures, (*dict.fromkeys(notes), *outcome.notes), outcome.resumed)
+    return CutoffStudy(cells, failures, (*dict.fromkeys(notes), *outcome.notes), outcome.resumed, joined_fans(fans))
 
 
 def _unasked(table: ScoreTable, name: str, split: Split, has_trend: bool) -> str:

@@ -22,7 +22,7 @@ from bayes_obscaling.models.priors import Priors, believe
 from bayes_obscaling.models.spec import Structure
 
 # Decades: published compute is not taken to be more exact than this where compute has a trend.
-_SMALLEST_COMPUTE_SD = 0.02
+SMALLEST_COMPUTE_SD = 0.02
 
 
 def intercept_from_level(level: jax.Array, p: Parameters, data: Measurements, s: Structure) -> jax.Array:
@@ -39,12 +39,12 @@ def intercept_from_level(level: jax.Array, p: Parameters, data: Measurements, s:
 
 def _middle(data: Measurements, s: Structure) -> tuple[jax.Array, jax.Array]:
     """Mean release date of the models, and mean compute of those whose compute was published."""
-    x, published = data.covariates, _published(s)
-    share = published / max(published.sum(), 1)
+    x, known = data.covariates, published(s)
+    share = known / max(known.sum(), 1)
     return jnp.asarray(x.date).mean(), (share * x.compute).sum()
 
 
-def _published(s: Structure) -> np.ndarray:
+def published(s: Structure) -> np.ndarray:
     """Models (M,) whose compute was published, with an error or without."""
     return ~np.isin(np.arange(s.n_models), s.unknown_compute)
 
@@ -66,10 +66,8 @@ def trending_compute(data: Measurements, priors: Priors, s: Structure) -> jax.Ar
     with plate("model", s.n_models, dim=-1):
         raw = numpyro.sample("compute_raw", dist.Normal(0.0, 1.0))
         compute = mean + p["compute_sd"] * raw
-        error = jnp.maximum(jnp.asarray(data.compute_sd), _SMALLEST_COMPUTE_SD)
-        numpyro.sample(
-            "published_compute", dist.Normal(compute, error).mask(_published(s)), obs=data.covariates.compute
-        )
+        error = jnp.maximum(jnp.asarray(data.compute_sd), SMALLEST_COMPUTE_SD)
+        numpyro.sample("published_compute", dist.Normal(compute, error).mask(published(s)), obs=data.covariates.compute)
     return jnp.asarray(compute)
 
 

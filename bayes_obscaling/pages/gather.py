@@ -11,11 +11,12 @@ import pandas as pd
 
 from bayes_obscaling.models.capability_equations import COMPUTE_CENTRE
 from bayes_obscaling.models.cells import reasons
-from bayes_obscaling.pages.fans import families_to_follow, fan
+from bayes_obscaling.pages.fans import fan
 from bayes_obscaling.pages.method import method
 from bayes_obscaling.pages.room import choose, known_name
 from bayes_obscaling.pages.single import reasoning_of, single_models
 from bayes_obscaling.pages.values import packed, records, rounded
+from bayes_obscaling.results.fans import families_to_follow
 from bayes_obscaling.results.fit import CapabilityFit
 from bayes_obscaling.results.forecast import Forecast
 
@@ -182,14 +183,19 @@ def _scores_behind(fit: CapabilityFit, rows: pd.DataFrame) -> list[int]:
     return counts
 
 
+def filtered_facts(fit: CapabilityFit) -> pd.DataFrame:
+    """What filters read of the models of a fit's table: ``family, flops, date, open_weights, reasoning`` by name."""
+    facts = fit.table.models[["family", "flops", "date", "open_weights"]].copy()
+    facts["reasoning"] = facts.index.map(reasoning_of(fit, reasons(fit.table)))
+    return facts
+
+
 def score_points(fit: CapabilityFit, tasks: Sequence[str]) -> pd.DataFrame:
     """Every observed score on the tasks: ``task, model, family, flops, date, observed, seen``.
 
     Where compute is not public, ``flops`` is the posterior median, between ``flops_low`` and ``flops_high`` (90 %).
     """
-    columns = ["family", "flops", "date", "open_weights"]
-    facts = fit.table.models[columns].assign(flops_low=np.nan, flops_high=np.nan)
-    facts["reasoning"] = facts.index.map(reasoning_of(fit, reasons(fit.table)))
+    facts = filtered_facts(fit).assign(flops_low=np.nan, flops_high=np.nan)
     if at := list(fit.layout.structure.unknown_compute):
         compute = fit.posterior.measurement(fit.posterior.complete)["compute"][:, at] + COMPUTE_CENTRE
         low, middle, high = 10.0 ** np.percentile(compute, (5, 50, 95), axis=0)

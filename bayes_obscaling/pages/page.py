@@ -112,7 +112,7 @@ def page_of(facts: dict[str, Any], title: str = "") -> str:
     environment.filters["number"] = lambda value: "" if value is None else f"{value:.4g}"
     made = charts(facts)
     home = files("bayes_obscaling.pages") / "templates"
-    scripts = [(home / f"{name}.js").read_text(encoding="utf-8") for name in ("page", facts["kind"])]
+    scripts = [(home / f"{name}.js").read_text(encoding="utf-8") for name in ("page", "cells", facts["kind"])]
     return environment.get_template("page.html.j2").render(
         facts,
         title=title or facts["title"],
@@ -158,7 +158,8 @@ def _facts(
     family: str,
     study: Any,
 ) -> dict[str, Any]:
-    from bayes_obscaling.pages.gather import gather
+    from bayes_obscaling.pages.fans import former_fans
+    from bayes_obscaling.pages.gather import filtered_facts, gather
     from bayes_obscaling.pages.record import as_of_forecasts, gather_record, record_of
 
     if isinstance(answer, (LadderFit, LadderForecast)):
@@ -175,10 +176,11 @@ def _facts(
         if not isinstance(judged, (Backtest, type(None))):
             raise InputError(f"A {type(study).__name__} says not how good forecasts were", "give a study or a backtest")
         facts = gather(answer, family, notes)
-        shown = [task["name"] for task in facts["tasks"]]
+        shown, families = ([one[key] for one in facts[what]] for what, key in (("tasks", "name"), ("fans", "family")))
         return facts | {
-            "record": None if judged is None else record_of(judged),
+            "record": None if judged is None else record_of(judged, filtered_facts(answer.fit)),
             "as_of": [] if judged is None else as_of_forecasts(judged, shown),
+            "as_of_fans": [] if judged is None else former_fans(judged, shown, families),
         }
     if isinstance(answer, Backtest):
         if family or study is not None:

@@ -35,7 +35,7 @@ def single_models(fit: CapabilityFit, first: Sequence[str]) -> dict[str, Any]:
         nobody published, or what is stated), ``capabilities`` (a list of quantiles for each of ``factors``, in standard
         deviations of the table's models), ``quantiles`` (five for each name, packed) and ``observed``, a list for
         each score: position of the name, thousandths, standard error of its items (thousandths), seen by the fit,
-        setting, position in ``sources``, mark. ``marks_note`` says why there are no marks, where there are none.
+        setting, position in ``sources``, mark. ``marks_note`` says what marks mean, or why there are none.
     """
     names, facts = list(fit.posterior.names), fit.table.models
     latest = facts["date"].sort_values(ascending=False, kind="stable").index
@@ -78,16 +78,20 @@ def reasoning_of(fit: CapabilityFit, reasoning: pd.Series) -> dict[str, str]:
 
 
 def _marks(fit: CapabilityFit) -> tuple[dict[tuple[str, str], str], str]:
-    """Scores that are flagged, by model and benchmark, and a sentence in place of marks that cannot be made."""
-    if fit.layout.structure.is_sparse:
-        return {}, "Scores of sparse tables are not left out one by one, so none is marked as too good or too bad."
+    """Scores that are flagged, by model and benchmark, and what marks mean, or why there are none."""
     try:
-        table = anomalies(fit).table
+        found = anomalies(fit)
     except InputError as error:
         return {}, f"No score is marked as too good or too bad: {error}"
-    flagged = table[(table["kind"] == "score") & (table["flag"] != "")]
+    table = found.table[found.table["kind"] == "score"]
+    flagged = table[table["flag"] != ""]
     rows = flagged[["model", "benchmark", "flag", "basis"]].itertuples(index=False)
-    note = "" if len(flagged) else "No score is too good or too bad for the others (10 % false flags allowed)."
+    count = f"{len(flagged)} of the {len(table)} scores of all models are" if len(flagged) else "No score is"
+    note = (
+        f"Too good, too bad: {count} marked so. Each is compared with its prediction from all the other ones "
+        "(leave-one-out, by reweighting draws; unreliable where few draws have all the weight), and of the marks "
+        f"{100 * found.false_flags:.0f} % may be false (false discovery rate). A mark is a question, not a verdict."
+    )
     return {(row.model, row.benchmark): f"{row.flag} ({row.basis})" for row in rows}, note
 
 

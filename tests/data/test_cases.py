@@ -5,6 +5,9 @@ import pandas as pd
 import pytest
 
 from bayes_obscaling.data import check_table, load_base_llms, read_scores
+from bayes_obscaling.data.checks import check_merged
+from bayes_obscaling.data.parsing import parse
+from bayes_obscaling.data.reading import merge
 from bayes_obscaling.errors import InputError
 
 BASE = load_base_llms("paper")
@@ -235,13 +238,36 @@ def test_columns_that_copy_fall_or_hold_little():
     assert "my_mmlu has the scores of MMLU" in found(frame, "copies")[0].what
     (falling,) = found(frame, "falling scores")
     assert falling.level == "REVIEW" and "refusals falls as the other scores rise" in falling.what
-    for count, level in ((5, "REVIEW"), (4, "PASS")):  # fewer may fall by accident
-        some = frame[["Model", "refusals"]].iloc[3 : 3 + count]
-        assert found(some, "falling scores")[0].level == level
+    some = frame[["Model", "refusals"]].iloc[3:8]
+    assert "refusals falls as the other scores rise" in found(some, "falling scores")[0].what
     (few,) = found(frame, "few scores")
     assert few.what == "exam has 3 scores"
     (scales,) = found(frame, "two scales")
     assert scales.level == "REVIEW" and "cannot be told of my_mmlu, refusals, exam" in scales.what
+
+
+@pytest.mark.parametrize(
+    ("name", "falls", "level", "words"),
+    [
+        ("refusal_rate", True, "REVIEW", "refusal_rate: 3 scores are too few"),
+        ("top1_error_rate", False, "REVIEW", "its name"),
+        ("over_refusal", False, "REVIEW", "its name"),
+        ("lossless_coding", False, "PASS", "cannot be told of lossless_coding"),
+        ("error_identification", False, "PASS", "cannot be told of error_identification"),
+        ("exam", False, "PASS", "cannot be told of exam"),
+        ("exam", True, "REVIEW", "each stronger model has a lower one"),
+    ],
+)
+def test_few_scores_are_judged_by_their_name_or_not_at_all(name: str, falls: bool, level: str, words: str):
+    strength = BASE.matrix(["MMLU"])["MMLU"].dropna().sort_values().iloc[[5, 30, -1]]
+    scores = 1 - strength if falls else strength
+    frame = pd.DataFrame({"Model": strength.index, name: scores.to_numpy()})
+    (told,) = found(frame, "falling scores")
+    assert told.level == level and words in told.what
+    # what passes is no news to a command that reads the table
+    parsed = parse(BASE, frame)
+    told = [one.level for one in check_merged(BASE, parsed, merge(BASE, parsed)) if one.check == "falling scores"]
+    assert told == [level] * (level == "REVIEW")
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,9 @@ from scored_cells import AS_OF, MODELS, made_backtest, made_dated_study
 
 import bayes_obscaling as bo
 from bayes_obscaling.data import load_olmo_ladder
+from bayes_obscaling.evaluation.backtest import Backtest
 from bayes_obscaling.inference.fit_ladder import fit_ladder
+from bayes_obscaling.results.fans import NEW, fans
 from bayes_obscaling.results.fit import CapabilityFit
 
 pytest.importorskip("altair")
@@ -184,6 +186,99 @@ def test_what_was_forecast_as_of_a_date(tab: Any, made_fit: CapabilityFit, tmp_p
     assert f"as of {AS_OF[0]}" in tab.locator("#caption-compute").inner_text()
     assert not tab.locator("#until-compute").is_visible()
     assert tab.locator("#coverage svg").count() == 1 and tab.told == []
+
+
+def with_fans(fit: CapabilityFit, study: bo.CutoffStudy) -> bo.CutoffStudy:
+    """A study that has kept fans: those of a fit, shifted by date so that they are told apart."""
+    kept = fans(fit, ["task-0"], "new")
+    shifted = [
+        kept.assign(as_of=day, spec="default", median=0.1 + 0.2 * i, **{name: 0.1 + 0.2 * i for name in NEW})
+        for i, day in enumerate(AS_OF[:2])
+    ]
+    return replace(study, fans=pd.concat(shifted, ignore_index=True))
+
+
+def test_the_fan_as_of_a_date(tab: Any, made_fit: CapabilityFit, tmp_path: Path) -> None:
+    study = made_dated_study()
+    names = dict(zip(MODELS, made_fit.layout.models, strict=False))
+    cells = study.cells.replace({"task": {"alpha": "task-0"}, "model": names})
+    study = with_fans(made_fit, replace(study, cells=cells))
+    bo.CutoffStudy.save(study, tmp_path / "study")
+    read = Backtest.read(tmp_path / "study")  # what the command reads
+    open_file(tab, bo.report(made_fit, tmp_path / "a.html", tasks="task-0", study=read))
+    now = tab.locator("#reading-compute").inner_text()
+    for i, day in enumerate(AS_OF[:2]):
+        tab.locator("#asof").select_option(day)
+        reading = tab.locator("#reading-compute").inner_text()
+        assert reading != now and reading.startswith(f"As of {day}: at")
+        assert f"median {0.1 + 0.2 * i:.3f}" in reading
+        assert "as expected then" in tab.locator("#caption-compute").inner_text()
+        assert f"a family never seen as of {day}" in tab.locator("figcaption", has_text="by training").inner_text()
+    assert tab.evaluate("document.querySelectorAll('#by-compute .mark-line path').length") == 1
+    # a family, and a day, of which nothing was kept
+    tab.locator("#follow").select_option("family-1")
+    assert "Of that day there is no band of this family" in tab.locator("#caption-compute").inner_text()
+    tab.locator("#asof").select_option(AS_OF[2])
+    assert tab.locator("#reading-compute").inner_text() == ""
+    assert f"asof={AS_OF[2]}" in tab.url and tab.told == []
+
+
+def scores_shown(tab: Any) -> dict[str, list[str]]:
+    return {row.split("\t")[0]: row.split("\t")[1:] for row in tab.locator("#scores tbody tr").all_inner_texts()}
+
+
+def check_record(tab: Any, left: pd.DataFrame) -> None:
+    """The record that is shown is that of some cells."""
+    ours, shown = left[left["method"] == "bayes"], scores_shown(tab)
+    expected = Backtest(left).scores(("method",)).set_index("method")
+    assert set(shown) == set(expected.index)
+    for method, row in expected.iterrows():
+        n, mae, crps, *inside = shown[method]
+        assert int(n) == row["n"]
+        assert float(mae) == pytest.approx(row["mae"], abs=1.1e-4)
+        assert float(crps) == pytest.approx(row["crps"], abs=1.1e-4)
+        for level, text in zip((50, 80, 90, 95), inside, strict=True):
+            share = row[f"coverage_{level}"]
+            assert text == "" if np.isnan(share) else abs(percent(text) - share) < 0.011
+    missed = ours[(ours["observed"] < ours["q5"]) | (ours["observed"] > ours["q95"])]
+    assert sorted(tab.locator("#misses tbody tr td:first-child").all_inner_texts()) == sorted(missed["model"])[:40]
+    assert f"{len(ours)} of " in tab.locator("#record-count").inner_text()
+
+
+def test_filters_act_on_the_record_of_a_study(tab: Any, dated_fit: CapabilityFit, tmp_path: Path) -> None:
+    cells = made_backtest().cells
+    facts = dated_fit.table.models
+    names = dict(zip(MODELS, facts.index, strict=False))
+    cells = cells.assign(model=cells["model"].map(names), task=cells["task"].replace("one", "task-0"))
+    cells = cells.assign(family=cells["model"].map(facts["family"]), date=cells["model"].map(facts["date"]))
+    path = bo.report(dated_fit, tmp_path / "a.html", tasks="task-0", study=Backtest(cells))
+    open_file(tab, path)
+    whole = tab.locator("#scores").inner_text()
+    check_record(tab, cells)
+    assert not tab.locator("#record-rest").is_visible()
+    bars = "[...document.querySelectorAll('#pit .mark-rect path')].length"
+    tab.locator("#family").select_option("family-1")
+    check_record(tab, cells[cells["family"] == "family-1"])
+    assert tab.locator("#record-rest").is_visible()  # what is not worked out again is said
+    tab.wait_for_function(f"{bars} > 0 && {bars} <= 8")
+    tab.locator("#record-of").select_option("chosen")
+    check_record(tab, cells[(cells["family"] == "family-1") & (cells["task"] == "task-0")])
+    assert "record-of=chosen" in tab.url
+    open_file(tab, path, f"#from={facts['date'].sort_values().iloc[8]}")
+    check_record(tab, cells[cells["date"] >= facts["date"].sort_values().iloc[8]])
+    tab.locator("#reset").click()
+    assert tab.locator("#scores").inner_text() == whole and tab.told == []
+
+
+def test_filters_of_a_backtest(tab: Any, tmp_path: Path) -> None:
+    answer = made_backtest()
+    open_file(tab, bo.report(answer, tmp_path / "a.html"), "#of=one&family=b")
+    check_record(tab, answer.cells.query("task == 'one' and family == 'b'"))
+    tab.locator("#reset").focus()
+    tab.keyboard.press("Enter")
+    check_record(tab, answer.cells)
+    assert "#" not in tab.url and tab.told == []
+    assert [url for url in tab.asked if not url.startswith(("file:", "data:"))] == []
 
 
 def test_one_model_shows_every_score_of_it(tab: Any, file: Path, dated_fit: CapabilityFit) -> None:

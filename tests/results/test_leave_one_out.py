@@ -7,12 +7,20 @@ import dataclasses
 import numpy as np
 import pytest
 import xarray as xr
+from scipy import stats
+from sparse_tables import sparse_fit
 
+from bayes_obscaling.analyses.anomalies import anomalies
 from bayes_obscaling.data import ScoreTable
+from bayes_obscaling.errors import InputError
 from bayes_obscaling.inference.fit import fit_table
+from bayes_obscaling.models.capability_equations import CELL_NOISE_DF, Cells
+from bayes_obscaling.models.links import response
+from bayes_obscaling.pages.single import _marks
 from bayes_obscaling.results.diagnostics import diagnose
 from bayes_obscaling.results.forecast import forecast
-from bayes_obscaling.results.leave_one_out import predict_left_out
+from bayes_obscaling.results.leave_one_out import leave_one_out, predict_left_out
+from bayes_obscaling.results.leave_one_out.cells import _before_scores, left_out_cells
 from bayes_obscaling.results.leave_one_out.weights import smoothed
 
 
@@ -103,6 +111,71 @@ def test_a_score_fifty_sd_out_is_reviewed_not_a_crash(made_fit):
     assert scores.loc[wrong, "z"] < -5 and np.isfinite(scores["elpd"]).all()
     assert diagnosis.level("Pareto k: capabilities") == "REVIEW"
     assert diagnosis.to_dict()["verdict"] == diagnosis.verdict
+
+
+@pytest.fixture(scope="module")
+def sparse():
+    return sparse_fit()
+
+
+@pytest.mark.slow
+def test_a_score_of_a_sparse_table_given_the_others_is_that_of_quadrature(sparse):
+    p = {name: values[:3] for name, values in sparse.posterior.measurement(0).items()}
+    data, structure = sparse.layout.measurements[0], sparse.layout.structure
+    rows, columns, found = left_out_cells(p, data, structure, 0, particles=4000)
+    c = Cells(*(np.asarray(value) for value in data.cells))
+    pairs = {*zip(c.model[c.seen], c.benchmark[c.seen], strict=True)}
+    assert {*zip(rows, columns, strict=True)} == pairs and len(rows) == len(pairs) < c.seen.sum()
+    mean, root = _before_scores(p, data, structure)
+    nodes = np.linspace(-6, 6, 121)
+    z = np.stack(np.meshgrid(nodes, nodes), axis=-1).reshape(-1, 2)
+    off = []
+    for at in range(0, len(rows), 13):  # some of all
+        own = np.flatnonzero((c.model == rows[at]) & c.seen)
+        first = own[c.benchmark[own] == columns[at]][0]
+        others = own[c.benchmark[own] != columns[at]]
+        for s in range(3):
+            theta = mean[s, rows[at]] + z @ root[s, rows[at]].T
+            expected, scale = _scores_at(p, s, theta, c, np.append(others, first), np.asarray(data.chance))
+            away = (c.score[np.append(others, first)] - expected) / scale
+            log = stats.t.logpdf(away, CELL_NOISE_DF) - np.log(scale)
+            weight = -0.5 * (z**2).sum(axis=1) + log[:, :-1].sum(axis=1)
+            weight = np.exp(weight - weight.max())
+            weight /= weight.sum()
+            below = weight @ stats.t.cdf(away[:, -1], CELL_NOISE_DF)
+            exact = np.log(weight @ np.exp(log[:, -1]))
+            off.append((found.log_density[s, at] - exact, np.exp(found.log_below[s, at]) - below))
+    density, below = np.abs(np.array(off)).T
+    # where a score contradicts the others, few particles lie where those put the model
+    assert np.median(density) < 0.1 and np.quantile(density, 0.9) < 0.3
+    assert np.median(below) < 0.03 and np.quantile(below, 0.9) < 0.06
+
+
+def _scores_at(p, s, theta, c, at, chance):
+    """Expected scores and scales of their noise, (theta, cell), written once more."""
+    benchmark = c.benchmark[at]
+    steps = p["reasoning_step"][s] * c.reasoning[at, None] + p["effort_step"][s] * c.effort[at, None]
+    eta = ((theta[:, None] + steps) * p["loading"][s, benchmark]).sum(axis=-1) + p["difficulty"][s, benchmark]
+    shape = p["asymmetry"][s, benchmark] if "asymmetry" in p else None
+    expected = np.asarray(response(eta, chance[benchmark], p["ceiling_gap"][s, benchmark], shape))
+    variance = expected * (1 - expected) * (c.inv_items[at] + p["overdispersion"][s, benchmark] ** 2) + 0.01**2
+    return expected, np.sqrt(variance)
+
+
+def test_an_odd_score_of_a_sparse_table_is_marked(sparse):
+    scores = sparse.table.scores.copy()
+    wrong = scores[(scores["score"] > 0.7) & (scores["model"] == "Birch-3")].iloc[0]
+    scores.loc[wrong.name, "score"] = 0.03
+    sick = dataclasses.replace(sparse, table=dataclasses.replace(sparse.table, scores=scores))
+    odd = anomalies(sick)
+    first = odd.table.iloc[0]
+    assert (first["model"], first["benchmark"], first["flag"]) == (wrong["model"], wrong["benchmark"], "too bad")
+    assert set(odd.table["kind"]) == {"score"} and "offsets" not in " ".join(odd.sentences)
+    marks, note = _marks(sick)
+    assert marks[wrong["model"], wrong["benchmark"]].startswith("too bad (leave-one-out")
+    assert "question, not a verdict" in note
+    with pytest.raises(InputError, match="Models of a sparse table"):
+        leave_one_out(sick)
 
 
 def test_weights_that_no_tail_can_be_fitted_to():

@@ -7,7 +7,7 @@
 
   // --- what is chosen ---
   const filters = ["family", "open", "reasoning", "from", "to"].filter(by);
-  const controls = ["task", ...filters, "order", "up", "follow", "asof", "until-compute", "until-date", "s", "model", "cellset"].filter(by);
+  const controls = ["task", ...filters, "order", "up", "follow", "asof", "until-compute", "until-date", "s", "model", "cellset", "record-of"].filter(by);
   const start = Object.fromEntries(controls.map((id) => [id, String(value(id))]));
   const set = (id, given) => {
     const control = by(id);
@@ -68,10 +68,15 @@
   const largest = Object.keys(sizes).sort((a, b) => sizes[b] - sizes[a]);
   const named = new Set(largest.length > 10 ? largest.slice(0, 9) : largest);
   const dates = Object.fromEntries(facts.points.map((point) => [point.model, point]));
-  const followed = () => facts.fans.find((one) => one.family === value("follow")) ?? facts.fans[0];
+  // the fan of a former day, where the study has kept one of the family; else none
+  const nothing = (one) => ({ ...one, by_compute: [], by_date: [] });
+  const followed = () => {
+    const date = value("asof"), now = facts.fans.find((one) => one.family === value("follow")) ?? facts.fans[0];
+    return date ? facts.as_of_fans.find((one) => one.as_of === date && one.family === now.family) ?? nothing(now) : now;
+  };
   const here = (row) => row.task === value("task");
 
-  for (const fan of facts.fans) for (const point of [...fan.by_compute, ...fan.by_date]) point.quantiles = unpacked(point.quantiles);
+  for (const fan of [...facts.fans, ...facts.as_of_fans]) for (const point of [...fan.by_compute, ...fan.by_date]) point.quantiles = unpacked(point.quantiles);
 
   // Probability of a score of at least s, from quantiles (thousandths) at even levels 1 / (n + 1) ... n / (n + 1).
   const reaches = (quantiles, s) => {
@@ -104,7 +109,7 @@
       : rows.filter((row) => row.observed === null).map((row) => ({ ...row, flops: row.flops ?? row.latent_flops }));
     return {
       rows: everything ? rows : rows.slice(0, most), marks: [{ best: task.best, ceiling: task.ceiling }], points, coming,
-      by_compute: date ? [] : along("compute"), by_date: date ? [] : along("date"),
+      by_compute: along("compute"), by_date: along("date"), ...record.show(passes, value("record-of") && value("task")),
     };
   };
 
@@ -141,20 +146,23 @@
   };
   const readings = () => {
     const one = followed(), date = value("asof"), s = Number(value("s"));
-    text(".who", one.who);
+    const then = date ? ` as of ${date}` : "";
+    text(".who", one.who + then);
     const released = one.at_date ? `, released on ${one.at_date}` : "", trained = one.at_flops === null ? "" : `, trained with ${power(one.at_flops)} FLOPs`;
     text(".at-flops", trained);
     for (const name of ["compute", "date"]) {
       const fan = along(name), end = fan[fan.length - 1];
-      by(`slide-${name}`).hidden = !end || Boolean(date);
+      by(`slide-${name}`).hidden = !end;
       const place = end ? (name === "compute" ? `${power(end.flops)} FLOPs` : end.date) : "";
       text(`#place-${name}`, place);
       const q = end?.quantiles;
-      text(`#reading-${name}`, end && !date ? `At ${place}, a new model of ${one.who}${name === "compute" ? released : trained}: median ${number(q[24] / 1000)}, 50 % interval ${number((q[11] + q[12]) / 2000)} to ${number((q[36] + q[37]) / 2000)}, 90 % ${number((q[1] + q[2]) / 2000)} to ${number((q[46] + q[47]) / 2000)}; P(score ≥ ${s.toFixed(2)}) ${percent(reaches(q, s))}.` : "");
-      const band = end ? `Circles: scores that the fit has seen; diamonds: others. Band: 50 and 90 % intervals of the expected score of a new model of ${one.who}; the sentence above is about a new evaluation of it. ` : name === "date" ? "This fit follows no release dates of this family, so there is no band. " : "";
+      text(`#reading-${name}`, end ? `${date ? `As of ${date}: at` : "At"} ${place}, a new model of ${one.who}${name === "compute" ? released : trained}: median ${number(q[24] / 1000)}, 50 % interval ${number((q[11] + q[12]) / 2000)} to ${number((q[36] + q[37]) / 2000)}, 90 % ${number((q[1] + q[2]) / 2000)} to ${number((q[46] + q[47]) / 2000)}; P(score ≥ ${s.toFixed(2)}) ${percent(reaches(q, s))}.` : "");
+      const drawn = end ? `Band: 50 and 90 % intervals of the expected score of a new model of ${one.who}${date && `, as expected then`}; the sentence above is about a new evaluation of it. ` : "";
+      const missing = end ? "" : date ? "Of that day there is no band of this family. " : name === "date" ? "This fit follows no release dates of this family, so there is no band. " : "";
+      const band = (end && !date ? "Circles: scores that the fit has seen; diamonds: others. " : "") + drawn + missing;
       const now = facts.rows.some((row) => row.observed === null) ? "Squares: forecasts of models without a score, with their 90 % interval. " : "";
       const latent = name === "compute" && facts.points.some((point) => point.flops_low !== null) ? "Horizontal bars: compute that nobody published, 90 % interval." : "";
-      text(`#caption-${name}`, date ? `Squares: forecasts as of ${date} of models released since, with their 90 % interval; diamonds: what came; circles: what was there. ${latent}` : band + now + latent);
+      text(`#caption-${name}`, date ? `Squares: forecasts as of ${date} of models released since, with their 90 % interval; diamonds: what came; circles: what was there. ${band}${latent}` : band + now + latent);
     }
   };
 
@@ -220,7 +228,7 @@
   const write = () => { tables(); reaching(); readings(); if (by("model")) { models(); cells(); } };
   read();
   write();
-  let waiting = draw({ ...shown(), ...(facts.record ?? {}) });
+  let waiting = draw(shown());
   const update = () => { write(); keep(); waiting = waiting.then(() => refill(shown())); };
   for (const id of controls) by(id).addEventListener(by(id).type === "range" ? "input" : "change", update);
   for (const head of all("th[data-key]")) {

@@ -22,6 +22,7 @@ import pandas as pd
 import xarray as xr
 from scipy.special import ndtri
 
+from bayes_obscaling.errors import InputError
 from bayes_obscaling.models.layout import Layout
 from bayes_obscaling.results.fit import CapabilityFit
 from bayes_obscaling.results.leave_one_out.benchmarks import predict_left_out
@@ -84,8 +85,11 @@ def leave_one_out(fit: CapabilityFit) -> tuple[LeaveOneOut, ...]:
     Raises
     ------
     InputError
-        For a sparse table, see `predict_left_out`.
+        For a sparse table, of which single scores are left out (`predict_left_out`), but not whole models.
     """
+    if fit.layout.structure.is_sparse:
+        remedy = "judge it by back-tests: backtest --suite frontier, or a split that reveals some scores"
+        raise InputError("Models of a sparse table are not left out one by one", remedy)
     kept = kept_draws(fit.posterior)
     stages = [_of_capabilities(fit, index, kept) for index in range(len(fit.layout.predictor_sets))]
     if fit.layout.task_scores is not None:

@@ -18,7 +18,6 @@ import numpy as np
 import xarray as xr
 from scipy.special import logsumexp
 
-from bayes_obscaling.errors import InputError
 from bayes_obscaling.models.capability_equations import (
     BENCHMARK_CURVE,
     BENCHMARK_SHAPE,
@@ -32,6 +31,7 @@ from bayes_obscaling.models.capability_equations import (
     line,
 )
 from bayes_obscaling.results.fit import CapabilityFit
+from bayes_obscaling.results.leave_one_out.cells import MOST_DRAWS, LeftOut, left_out_cells
 from bayes_obscaling.results.leave_one_out.slopes import benchmark_slopes
 from bayes_obscaling.results.leave_one_out.weights import kept_draws, smoothed
 from bayes_obscaling.results.remember import remembered
@@ -62,21 +62,16 @@ def predict_left_out(fit: CapabilityFit, predictors: str = "all") -> xr.Dataset:
         ``pareto_k`` (above .7: not to be trusted), and the quantiles of the prediction ``median, q5, q25, q75, q95``;
         NaN where the fit has seen no score. Attribute ``p_loo`` is the effective number of parameters.
 
-    Raises
-    ------
-    InputError
-        For a sparse table, of which this is not computed.
-
     Notes
     -----
-    Given a draw of all else, the capabilities of a model follow from its other scores and from the family line that
-    its siblings leave. Both are linearised, at the draw and once more at their own solution (Gauss-Newton), and the
-    score's density is integrated numerically over its linear predictor. Near floors and ceilings the response curve
-    is not linear, and the approximation rough; there scores say little.
+    Of a sparse table, see `bayes_obscaling.results.leave_one_out.cells`: of several settings of a model on a benchmark,
+    that of the table is predicted, and all are left out.
+
+    Of a dense one: given a draw of all else, the capabilities of a model follow from its other scores and from the
+    family line that its siblings leave. Both are linearised, at the draw and once more at their own solution (Gauss-
+    Newton), and the score's density is integrated numerically over its linear predictor. Near floors and ceilings the
+    response curve is not linear, and the approximation rough; there scores say little.
     """
-    if fit.layout.structure.is_sparse:
-        remedy = "judge it by back-tests: backtest --suite frontier, or a split that reveals some scores"
-        raise InputError("Scores of a sparse table are not left out one by one", remedy)
     labels = fit.layout.predictor_labels
     return _predict(fit, labels.index(predictors) if predictors in labels else 0)
 
@@ -84,33 +79,42 @@ def predict_left_out(fit: CapabilityFit, predictors: str = "all") -> xr.Dataset:
 @remembered
 def _predict(fit: CapabilityFit, index: int) -> xr.Dataset:
     posterior, data = fit.posterior, fit.layout.measurements[index]
-    kept = kept_draws(posterior)
+    kept = kept_draws(posterior) if data.cells is None else kept_draws(posterior, MOST_DRAWS)
     p = {name: values[kept] for name, values in posterior.measurement(index).items()}
+    seed = int(fit.provenance["seed"])
+    if data.cells is not None:
+        *places, found = left_out_cells(p, data, fit.layout.structure, seed)
+    else:
+        *places, found = _left_out(p, data, seed)
+    log_weight, pareto_k = smoothed(-found.log_density_all)
+    elpd = logsumexp(log_weight + found.log_density, axis=0)
+    columns = {
+        "elpd": elpd,
+        "pit": np.clip(np.exp(logsumexp(log_weight + found.log_below, axis=0)), 0.0, 1.0),
+        "pareto_k": pareto_k,
+        **_weighted_quantiles(found.replicate, np.exp(log_weight)),
+    }
+    tables = {}
+    for name, values in columns.items():
+        tables[name] = (("model", "benchmark"), np.full((len(fit.layout.models), len(fit.layout.benchmarks)), np.nan))
+        tables[name][1][tuple(places)] = values
+    full_density = logsumexp(found.log_density, axis=0) - np.log(len(found.log_density))
+    return fit.layout.labelled(tables).assign_attrs(p_loo=float((full_density - elpd).sum()))
+
+
+def _left_out(p: Draws, data: Measurements, seed: int) -> tuple[np.ndarray, np.ndarray, LeftOut]:
+    """Positions (n,) of models and benchmarks of the seen scores of a dense table, and each given all the others."""
     seen = np.asarray(data.seen)
     centre, spread = (a[:, seen] for a in _linear_predictor(p, data))
-    column = np.nonzero(seen)[1]
+    row, column = np.nonzero(seen)
     curve = {name: p[name][:, column] for name in BENCHMARK_SHAPE if name in p}
     facts = (np.asarray(data.chance)[column], np.asarray(data.inv_items)[seen])
     log_density, log_below = map(np.asarray, _integrate(curve, centre, spread, np.asarray(data.score)[seen], *facts))
 
-    log_weight, pareto_k = smoothed(-log_density)
-    elpd = logsumexp(log_weight + log_density, axis=0)
-
-    rng = np.random.default_rng([fit.provenance["seed"], 7])
+    rng = np.random.default_rng([seed, 7])
     expected, sd = map(np.asarray, _moments(curve, centre + spread * rng.standard_normal(centre.shape), *facts))
     replicates = np.clip(expected + sd * rng.standard_normal(sd.shape), 0.0, 1.0)
-    columns = {
-        "elpd": elpd,
-        "pit": np.clip(np.exp(logsumexp(log_weight + log_below, axis=0)), 0.0, 1.0),
-        "pareto_k": pareto_k,
-        **_weighted_quantiles(replicates, np.exp(log_weight)),
-    }
-    tables = {}
-    for name, values in columns.items():
-        tables[name] = (("model", "benchmark"), np.full(seen.shape, np.nan))
-        tables[name][1][seen] = values
-    full_density = logsumexp(log_density, axis=0) - np.log(len(log_density))
-    return fit.layout.labelled(tables).assign_attrs(p_loo=float((full_density - elpd).sum()))
+    return row, column, LeftOut(log_density, log_density, log_below, replicates)
 
 
 @jax.jit

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import arviz_stats  # noqa: F401  (puts psislw on arrays)
 import numpy as np
 import xarray as xr
@@ -20,9 +22,9 @@ def pareto_limit(draws: int) -> float:
     return min(1.0 - 1.0 / np.log10(draws), PARETO_LIMIT)
 
 
-def kept_draws(posterior: Posterior) -> np.ndarray:
+def kept_draws(posterior: Posterior, most: int = _MOST_DRAWS) -> np.ndarray:
     """Which draws are reweighted, counted along all chains: evenly spaced ones of each."""
-    stride = max(posterior.size // _MOST_DRAWS, 1)
+    stride = max(posterior.size // most, 1)
     return np.arange(posterior.size).reshape(posterior.chains, -1)[:, ::stride].ravel()
 
 
@@ -34,16 +36,25 @@ def smoothed(log_weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     that there is no tail to fear.
     """
     smooth, pareto_k = log_weight - logsumexp(log_weight, axis=0), np.zeros(log_weight.shape[1])
-    for column, weights in enumerate(log_weight.T):
-        # ArviZ takes the log likelihood that is left out, and turns its sign.
-        left_out = xr.DataArray(-weights, dims="draw")
-        try:
-            with np.errstate(all="ignore"):  # weights that underflow beside the largest
-                tail, k = left_out.azstats.psislw(dim="draw")
-        except ValueError:  # "All tail values are the same"
-            continue
-        fitted = bool(np.isfinite(k)) and not np.isnan(tail).any()
-        pareto_k[column] = float(k) if fitted else np.inf
-        if fitted:
-            smooth[:, column] = tail.to_numpy()
+    tried = range(log_weight.shape[1])
+    try:  # all at once, which is much faster
+        parts = [(list(tried), *_smoothed_tails(log_weight))]
+    except ValueError:  # "All tail values are the same" in one of them
+        parts = []
+        for column in tried:
+            with suppress(ValueError):
+                parts.append(([column], *_smoothed_tails(log_weight[:, [column]])))
+    for columns, tail, k in parts:
+        fitted = np.isfinite(k) & ~np.isnan(tail).any(axis=0)
+        pareto_k[columns] = np.where(fitted, k, np.inf)
+        smooth[:, columns] = np.where(fitted, tail, smooth[:, columns])
     return smooth, pareto_k
+
+
+def _smoothed_tails(log_weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What ArviZ makes of log weights (draws, n), and Pareto k (n,)."""
+    # ArviZ takes the log likelihood that is left out, and turns its sign.
+    left_out = xr.DataArray(-log_weight, dims=("draw", "column"))
+    with np.errstate(all="ignore"):  # weights that underflow beside the largest
+        tail, k = left_out.azstats.psislw(dim="draw")
+    return tail.transpose("draw", "column").to_numpy(), k.to_numpy()
