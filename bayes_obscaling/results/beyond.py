@@ -19,7 +19,7 @@ from bayes_obscaling.results.remember import remembered
 from bayes_obscaling.results.scenario import NEW_FAMILY, Scenario
 
 if TYPE_CHECKING:
-    from bayes_obscaling.results.posterior import Posterior
+    from bayes_obscaling.results.posterior import Place, Posterior
 
 # Years before the latest release over which habits of labs are counted: whether models reason, and at which effort.
 _RECENT = 1.0
@@ -167,3 +167,11 @@ def effort_shifts(posterior: Posterior, scenarios: Sequence[Scenario]) -> np.nda
         steps = effort_level(scenario.effort) - top if np.isfinite(top) else 0.0
         result[..., i, :] = p["effort_step"] * steps
     return result
+
+
+def benchmark_offsets(p: Mapping[str, np.ndarray], place: Place, predictors: int, at: Sequence[int]) -> np.ndarray:
+    """What linear predictors (S, N, J) of benchmarks have beside capabilities and difficulty; 0 where nothing."""
+    if "benchmark_drift" in p:
+        return np.asarray(p["benchmark_drift"][:, None, at] * place.date[:, None])
+    offset = place.effects.get("family_offset")
+    return np.zeros(1) if offset is None else offset[:, predictors][..., at]

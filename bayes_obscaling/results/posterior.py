@@ -24,7 +24,7 @@ from bayes_obscaling.models.capability_equations import Covariates, covariates_o
 from bayes_obscaling.models.layout import Layout
 from bayes_obscaling.models.links import inverse_items
 from bayes_obscaling.models.spec import CapabilitySpec
-from bayes_obscaling.results.beyond import drawn_covariates, effort_shifts, stray
+from bayes_obscaling.results.beyond import benchmark_offsets, drawn_covariates, effort_shifts, stray
 from bayes_obscaling.results.scenario import NEW_FAMILY, Scenario, facts_of
 
 Arrays = dict[str, np.ndarray]
@@ -60,14 +60,6 @@ class Place(NamedTuple):
     theta: np.ndarray  # (S, G, N, K)
     effects: Arrays  # of their families: family_offset (S, G, N, I), task_family_offset (S, N, T)
     date: np.ndarray  # (N,) of release, years since DATE_CENTRE
-
-
-def _offsets(p: Arrays, place: Place, predictors: int, at: Sequence[int]) -> np.ndarray:
-    """What linear predictors (S, N, J) of benchmarks have beside capabilities and difficulty; 0 where nothing."""
-    if "benchmark_drift" in p:
-        return np.asarray(p["benchmark_drift"][:, None, at] * place.date[:, None])
-    offset = place.effects.get("family_offset")
-    return np.zeros(1) if offset is None else offset[:, predictors][..., at]
 
 
 class Posterior:
@@ -260,10 +252,9 @@ class Posterior:
     def family_line(self, family: str, facts: Mapping[str, Any]) -> Place:
         """Typical models of one family, "new" included, with facts as of `covariates`, (N,)."""
         effects = {name: value[..., None, :] for name, value in self.family_effects(family).items()}
-        x = self.covariates(family, facts, typical=True)
-        flops = np.asarray(facts["flops"], float)
-        theta = self.lines(effects, x) + stray(self, [family] * len(flops), x.date, flops)
-        return Place(theta, effects, np.asarray(x.date))
+        x, flops = self.covariates(family, facts, typical=True), np.asarray(facts["flops"], float)
+        strayed = stray(self, [family] * len(flops), x.date, flops)
+        return Place(self.lines(effects, x) + strayed, effects, np.asarray(x.date))
 
     def place(self, scenarios: Sequence[Scenario]) -> Place:
         """Capabilities and family effects of scenarios: of models in the table, or drawn around their family's line."""
@@ -380,7 +371,7 @@ class Posterior:
             result[..., columns] = _benchmark_moments(
                 {name: p[name][:, at] for name in equations.BENCHMARK_CURVE if name in p},
                 place.theta[:, predictors],
-                _offsets(p, place, predictors, at),
+                benchmark_offsets(p, place, predictors, at),
                 np.asarray(self.layout.measurements[0].chance)[at],
                 inv_items[:, columns],
             )

@@ -124,6 +124,7 @@ def test_a_score_of_a_sparse_table_given_the_others_is_that_of_quadrature(sparse
     data, structure = sparse.layout.measurements[0], sparse.layout.structure
     rows, columns, found = left_out_cells(p, data, structure, 0, particles=4000)
     c = Cells(*(np.asarray(value) for value in data.cells))
+    assert np.abs(p["benchmark_drift"][:, c.benchmark] * c.date).mean() > 0.02
     pairs = {*zip(c.model[c.seen], c.benchmark[c.seen], strict=True)}
     assert {*zip(rows, columns, strict=True)} == pairs and len(rows) == len(pairs) < c.seen.sum()
     mean, root = _before_scores(p, data, structure)
@@ -156,6 +157,7 @@ def _scores_at(p, s, theta, c, at, chance):
     benchmark = c.benchmark[at]
     steps = p["reasoning_step"][s] * c.reasoning[at, None] + p["effort_step"][s] * c.effort[at, None]
     eta = ((theta[:, None] + steps) * p["loading"][s, benchmark]).sum(axis=-1) + p["difficulty"][s, benchmark]
+    eta = eta + p["benchmark_drift"][s, benchmark] * c.date[at]
     shape = p["asymmetry"][s, benchmark] if "asymmetry" in p else None
     expected = np.asarray(response(eta, chance[benchmark], p["ceiling_gap"][s, benchmark], shape))
     variance = expected * (1 - expected) * (c.inv_items[at] + p["overdispersion"][s, benchmark] ** 2) + 0.01**2

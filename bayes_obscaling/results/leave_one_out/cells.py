@@ -91,7 +91,7 @@ def left_out_cells(
         At each draw, for each model.
     """
     assert data.cells is not None
-    cells = Cells(*(np.asarray(value) for value in data.cells))
+    cells = jax.tree.map(np.asarray, data.cells)
     mean, root = _before_scores(p, data, structure)
     rows, columns, parts = [], [], []
     for model in np.unique(cells.model[cells.seen]):
@@ -136,9 +136,12 @@ def _about(p: Draws, data: Measurements, cells: Cells, own: np.ndarray) -> tuple
     shift = shift + p["effort_step"][:, None] * np.asarray(cells.effort)[at, None]
     loading = p["loading"][:, benchmark]
     shape = p["difficulty"][:, benchmark].shape
+    difficulty = p["difficulty"][:, benchmark] + (loading * shift).sum(axis=-1)
+    if "benchmark_drift" in p:
+        difficulty = difficulty + p["benchmark_drift"][:, benchmark] * np.asarray(data.covariates.date)[cells.model[at]]
     curves = _Curves(
         loading,
-        p["difficulty"][:, benchmark] + (loading * shift).sum(axis=-1),
+        difficulty,
         np.broadcast_to(p.get("chance", np.asarray(data.chance))[..., benchmark], shape),
         p["ceiling_gap"][:, benchmark],
         p["asymmetry"][:, benchmark] if "asymmetry" in p else np.ones(shape),
