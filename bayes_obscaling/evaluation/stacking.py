@@ -154,7 +154,7 @@ def stack(
     elif earlier is not None:
         raise InputError("Earlier cuts are of leave-future-out", "leave them out")
     elif any(spec.cells == "sparse" for spec in specs.values()):
-        raise InputError("Scores of a sparse table are not left out one by one", "weigh by leave-future-out")
+        raise InputError("Specs of a sparse table are not weighed by leave-one-out", "weigh by leave-future-out")
     members, parts, weighing = {}, [], []
     for name, spec in specs.items():
         members[name] = fit_table(table, names, split=split, spec=spec, progress=_telling(progress, name), **options)

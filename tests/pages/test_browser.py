@@ -212,7 +212,7 @@ def test_the_fan_as_of_a_date(tab: Any, made_fit: CapabilityFit, tmp_path: Path)
         reading = tab.locator("#reading-compute").inner_text()
         assert reading != now and reading.startswith(f"As of {day}: at")
         assert f"median {0.1 + 0.2 * i:.3f}" in reading
-        assert "as it was then" in tab.locator("#caption-compute").inner_text()
+        assert "as expected then" in tab.locator("#caption-compute").inner_text()
         assert f"a family never seen as of {day}" in tab.locator("figcaption", has_text="by training").inner_text()
     assert tab.evaluate("document.querySelectorAll('#by-compute .mark-line path').length") == 1
     # a family, and a day, of which nothing was kept

@@ -289,6 +289,17 @@ def test_a_backtest_has_its_record(tmp_path: Path) -> None:
     assert sorted(row[0] for row in read.tables["misses"][1:]) == sorted(missed["model"])
 
 
+def test_a_study_too_large_to_filter_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    few, many = tmp_path / "few.html", tmp_path / "many.html"
+    cells = facts_of(bo.report(made_backtest(), few))["record"]["cells"]
+    assert len(cells["rows"]) == len(made_backtest().cells)
+    monkeypatch.setattr("bayes_obscaling.pages.record._MOST_CELLS", 10)
+    facts = facts_of(bo.report(made_backtest(), many))
+    assert facts["record"]["cells"] is None
+    said = "Filters do not act here: the study has too many forecasts"
+    assert said in many.read_text(encoding="utf-8") and said not in few.read_text(encoding="utf-8")
+
+
 def test_a_page_that_cannot_be_written_leaves_the_old_one(
     made_fit: CapabilityFit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

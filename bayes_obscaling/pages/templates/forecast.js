@@ -157,7 +157,7 @@
       text(`#place-${name}`, place);
       const q = end?.quantiles;
       text(`#reading-${name}`, end ? `${date ? `As of ${date}: at` : "At"} ${place}, a new model of ${one.who}${name === "compute" ? released : trained}: median ${number(q[24] / 1000)}, 50 % interval ${number((q[11] + q[12]) / 2000)} to ${number((q[36] + q[37]) / 2000)}, 90 % ${number((q[1] + q[2]) / 2000)} to ${number((q[46] + q[47]) / 2000)}; P(score ≥ ${s.toFixed(2)}) ${percent(reaches(q, s))}.` : "");
-      const drawn = end ? `Band: 50 and 90 % intervals of the expected score of a new model of ${one.who}${date && `, as it was then`}; the sentence above is about a new evaluation of it. ` : "";
+      const drawn = end ? `Band: 50 and 90 % intervals of the expected score of a new model of ${one.who}${date && `, as expected then`}; the sentence above is about a new evaluation of it. ` : "";
       const missing = end ? "" : date ? "Of that day there is no band of this family. " : name === "date" ? "This fit follows no release dates of this family, so there is no band. " : "";
       const band = (end && !date ? "Circles: scores that the fit has seen; diamonds: others. " : "") + drawn + missing;
       const now = facts.rows.some((row) => row.observed === null) ? "Squares: forecasts of models without a score, with their 90 % interval. " : "";

@@ -125,8 +125,8 @@ def diagnose(fit: CapabilityFit | LadderFit) -> Diagnosis:
 
 def _of_sparse(fit: CapabilityFit) -> Diagnosis:
     """Checks of the sampler alone, and a word about those that were not made."""
-    remedy = "Judge it by back-tests: `backtest --suite frontier`, or a split that reveals some scores."
-    left = Check("scores", "REVIEW", "not left out one by one", "This is not computed for sparse tables.", remedy)
+    remedy = "`anomalies` leaves out single scores; judge the fit by back-tests, such as `backtest --suite frontier`."
+    left = Check("scores", "REVIEW", "not judged", "Whole models are not left out of sparse tables.", remedy)
     checks = [*check_sampler(fit), left]
     return Diagnosis(
         table=pd.DataFrame([asdict(check) for check in checks]),
