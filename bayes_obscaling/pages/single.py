@@ -90,7 +90,7 @@ def _marks(fit: CapabilityFit) -> tuple[dict[tuple[str, str], str], str]:
     note = (
         f"Too good, too bad: {count} marked so. Each is compared with its prediction from all the other ones "
         "(leave-one-out, by reweighting draws; unreliable where few draws have all the weight), and of the marks "
-        f"{found.false_flags:.0%} may be false (false discovery rate). A mark is a question, not a verdict."
+        f"{100 * found.false_flags:.0f} % may be false (false discovery rate). A mark is a question, not a verdict."
     )
     return {(row.model, row.benchmark): f"{row.flag} ({row.basis})" for row in rows}, note
 

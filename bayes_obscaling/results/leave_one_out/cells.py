@@ -152,10 +152,10 @@ def _about(p: Draws, data: Measurements, cells: Cells, own: np.ndarray) -> tuple
 def _of_model(
     key: jax.Array, mean: np.ndarray, root: np.ndarray, curves: _Curves, facts: _Facts, particles: int
 ) -> list[np.ndarray]:
-    count, parts = len(mean), []
-    for start in range(0, count, _CHUNK):
-        rows = np.minimum(np.arange(start, start + _CHUNK), count - 1)  # one shape: compiled once
-        keys = jax.random.split(jax.random.fold_in(key, start), _CHUNK)
+    count, size, parts = len(mean), min(_CHUNK, len(mean)), []
+    for start in range(0, count, size):
+        rows = np.minimum(np.arange(start, start + size), count - 1)  # one shape: compiled once
+        keys = jax.random.split(jax.random.fold_in(key, start), size)
         here = _Curves(*(value[rows] for value in curves))
         parts.append(_at_draws(keys, jnp.asarray(mean[rows]), jnp.asarray(root[rows]), here, facts, particles))
     return [np.concatenate(values)[:count] for values in zip(*parts, strict=True)]
