@@ -304,7 +304,7 @@ DEFAULT_SETTINGS: Mapping[str, Settings] = {
     "measurement": Settings(warmup=800, thin=1, target_accept=0.9, max_depth=8),
     "heads": Settings(warmup=500, thin=5, target_accept=0.8, max_depth=6),
     "joint": Settings(warmup=500, thin=5, target_accept=0.8, max_depth=6),
-    "ladder": Settings(warmup=600, thin=1, target_accept=0.8, max_depth=9, dense=True),
+    "ladder": Settings(warmup=600, thin=1, target_accept=0.9, max_depth=9, dense=True),
 }
 
 
