@@ -14,17 +14,15 @@ from bayes_obscaling.inference.sampler import Model, Nuts, Target
 from bayes_obscaling.results.stages import Settings
 
 MEAN = np.array([3.0, -1.0, 0.0, 20.0])
-ROOT = np.array([[1.0, 0, 0, 0], [5.0, 0.1, 0, 0], [-2.0, 0.3, 0.02, 0], [0.0, 0.0, 0.1, 0.3]])
+ROOT = np.array([[0.8, 0, 0, 0], [0.7, 0.1, 0, 0], [-0.4, 0.3, 0.02, 0], [0.0, 0.0, 0.1, 0.3]])
 
 
 def test_the_mode_of_a_gaussian_is_its_mean_and_its_frame_has_its_covariance():
     covariance = ROOT @ ROOT.T
     probe = jax.jit(prober(lambda x: 0.5 * (x - MEAN) @ jnp.linalg.solve(covariance, x - MEAN)))
     frame = at_mode(probe, np.array([100.0, 100.0, -50.0, 0.0]))
-    np.testing.assert_allclose(frame.centre, MEAN, atol=0.7)  # as near as draws are
-    kept = np.linalg.eigvalsh(np.linalg.solve(covariance, frame.root @ frame.root.T))
-    # a direction wider than a prior's is taken for as wide as that
-    assert kept.max() < 1.001 and (kept > 0.999).sum() == 3
+    np.testing.assert_allclose(frame.centre, MEAN, atol=1e-2)
+    np.testing.assert_allclose(frame.root @ frame.root.T, covariance, atol=1e-3)
 
 
 def test_steps_to_a_mode_go_down_where_curvature_is_negative():
@@ -37,7 +35,7 @@ def test_draws_mend_a_frame_and_what_is_between_chains_does_not():
     rng = np.random.default_rng(0)
     units = rng.standard_normal((3, 3000, 4))
     away = 1000.0 * np.arange(3)[:, None, None]  # a chain in another mode
-    frame = Frame(np.zeros(4), np.eye(4)).mended(MEAN + away + units @ ROOT.T)
+    frame = Frame(np.zeros(4), ROOT * np.array([1.5, 1.0, 0.7, 2.0])).mended(MEAN + away + units @ ROOT.T)
     round_ = np.linalg.solve(frame.root, ROOT)
     np.testing.assert_allclose(round_ @ round_.T, np.eye(4), atol=0.1)
     np.testing.assert_allclose(frame.coordinates(frame.position(np.arange(4.0))), np.arange(4.0), atol=1e-8)
