@@ -22,8 +22,11 @@ from jax.flatten_util import ravel_pytree
 from numpyro.infer.hmc import hmc
 from numpyro.infer.util import ParamInfo, constrain_fn, potential_energy, unconstrain_fn
 
+from bayes_obscaling.inference.frames import Frame, at_mode, prober
 from bayes_obscaling.results.stages import Settings
 
+# Parts of a warm-up after each of which a frame is mended by the draws of the part.
+_PARTS = 3
 # Kept draws per chunk, and fewer for arrays of data with more entries than this (thousands of models): heard of sooner.
 CHUNK = 50
 _LARGE, _SMALL_CHUNK = 50_000, 5
@@ -102,47 +105,57 @@ class Kernel:
         settings: Settings,
         chunk: int = CHUNK,
     ) -> None:
-        self.model, self.chunk = model, chunk
-        self.warmup, self.thin = settings.warmup, settings.thin
+        self.model, self.chunk, self.thin = model, chunk, settings.thin
+        self.parts = _PARTS if settings.dense else 1
+        # Chunks of each part of the warm-up.
+        self.warmup_chunks = -(-settings.warmup // (chunk * settings.thin * self.parts))
+        warmup = settings.warmup // self.parts
         walks = moving is not None
 
         # One flat vector: a dozen small arrays would cost NUTS a dozen small operations wherever it now does one.
         # Only shapes are needed: run for real, a model compiles a small program for each of its operations.
         shapes = jax.eval_shape(lambda *a: unconstrain_fn(model, (a[1], a[2]), {}, a[0]), init, fixed, moving)
-        _, unravel = ravel_pytree(jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes))
+        example, unravel = ravel_pytree(jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes))
+        frame = Frame(example, np.eye(len(example))) if settings.dense else None
 
-        def potential(fixed: Arrays, moving: Arrays) -> Callable[[jax.Array], jax.Array]:
-            return lambda flat: potential_energy(model, (fixed, moving), {}, unravel(flat))
+        def potential(fixed: Arrays, moving: Arrays, frame: Frame | None) -> Callable[[jax.Array], jax.Array]:
+            def at(u: jax.Array) -> jax.Array:
+                flat = u if frame is None else frame.position(u)
+                return potential_energy(model, (fixed, moving), {}, unravel(flat))
+
+            return at
 
         init_kernel, transition = hmc(potential_fn_gen=potential, algo="NUTS")
 
-        def start(key: jax.Array, init: dict, fixed: Arrays, moving: Arrays) -> Any:
-            position, _ = ravel_pytree(unconstrain_fn(model, (fixed, moving), {}, init))
+        def place(init: dict, fixed: Arrays, moving: Arrays) -> jax.Array:
+            return ravel_pytree(unconstrain_fn(model, (fixed, moving), {}, init))[0]
+
+        def start(key: jax.Array, position: jax.Array, fixed: Arrays, moving: Arrays, frame: Frame | None) -> Any:
             # `advance` finds potential and gradient itself, so that they are compiled once.
             return init_kernel(
                 ParamInfo(position, jnp.zeros(()), jnp.zeros_like(position)),
-                settings.warmup,
+                warmup,
                 step_size=0.1,
                 target_accept_prob=settings.target_accept,
                 max_tree_depth=settings.max_depth,
-                dense_mass=settings.dense,
-                model_args=(fixed, moving),
+                model_args=(fixed, moving, frame),
                 rng_key=key,
             )
 
-        def advance(state: Any, fixed: Arrays, moving: Arrays) -> tuple[Any, Draws]:
+        def advance(state: Any, fixed: Arrays, moving: Arrays, frame: Frame | None) -> tuple[Any, Draws]:
             def keep(state: Any, here: Arrays) -> tuple[Any, Draws]:
                 # What moves has moved, or the chain has just started: potential and gradient are those of here.
-                value, slope = jax.value_and_grad(potential(fixed, here))(state.z)
+                value, slope = jax.value_and_grad(potential(fixed, here, frame))(state.z)
                 state = state._replace(potential_energy=value, z_grad=slope)
 
                 def one(_: int, carry: tuple[Any, jax.Array]) -> tuple[Any, jax.Array]:
                     state, diverged = carry
-                    state = transition(state, (fixed, here))
+                    state = transition(state, (fixed, here, frame))
                     return state, diverged + state.diverging
 
                 state, diverged = jax.lax.fori_loop(0, settings.thin, one, (state, jnp.zeros((), jnp.int32)))
-                return state, Draws(state.z, diverged, state.num_steps, state.energy, state.accept_prob)
+                position = state.z if frame is None else frame.position(state.z)
+                return state, Draws(position, diverged, state.num_steps, state.energy, state.accept_prob)
 
             return jax.lax.scan(keep, state, moving, length=chunk)
 
@@ -154,10 +167,12 @@ class Kernel:
 
         key = jax.random.key(0)
         many = jax.tree.map(lambda a: jnp.broadcast_to(a, (chunk, *a.shape)), moving)
-        self.start = jax.jit(start).lower(key, init, fixed, moving).compile()
-        state = jax.eval_shape(start, key, init, fixed, moving)
-        self.advance = jax.jit(advance).lower(state, fixed, many).compile()
-        self.constrain = jax.jit(constrain)
+        self.start = jax.jit(start).lower(key, example, fixed, moving, frame).compile()
+        state = jax.eval_shape(start, key, example, fixed, moving, frame)
+        self.advance = jax.jit(advance).lower(state, fixed, many, frame).compile()
+        self.place, self.constrain = jax.jit(place), jax.jit(constrain)
+        self.probe = jax.jit(lambda places, fixed, moving: prober(potential(fixed, moving, None))(places))
+        self.is_framed = settings.dense
 
 
 class Chain:
@@ -169,38 +184,58 @@ class Chain:
         Compiled.
     key : jax key
         Random key of this chain.
-    init : dict
-        Constrained starting values.
+    init : dict or array (dimensions,)
+        Constrained starting values, or an unconstrained position.
     fixed : pytree of arrays
         Data.
+    frame : Frame, optional
+        In which to move, if the kernel does in frames.
     """
 
-    def __init__(self, kernel: Kernel, key: jax.Array, init: dict[str, Any], fixed: Arrays) -> None:
-        self.kernel, self.key, self.init, self.fixed = kernel, key, init, fixed
+    def __init__(
+        self,
+        kernel: Kernel,
+        key: jax.Array,
+        init: dict[str, Any] | np.ndarray,
+        fixed: Arrays,
+        frame: Frame | None = None,
+    ) -> None:
+        self.kernel, self.key, self.init, self.fixed, self.frame = kernel, key, init, fixed, frame
         self.state: Any = None
 
     def run(self, moving: Arrays, draws: int, stop: threading.Event, progress: Progress) -> Draws | None:
-        """Make `draws` kept draws (a multiple of the chunk), warming up first if need be; None when told to stop."""
+        """Make `draws` kept draws (a multiple of the chunk), warming up first if need be; None when told to stop.
+
+        With no draws, those of the warm-up come back.
+        """
         kernel, chunk = self.kernel, self.kernel.chunk
-        warmup_chunks = 0
-        if self.state is None:
-            # Warm-up walks to and fro and ends at the first draw, so that sampling starts where it ended.
-            warmup_chunks = -(-kernel.warmup // (chunk * kernel.thin))
-            first = jax.tree.map(lambda a: a[_to_and_fro(warmup_chunks * chunk - 1, draws)], moving)
-            self.state = kernel.start(self.key, self.init, self.fixed, first)
-        kept = []
-        for i in range(-warmup_chunks, draws // chunk):
+        warmup = kernel.warmup_chunks if self.state is None else 0
+        made = []
+        for i in range(-warmup, draws // chunk):
             if stop.is_set():
                 return None
+            # Warm-up walks to and fro and ends at the first draw, so that sampling starts where it ended.
             steps = np.arange(i * chunk, (i + 1) * chunk)
-            rows = steps if i >= 0 else _to_and_fro(-1 - steps, draws)
+            rows = steps if i >= 0 else _to_and_fro(-1 - steps, max(draws, 1))
             here = jax.tree.map(lambda a, rows=rows: a[rows], moving)
-            self.state, chunk_draws = kernel.advance(self.state, self.fixed, here)
-            if i >= 0:
-                kept.append(jax.tree.map(np.asarray, chunk_draws))
-            jax.block_until_ready(self.state.z)
+            if self.state is None:
+                self._start(jax.tree.map(lambda a: a[0], here))
+            self.state, chunk_draws = kernel.advance(self.state, self.fixed, here, self.frame)
+            made.append(jax.tree.map(np.asarray, chunk_draws))
             progress(chunk)
-        return jax.tree.map(lambda *parts: np.concatenate(parts), *kept)
+        return jax.tree.map(lambda *parts: np.concatenate(parts), *(made[warmup:] if draws else made))
+
+    def _start(self, here: Arrays) -> None:
+        kernel, start = self.kernel, self.init
+        start = kernel.place(start, self.fixed, here) if isinstance(start, dict) else jnp.asarray(start)
+        if self.frame is not None:
+            start = jnp.asarray(self.frame.coordinates(start))
+        self.state = kernel.start(self.key, start, self.fixed, here, self.frame)
+
+    def go_on(self, position: np.ndarray, frame: Frame) -> None:
+        """Warm up anew from a position (dimensions,), in another frame."""
+        self.init, self.frame, self.state = position, frame, None
+        self.key = jax.random.fold_in(self.key, 1)
 
 
 def _to_and_fro(step: Any, draws: int) -> Any:
@@ -269,7 +304,7 @@ DEFAULT_SETTINGS: Mapping[str, Settings] = {
     "measurement": Settings(warmup=800, thin=1, target_accept=0.9, max_depth=8),
     "heads": Settings(warmup=500, thin=5, target_accept=0.8, max_depth=6),
     "joint": Settings(warmup=500, thin=5, target_accept=0.8, max_depth=6),
-    "ladder": Settings(warmup=1500, thin=1, target_accept=0.8, max_depth=9, dense=True),
+    "ladder": Settings(warmup=600, thin=1, target_accept=0.9, max_depth=9, dense=True),
 }
 
 
@@ -312,6 +347,7 @@ class _Chains:
 
     def __init__(self, kernel: Kernel, target: Target, chains: int, key: jax.Array) -> None:
         self.kernel, self.target = kernel, target
+        self.frame: Frame | None = None
         keys = jax.random.split(key, chains)
         self.spare = jax.random.fold_in(key, chains)
         self.chains = [Chain(kernel, keys[c], target.start(c), target.fixed) for c in range(chains)]
@@ -319,13 +355,31 @@ class _Chains:
 
     def advance(self, draws: int, progress: Progress, only: Sequence[int] | None = None) -> Draws:
         which = range(len(self.chains)) if only is None else only
-        return run_chains([self.chains[c] for c in which], [self.movings[c] for c in which], draws, progress)
+        chains, movings = [self.chains[c] for c in which], [self.movings[c] for c in which]
+        if self.kernel.is_framed and self.frame is None:
+            self._find_frame(progress)
+        return run_chains(chains, movings, draws, progress)
+
+    def _find_frame(self, progress: Progress) -> None:
+        """Warm up in parts, of which each but the last ends with a frame that all chains have made together.
+
+        The first frame is that of the mode to which the first chain's start leads; chains start around it.
+        """
+        first, here = self.chains[0], jax.tree.map(lambda array: array[0], self.movings[0])
+        start = np.asarray(self.kernel.place(first.init, first.fixed, here))
+        self.frame = at_mode(lambda places: self.kernel.probe(places, first.fixed, here), start)
+        for chain in self.chains:
+            unit = np.asarray(jax.random.normal(chain.key, start.shape))
+            chain.go_on(np.asarray(self.frame.position(unit)), self.frame)
+        for _ in range(self.kernel.parts - 1):
+            made = run_chains(self.chains, self.movings, 0, progress)
+            self.frame = self.frame.mended(made.position[:, made.position.shape[1] // 2 :])
+            for chain, position in zip(self.chains, made.position[:, -1], strict=True):
+                chain.go_on(position, self.frame)
 
     def restart(self, chain: int, position: np.ndarray) -> None:
-        sites = self.kernel.constrain(jnp.asarray(position)[None], self.target.fixed, self.movings[chain])
-        init = {name: np.asarray(sites[name][0]) for name in self.target.start(chain)}
         key = jax.random.fold_in(self.spare, chain)
-        self.chains[chain] = Chain(self.kernel, key, init, self.target.fixed)
+        self.chains[chain] = Chain(self.kernel, key, np.asarray(position), self.target.fixed, self.frame)
 
     def constrain(self, position: np.ndarray) -> dict[str, np.ndarray]:
         done = [

@@ -30,7 +30,6 @@ from bayes_obscaling.models.ladder_equations import (
     Parameters,
     densities,
     log_law,
-    population_bend,
     recipe_effect,
     run_luck,
     summed_change,
@@ -51,8 +50,11 @@ from bayes_obscaling.models.priors import (
 
 # Least distance, in units of the smallest loss, over which the sampler takes the rise of a link.
 _LEAST_DISTANCE = 0.01
-# How far bends of a single loss are centred: between not at all (0) and wholly (1).
-_CENTRING = 0.5
+# How far bends are centred, between not at all (0) and wholly (1): those of one task, or one loss, and those common to
+# all tasks, which the runs determine.
+_CENTRING, _CENTRING_COMMON = 0.5, 1.0
+# Shares of the range of accuracies at which a link is described, at least and at most.
+_SHARES = (0.05, 0.85)
 
 
 class LadderPriors(Pytree):
@@ -201,11 +203,11 @@ def _sample_bends(data: LadderData, priors: LadderPriors, structure: LadderStruc
                 with plate("loss_of", n_losses, dim=-2):
                     p[f"{name}_bend"] = numpyro.deterministic(f"{name}_bend", alone[None, :])
                 continue
-            common = numpyro.sample(f"{name}_bend_common_raw", dist.Normal(0.0, 1.0))
+            sd, shared = jnp.asarray(p[f"{name}_bend_sd"]), p["bend_shared"]
+            common = partly_centred(f"{name}_bend_common_raw", sd * drift, sd * jnp.sqrt(shared), _CENTRING_COMMON)
             with plate("loss_of", n_losses, dim=-2):
-                own = numpyro.sample(f"{name}_bend_own_raw", dist.Normal(0.0, 1.0))
-                bend = population_bend(p, name, common, own)
-                p[f"{name}_bend"] = numpyro.deterministic(f"{name}_bend", bend)
+                own = partly_centred(f"{name}_bend_own_raw", 0.0, sd * jnp.sqrt(1.0 - shared), _CENTRING)
+                p[f"{name}_bend"] = numpyro.deterministic(f"{name}_bend", common + own)
     return p
 
 
@@ -250,12 +252,32 @@ def _sample_link(p: Parameters, data: LadderData, priors: LadderPriors) -> dict[
         shift = believe_scaled(priors, "floor_shift")
         floor = numpyro.deterministic("floor", jnp.clip(data.chance + shift, 0.0, 1.0))
         gap = believe_scaled(priors, "ceiling_gap")
-        to_log_rise = [ExpTransform().inv, AffineTransform(jnp.log(run) * jnp.ones(n_tasks), 1.0)]
+        at_height, at_rise = _of_ends(shift, gap, data)
+        to_log_rise = [ExpTransform().inv, AffineTransform(jnp.log(run) - at_rise, 1.0)]
         steepness = _sample_in("log_rise", to_log_rise, "steepness", priors.steepness.distribution(), "steepness")
         middle = centre - at_centre
-        to_height = [AffineTransform(-steepness * middle, steepness)]
+        to_height = [AffineTransform(-steepness * middle - at_height, steepness)]
         midpoint = _sample_in("height", to_height, "midpoint", priors.midpoint.distribution(), "midpoint")
     return {"floor": floor, "ceiling_gap": gap, "steepness": steepness, "midpoint": midpoint}
+
+
+def _of_ends(shift: jax.Array, gap: jax.Array, data: LadderData) -> tuple[jax.Array, jax.Array]:
+    """How far floor and ceiling move the height of a link, and the log of its rise, (T,) both, at given accuracies.
+
+    The runs determine accuracies at the link's middle and end. With a share s of the range above chance, the logit of
+    the way from floor to ceiling is ``logit(s) + x + x^2 / 2 - y - y^2 / 2 + ...``, where ``x = gap / (1 - s)``, and
+    ``y = shift / s`` in units of the range. It is for the sampler alone, which then moves along accuracies.
+    """
+    share = jnp.clip((data.accuracy - data.chance) / (1.0 - data.chance), *_SHARES)
+    middle = (data.weight * share).sum(axis=0)
+    end = jnp.maximum(jnp.where(data.accuracy_seen, share, 0.0).max(axis=0), middle + _SHARES[0])
+    gap, shift = jnp.minimum(gap, _SHARES[1]), shift / (1.0 - data.chance)
+    above, below = (
+        [y + 0.5 * y**2 for y in ys] for ys in ((gap / (1 - middle), gap / (1 - end)), (shift / middle, shift / end))
+    )
+    rise = jax.scipy.special.logit(end) - jax.scipy.special.logit(middle)
+    at_rise = jnp.log1p((above[1] - above[0]) / rise) + (below[0] - below[1]) / rise
+    return above[0] - below[0], at_rise
 
 
 def _sample_recipes(data: LadderData, priors: LadderPriors, n_recipes: int) -> dict[str, Numbers]:

@@ -32,7 +32,6 @@ def gather_ladder(answer: LadderForecast) -> dict[str, Any]:
     curves, note = _curves(fit)
     is_bundled = set(ladder.runs.index) <= set(load_olmo_ladder("all").runs.index)
     source = source_of_ladder() if is_bundled else {"title": OWN, "address": "", "version": "", "licence": ""}
-    priors = fit.spec.priors
     return {
         "kind": "ladder",
         "title": f"Forecast of {', '.join(models) if len(models) < 4 else f'{len(models)} models'} from a ladder",
@@ -56,7 +55,7 @@ def gather_ladder(answer: LadderForecast) -> dict[str, Any]:
         "method": {
             "benchmarks": [],
             "sources": [source | {"scores": len(ladder.values)}],
-            "priors": [{"prior": name, "believed": in_words(prior)} for name, prior in priors],
+            "priors": [{"prior": name, "believed": in_words(prior)} for name, prior in fit.priors.items()],
             "spec": fit.spec.model_dump(mode="json", exclude={"priors"}),
             "provenance": {name: str(value) for name, value in fit.provenance.items()},
             "notes": list(dict.fromkeys((*fit.notes, *ladder.notes))),

@@ -17,9 +17,12 @@ from bayes_obscaling.data.ladder import Ladder
 from bayes_obscaling.data.splits import Split
 from bayes_obscaling.data.table import ScoreTable
 from bayes_obscaling.models.ladder import LadderSpec
+from bayes_obscaling.models.ladder import ladder as ladder_model
 from bayes_obscaling.models.ladder_layout import LadderLayout, lay_out_ladder
 from bayes_obscaling.models.layout import Layout, lay_out
+from bayes_obscaling.models.priors import Prior
 from bayes_obscaling.models.spec import CapabilitySpec
+from bayes_obscaling.models.trace import sites_of
 from bayes_obscaling.results.chance import inferred_chance
 from bayes_obscaling.results.convergence import USUAL, Convergence, Limits, limits_of_kept
 from bayes_obscaling.results.finding import Answer
@@ -59,6 +62,11 @@ class Fit(Answer):
     @abstractmethod
     def data(self) -> ScoreTable | Ladder:
         """What was fitted."""
+
+    @property
+    @abstractmethod
+    def believed(self) -> dict[str, Any]:
+        """What was believed, JSON-able: the spec."""
 
     @cached_property
     def draws(self) -> xr.Dataset:
@@ -200,6 +208,11 @@ class CapabilityFit(Fit):
     split: Split
 
     @property
+    def believed(self) -> dict[str, Any]:
+        """What was believed, JSON-able: the spec."""
+        return self.spec.model_dump()
+
+    @property
     def data(self) -> ScoreTable:
         """The table."""
         return self.table
@@ -321,3 +334,25 @@ class LadderFit(Fit):
     def posterior(self) -> LadderPosterior:
         """The posterior draws as arrays, continued beyond the ladder: the view that every reader uses."""
         return LadderPosterior(self.draws, self.layout, self.spec, self.provenance["seed"])
+
+    @cached_property
+    def priors(self) -> dict[str, Prior]:
+        """The priors that had a part in it, or have one in its forecasts, by name.
+
+        A single loss for all tasks has no luck of runs beside its own noise, for example, and a single step no loss.
+        """
+        sites = sites_of(ladder_model, self.layout.data, self.spec.priors, self.layout.structure)
+        used = {site.prior for site in sites.values()}
+        return {
+            name: getattr(self.spec.priors, name)
+            for name in type(self.spec.priors).model_fields
+            if name in used or name.startswith(("recipe_", "checkpoint_"))
+        }
+
+    @property
+    def believed(self) -> dict[str, Any]:
+        """What was believed, JSON-able: the spec, with the priors that had a part in it."""
+        return {
+            **self.spec.model_dump(exclude={"priors"}),
+            "priors": {name: prior.model_dump() for name, prior in self.priors.items()},
+        }

@@ -61,7 +61,7 @@ class Predictive(Answer):
             "warnings": list(self.warnings),
             "notes": [*self.own_notes, *self.fit.notes],
             "convergence": self.convergence.model_dump(),
-            "spec": self.fit.spec.model_dump(),
+            "spec": self.fit.believed,
             "provenance": self.fit.provenance,
         }
 

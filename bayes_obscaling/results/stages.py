@@ -26,7 +26,8 @@ class Settings(Frozen):
     max_depth : int
         Largest tree has ``2**max_depth - 1`` leapfrog steps.
     dense : bool
-        A full mass matrix, for posteriors whose parameters are strongly correlated.
+        Coordinates in which the posterior is round, found in three parts of the warm-up: a full mass matrix, for
+        parameters that are strongly correlated.
     """
 
     warmup: int = Field(ge=0, le=100_000)

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from numpyro import handlers
 from numpyro.infer.util import log_density, potential_energy, unconstrain_fn
 from synthetic import trace_of
 
@@ -99,6 +100,7 @@ def test_a_parameter_in_other_coordinates_has_the_density_of_its_prior():
     at = {name: np.asarray(p[name]) for name in ("steepness", "midpoint", "size_exponent")}
     of_rise = spec.priors.steepness.scipy().logpdf(at["steepness"]) + np.log(at["steepness"])  # d log k / d rise = 1
     np.testing.assert_allclose(sites["log_rise"]["fn"].log_prob(p["log_rise"]), of_rise, rtol=1e-10)
+    # floor and ceiling shift both coordinates, and stretch neither
     of_height = spec.priors.midpoint.scipy().logpdf(at["midpoint"]) - np.log(at["steepness"])
     np.testing.assert_allclose(sites["height"]["fn"].log_prob(p["height"]), of_height, rtol=1e-10)
     median, spread = np.asarray(p["size_exponent_median"]), np.asarray(p["size_exponent_spread"])
@@ -169,3 +171,22 @@ def test_knots_are_the_ends_of_the_rungs():
     assert bends.rung_end.shape == (8, 3) and len(bends.size_bend_at) == 2 and len(bends.data_bend_at) == 2
     assert np.allclose(bends.rung_end[:, 0] * layout.unit, losses[:4].min(axis=0))  # 190M: the first four runs
     assert (np.diff(np.asarray(bends.rung_end), axis=1) < 0).all() and (np.asarray(bends.rung_end) > 1).all()
+
+
+def test_bends_inside_the_ladder_are_those_of_its_population():
+    """However far they are centred: variance and covariance over tasks are those of Equation 24."""
+    given = arguments(LadderSpec())
+    names = ("bend_shared", "size_bend_sd_raw", "size_bend_drift_raw", "data_bend_sd_raw", "data_bend_drift_raw")
+    at = {name: 0.3 for name in names}
+
+    @jax.jit
+    def bends(key):
+        sites = handlers.trace(handlers.seed(handlers.substitute(ladder, at), key)).get_trace(*given)
+        return [sites[f"{name}_bend"]["value"] for name in ("size", "data")]
+
+    for bend in jax.vmap(bends)(jax.random.split(jax.random.key(0), 4000)):
+        sd = 0.15 * np.exp(0.7 * 0.3)
+        flat = np.asarray(bend)[..., 0]
+        expected = sd**2 * (0.3 + 0.7 * np.eye(8))
+        np.testing.assert_allclose(flat.mean(axis=0), sd * 0.3, atol=5 * sd / np.sqrt(4000))
+        np.testing.assert_allclose(np.cov(flat.T), expected, atol=7 * sd**2 / np.sqrt(4000))

@@ -325,3 +325,23 @@ def test_top_level_priors_are_those_of_the_density(fit):
     run_sd = table.set_index("parameter").loc["run_sd"]
     assert run_sd["prior_median"] == pytest.approx(fit.spec.priors.run_sd.median)
     assert table["tail"].between(0, 1).all()
+
+
+def test_a_fit_reports_the_priors_that_had_a_part_in_it():
+    """One loss for all tasks has no luck beside its own noise, a single step no loss at all."""
+
+    def named(feature):
+        spec = LadderSpec(feature=feature)
+        empty = LadderFit(ladder=load_olmo_ladder(), spec=spec, tree=xr.DataTree(), stages=(), provenance={"seed": 0})
+        assert list(empty.priors) == list(empty.believed["priors"])
+        assert LadderSpec(**json.loads(json.dumps(empty.believed))) == spec
+        return set(empty.priors)
+
+    assert named("task_loss") == set(LadderPriors.model_fields)
+    assert set(LadderPriors.model_fields) - named("c4_loss") == {
+        "bend_shared",
+        "exponent_sd",
+        "loss_sd_spread",
+        "run_sd",
+    }
+    assert not {"level", "irreducible_share", "loss_sd", "coupling", "slope_change"} & named("none")
