@@ -255,7 +255,8 @@ def backtest(
     kept = None
     if follow:
         families = families_to_follow(fitted, [], len(names))
-        kept = joined_fans(fans(fitted, names, family) for family in families).round(4).assign(**split.cut)
+        if (kept := joined_fans(fans(fitted, names, family) for family in families)) is not None:
+            kept = kept.round(4).assign(**split.cut)
     return Backtest(cells[[*_FIRST, *(c for c in cells if c not in _FIRST)]].assign(**split.cut), problems, kept)
 
 

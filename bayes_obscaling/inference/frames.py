@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 # Newton steps, at most. They end where another would gain less than this, nats per dimension: so far below the mode are
@@ -21,6 +22,8 @@ _LEAST_CURVATURE = 0.5
 # Step of the differences of gradients that curvature is made of.
 _DIFFERENCE = 1e-5
 
+Array = np.ndarray | jax.Array
+
 # Values (m,) and slopes (m, d) of a potential at places (m, d), for m = 1 + 2 d.
 Probe = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
@@ -28,18 +31,18 @@ Probe = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 class Frame(NamedTuple):
     """Coordinates u of positions ``centre + root u``."""
 
-    centre: np.ndarray  # (d,)
-    root: np.ndarray  # (d, d)
+    centre: Array  # (d,)
+    root: Array  # (d, d)
 
-    def position(self, u: jax.Array) -> jax.Array:
+    def position(self, u: Array) -> jax.Array:
         """Position (d,) of coordinates (d,)."""
-        return self.centre + self.root @ u
+        return jnp.asarray(self.centre) + jnp.asarray(self.root) @ u
 
-    def coordinates(self, position: np.ndarray) -> np.ndarray:
+    def coordinates(self, position: Array) -> np.ndarray:
         """Coordinates (..., d) of positions (..., d)."""
         return (np.asarray(position) - self.centre) @ np.linalg.inv(self.root).T
 
-    def mended(self, positions: np.ndarray) -> Frame:
+    def mended(self, positions: Array) -> Frame:
         """The frame in which draws (chains, n, d) are round, as far as so many of them can tell it from this one.
 
         Their covariance within chains, in this frame, is shrunk to the unit matrix (Ledoit and Wolf 2004): a chain that

@@ -226,8 +226,8 @@ class Chain:
         return jax.tree.map(lambda *parts: np.concatenate(parts), *(made[warmup:] if draws else made))
 
     def _start(self, here: Arrays) -> None:
-        kernel, start = self.kernel, self.init
-        start = kernel.place(start, self.fixed, here) if isinstance(start, dict) else jnp.asarray(start)
+        kernel, init = self.kernel, self.init
+        start = kernel.place(init, self.fixed, here) if isinstance(init, dict) else jnp.asarray(init)
         if self.frame is not None:
             start = jnp.asarray(self.frame.coordinates(start))
         self.state = kernel.start(self.key, start, self.fixed, here, self.frame)

@@ -212,7 +212,7 @@ def expected_cells(p: Parameters, theta: jax.Array, cells: Cells, chance: jax.Ar
     here = theta[cells.model] + p["reasoning_step"] * cells.reasoning[:, None]
     here = here + p["effort_step"] * cells.effort[:, None]
     eta = (here * jnp.asarray(p["loading"])[at]).sum(axis=-1) + jnp.asarray(p["difficulty"])[at]
-    if "benchmark_drift" in p:
+    if cells.date is not None:
         eta = eta + jnp.asarray(p["benchmark_drift"])[at] * cells.date
     shape = jnp.asarray(p["asymmetry"])[at] if "asymmetry" in p else None
     floor = jnp.asarray(p.get("chance", chance))

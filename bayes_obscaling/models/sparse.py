@@ -25,7 +25,7 @@ from bayes_obscaling.models.spec import Structure
 SMALLEST_COMPUTE_SD = 0.02
 
 
-def intercept_from_level(level: jax.Array, p: Parameters, data: Measurements, s: Structure) -> jax.Array:
+def intercept_from_level(level: Numbers, p: Parameters, data: Measurements, s: Structure) -> jax.Array:
     """Population mean (K,) of the intercepts, from the capability of a typical family in the middle of the table.
 
     Equation 36 of docs/explanation/model.md. Intercepts themselves are those of 2023 at 3e22 FLOPs, years and

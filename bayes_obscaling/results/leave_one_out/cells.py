@@ -139,17 +139,21 @@ def _about(p: Draws, data: Measurements, cells: Cells, own: np.ndarray) -> tuple
     difficulty = p["difficulty"][:, benchmark] + (loading * shift).sum(axis=-1)
     if "benchmark_drift" in p:
         difficulty = difficulty + p["benchmark_drift"][:, benchmark] * np.asarray(data.covariates.date)[cells.model[at]]
-    curves = _Curves(
-        loading,
-        difficulty,
-        np.broadcast_to(p.get("chance", np.asarray(data.chance))[..., benchmark], shape),
-        p["ceiling_gap"][:, benchmark],
-        p["asymmetry"][:, benchmark] if "asymmetry" in p else np.ones(shape),
-        p["overdispersion"][:, benchmark],
-    )
-    together = (benchmark[:, None] == benchmark) & there & there[:, None]
-    facts = _Facts(np.asarray(cells.score)[at], there, np.asarray(cells.inv_items)[at], together.astype(float))
-    return _Curves(*map(jnp.asarray, curves)), _Facts(*map(jnp.asarray, facts))
+    curves = {
+        "loading": loading,
+        "difficulty": difficulty,
+        "chance": np.broadcast_to(p.get("chance", np.asarray(data.chance))[..., benchmark], shape),
+        "ceiling_gap": p["ceiling_gap"][:, benchmark],
+        "asymmetry": p["asymmetry"][:, benchmark] if "asymmetry" in p else np.ones(shape),
+        "overdispersion": p["overdispersion"][:, benchmark],
+    }
+    facts = {
+        "score": np.asarray(cells.score)[at],
+        "is_there": there,
+        "inv_items": np.asarray(cells.inv_items)[at],
+        "together": ((benchmark[:, None] == benchmark) & there & there[:, None]).astype(float),
+    }
+    return _Curves(**jax.tree.map(jnp.asarray, curves)), _Facts(**jax.tree.map(jnp.asarray, facts))
 
 
 def _of_model(
@@ -168,7 +172,7 @@ def _of_model(
 def _at_draws(
     keys: jax.Array, mean: jax.Array, root: jax.Array, curves: _Curves, facts: _Facts, particles: int
 ) -> tuple[jax.Array, ...]:
-    return jax.vmap(lambda *one: _at_draw(*one, facts, particles))(keys, mean, root, curves)
+    return jax.vmap(lambda *one: _at_draw(one[0], one[1], one[2], one[3], facts, particles))(keys, mean, root, curves)
 
 
 def _at_draw(
