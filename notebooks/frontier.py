@@ -88,11 +88,12 @@ display(spread[[effort for effort in efforts if effort in spread]])
 #
 # A sparse table gets a model of its own (`CapabilitySpec.frontier()`): two capabilities; compute as a trend in time,
 # observed with error or not at all; a year is worth so much compute, for all families and a little more or less for
-# each; reasoning and steps of effort; benchmarks that teach each other. It is fitted twice: to the whole table, and to
-# what was released before 1 November 2025.
+# each; reasoning and steps of effort; benchmarks that teach each other, and whose categories gain with the date what
+# two capabilities do not explain, agents most. It is fitted twice: to the whole table, and to what was released before
+# 1 November 2025.
 #
 # **These fits are short**: 300 draws from each of two chains, so that the notebook runs in minutes on one core. The
-# default is 1 000 from each of four, which takes about five times as long and ends with R-hat 1.009. What the
+# default is 1 000 from each of four, which takes about five times as long and ends with R-hat 1.006. What the
 # sampler says of these:
 
 # %%
@@ -208,9 +209,8 @@ display(summary.sort_values(["source", "crps"]))
 
 # %% [markdown]
 # `bayes` is ours; `miss` is observed less forecast, `error` its size. By CRPS, which judges the whole distribution,
-# ours is ahead of the three on both kinds of scores. By mean error it is ahead on Epoch's runs and behind the best
-# score so far on vendors' scores. 90 % intervals hold 96 and 94 %. Where it was most wrong, among benchmarks with at
-# least eight scores that came:
+# ours is ahead of the three on both kinds of scores, and by mean error too. 90 % intervals hold 96 % of each. Where it
+# was most wrong, among benchmarks with at least eight scores that came:
 
 # %%
 ours = cells[cells["method"] == "bayes"]
@@ -221,8 +221,9 @@ display(common.head(5), common.tail(5))
 # %% [markdown]
 # Most wrong it was, downwards, where a benchmark had few scores or all of them near 0. MCP Atlas (agents with tools)
 # had three scores. MathArena Apex had five, all below .06. Of 25 scores on ARC-AGI-2 the median was .01 and the best
-# .16, and what came reached .85. Scores of vendors were forecast .07 too low on the whole. Upwards it was wrong on
-# chess puzzles, and on the vendors' column of short facts, which had three scores.
+# .16, and what came reached .85. Scores of vendors were forecast .045 too low on the whole (.07 before categories had
+# trends of their own). Upwards it was wrong on long documents and on short facts, of which the vendors' column had
+# three scores.
 #
 # ## When is a score reached?
 #
@@ -273,15 +274,14 @@ plt.show()
 #
 # - **The next model of a line can be forecast to about a tenth of the scale**, from its line and its date alone, and
 #   the intervals held what they promised: a little more at 90 % than they say.
-# - **The best score so far is a hard rival** where vendors choose what they report: as a point it was nearer. It does
-#   not say how sure one can be: its own intervals, from its past, hold 74 % at 90.
+# - **The best score so far is a hard rival** where vendors choose what they report: as a point it was .007 farther off
+#   than ours. It does not say how sure one can be: its own intervals, from its past, hold 74 % at 90.
 #
 # They do not allow one to say:
 #
 # - **That it will go as well next time.** November 2025 was one of the two dates at which the model was chosen. It was
 #   played, not lived.
-# - **What the third digit is.** The verdict above says why. A run of as few draws, made while the model was chosen,
-#   had a mean error of .092 on vendors' scores.
+# - **What the third digit is.** The verdict above says why.
 # - **How far a tenfold run of a closed lab would get.** What compute brings and what time brings is learned from models
 #   that publish their compute, most of them open. For the others it is carried over. A date is better asked for than
 #   FLOPs.
