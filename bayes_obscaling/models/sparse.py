@@ -116,16 +116,15 @@ def sparse_scores(data: Measurements, p: dict[str, Numbers], theta: jax.Array, p
 def _drifts(priors: Priors, steepness: jax.Array, is_free: jax.Array, s: Structure) -> jax.Array:
     """Logits (I,) that a year adds to each benchmark beside capabilities: of its category, and its own.
 
-    Equation 50 of docs/explanation/model.md.
-    `steepness` (I,) are the sums of loadings. Anchors, which are the scale of their capability, have none; nor has the
-    mean of all others, since what all gain is a gain of the capabilities.
+    Equation 50 of docs/explanation/model.md. `steepness` (I,) are the sums of loadings. Anchors, which are the scale of their
+    capability, have no drift; nor has the mean of all others, since what all gain is a gain of the capabilities.
     """
     of_category, own = (believe(priors, f"{name}_drift_sd") for name in ("category", "benchmark"))
     with plate("category", max(s.drifting) + 1, dim=-1):
         category = of_category * numpyro.sample("category_drift_raw", dist.Normal(0.0, 1.0))
     with plate("benchmark", s.n_benchmarks, dim=-1):
         a_year = category[jnp.asarray(s.drifting)] + own * numpyro.sample("benchmark_drift_raw", dist.Normal(0.0, 1.0))
-        mean = (a_year * is_free).sum() / is_free.sum()
+        mean = (a_year * is_free).sum() / jnp.maximum(is_free.sum(), 1.0)  # all may be anchors
         drift = jnp.asarray(numpyro.deterministic("benchmark_drift", steepness * is_free * (a_year - mean)))
     with plate("category", max(s.drifting) + 1, dim=-1):
         numpyro.deterministic("category_drift", category - mean)
