@@ -124,7 +124,7 @@ def _drifts(priors: Priors, steepness: jax.Array, is_free: jax.Array, s: Structu
         category = of_category * numpyro.sample("category_drift_raw", dist.Normal(0.0, 1.0))
     with plate("benchmark", s.n_benchmarks, dim=-1):
         a_year = category[jnp.asarray(s.drifting)] + own * numpyro.sample("benchmark_drift_raw", dist.Normal(0.0, 1.0))
-        mean = (a_year * is_free).sum() / jnp.maximum(is_free.sum(), 1.0)  # all may be anchors
+        mean = (a_year * is_free).sum() / jnp.maximum(is_free.sum(), 1.0)
         drift = jnp.asarray(numpyro.deterministic("benchmark_drift", steepness * is_free * (a_year - mean)))
     with plate("category", max(s.drifting) + 1, dim=-1):
         numpyro.deterministic("category_drift", category - mean)
