@@ -116,8 +116,8 @@ def sparse_scores(data: Measurements, p: dict[str, Numbers], theta: jax.Array, p
 def _drifts(priors: Priors, steepness: jax.Array, is_free: jax.Array, s: Structure) -> jax.Array:
     """Logits (I,) that a year adds to each benchmark beside capabilities: of its category, and its own.
 
-    Equation 50 of docs/explanation/model.md. `steepness` (I,) are the sums of loadings. Anchors, which are the scale of their
-    capability, have no drift; nor has the mean of all others, since what all gain is a gain of the capabilities.
+    Equation 50 of docs/explanation/model.md. `steepness` (I,) are the sums of loadings. Anchors, which are the scale of
+    their capability, have no drift; nor has the mean of all others, since what all gain is a gain of the capabilities.
     """
     of_category, own = (believe(priors, f"{name}_drift_sd") for name in ("category", "benchmark"))
     with plate("category", max(s.drifting) + 1, dim=-1):
