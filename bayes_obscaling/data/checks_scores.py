@@ -160,7 +160,7 @@ def _may_fall(name: str, scores: pd.Series, standing: pd.Series) -> str:
     if _FALLS.search(name):
         return "its name is that of something that does"
     is_far = len(scores) >= _FEW_FALLING and np.ptp(standing) >= _FAR_APART
-    falls = is_far and scores.corr(standing, method="spearman") < -0.999
+    falls = is_far and scores.nunique() > 1 and scores.corr(standing, method="spearman") < -0.999
     return "each stronger model has a lower one" if falls else ""
 
 

@@ -23,7 +23,10 @@ from bayes_obscaling.results.scenario import Scenario
 
 Run = Callable[..., tuple[int, str, str]]
 KEPT = Path(__file__).parents[2] / "data" / "predictions"
-PUBLISHED = {"2026-11-29": "b30a05e479a18f490bb2f66f00c9706b99203d4b921c94733e6db66face8e5db"}
+PUBLISHED = {
+    "2026-11-29": "b30a05e479a18f490bb2f66f00c9706b99203d4b921c94733e6db66face8e5db",
+    "2026-11-30": "5782acae52d8a8e5966e7a4842261b7949d2bf84419138a8a2da54e63c2e024b",
+}
 KEYS = ["method", "family", "task", "effort", "quarter"]
 
 

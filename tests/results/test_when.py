@@ -29,7 +29,7 @@ def test_a_higher_level_is_reached_later_or_never(fit: CapabilityFit, who: dict)
     dates = [np.asarray(ask.when(fit, "bench-4", level, **who)) for level in (0.3, 0.6, 0.9, 0.99)]
     for sooner, later in pairwise(dates):
         assert (later >= sooner).all()
-    assert np.median(dates[0]) < np.median(dates[2])
+    assert (dates[3] > dates[0]).mean() > 0.3
 
 
 def test_a_line_crosses_a_level_where_its_typical_model_stands_at_it(fit: CapabilityFit):
