@@ -210,7 +210,7 @@ class Chain:
         """
         kernel, chunk = self.kernel, self.kernel.chunk
         warmup = kernel.warmup_chunks if self.state is None else 0
-        made = []
+        kept = []
         for i in range(-warmup, draws // chunk):
             if stop.is_set():
                 return None
@@ -221,9 +221,11 @@ class Chain:
             if self.state is None:
                 self._start(jax.tree.map(lambda a: a[0], here))
             self.state, chunk_draws = kernel.advance(self.state, self.fixed, here, self.frame)
-            made.append(jax.tree.map(np.asarray, chunk_draws))
+            if i >= 0 or not draws:
+                kept.append(jax.tree.map(np.asarray, chunk_draws))
+            jax.block_until_ready(self.state.z)
             progress(chunk)
-        return jax.tree.map(lambda *parts: np.concatenate(parts), *(made[warmup:] if draws else made))
+        return jax.tree.map(lambda *parts: np.concatenate(parts), *kept)
 
     def _start(self, here: Arrays) -> None:
         kernel, init = self.kernel, self.init

@@ -6,7 +6,7 @@ Student t about the mode, found by Gauss and Newton's steps, gives the marginal 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -20,10 +20,10 @@ from bayes_obscaling.models.links import response_slope, score_variance
 
 PARTICLES = 64  # a posterior draw
 ROOM = 8  # benchmarks of a model, or models, are filled up to a multiple of this: few shapes to compile
-_DF = 6.0  # of the Student t that proposals are drawn from
+DF = 6.0  # of the Student t that proposals are drawn from
 _STEPS = 8  # of Gauss and Newton
 _LONGEST = 2.0  # a step, prior sd
-_SMALLEST_SLOPE = 1e-4
+SMALLEST_SLOPE = 1e-4  # of a curve, where a step divides by it
 _DRAWS = 500  # at a time: memory stays flat
 
 
@@ -171,22 +171,17 @@ def _one(
 
     def information(z: jax.Array) -> tuple[jax.Array, jax.Array]:
         expected, slope, variance = at(z)
-        slope = jnp.maximum(slope, _SMALLEST_SLOPE)
+        slope = jnp.maximum(slope, SMALLEST_SLOPE)
         weight = jnp.where(scores.seen, slope**2 / variance, 0.0)
         precision = jnp.eye(size) + design.T @ (weight[:, None] * design)
         return precision, design.T @ (weight * (scores.score - expected) / slope) - z
 
-    def step(_: int, z: jax.Array) -> jax.Array:
-        precision, gradient = information(z)
-        move = jnp.linalg.solve(precision, gradient)
-        return z + move * jnp.minimum(1.0, _LONGEST / jnp.maximum(jnp.abs(move).max(), 1e-12))
-
-    mode = jax.lax.fori_loop(0, _STEPS, step, jnp.zeros(size))
+    mode = newton_mode(information, size, _STEPS)
     root = jnp.linalg.cholesky(information(mode)[0])
     normal, gamma, pick = jax.random.split(key, 3)
     unit = jax.random.normal(normal, (particles, size))
     # one chi-square for all dimensions of a particle
-    tail = jnp.sqrt(_DF / 2.0 / jax.random.gamma(gamma, _DF / 2.0, (particles, 1)))
+    tail = jnp.sqrt(DF / 2.0 / jax.random.gamma(gamma, DF / 2.0, (particles, 1)))
     moved = unit * tail
     z = mode + jax.scipy.linalg.solve_triangular(root.T, moved.T, lower=False).T
 
@@ -197,15 +192,33 @@ def _one(
         fit = jnp.where(scores.seen, noise.log_prob(scores.score), 0.0).sum()
         return fit - 0.5 * (one**2).sum() - 0.5 * size * jnp.log(2.0 * jnp.pi)
 
-    half = jax.scipy.special.gammaln((_DF + size) / 2.0) - jax.scipy.special.gammaln(_DF / 2.0)
-    log_proposal = (
-        half
-        - 0.5 * size * jnp.log(_DF * jnp.pi)
-        + jnp.log(jnp.diag(root)).sum()
-        - 0.5 * (_DF + size) * jnp.log1p((moved**2).sum(axis=1) / _DF)
-    )
-    log_weight = jax.vmap(log_target)(z) - log_proposal
+    log_weight = jax.vmap(log_target)(z) - log_proposal((moved**2).sum(axis=1), root)
     chosen = z[jax.random.categorical(pick, log_weight)]
     theta = mean + spread @ chosen[:shared]
     offset = c.offset + c.offset_sd * chosen[shared:] if moving[1] else c.offset
     return theta, offset, jax.nn.logsumexp(log_weight) - jnp.log(particles)
+
+
+def newton_mode(information: Callable[[jax.Array], tuple[jax.Array, jax.Array]], size: int, steps: int) -> jax.Array:
+    """Where steps of Gauss and Newton lead from zero (size,), each at most `_LONGEST` in any direction.
+
+    `information` gives precision (size, size) and gradient (size,) at a place in standard normal numbers.
+    """
+
+    def step(_: int, z: jax.Array) -> jax.Array:
+        precision, gradient = information(z)
+        move = jnp.linalg.solve(precision, gradient)
+        return z + move * jnp.minimum(1.0, _LONGEST / jnp.maximum(jnp.abs(move).max(), 1e-12))
+
+    return jnp.asarray(jax.lax.fori_loop(0, steps, step, jnp.zeros(size)))
+
+
+def log_proposal(square: jax.Array, root: jax.Array) -> jax.Array:
+    """Log density of a Student t of `DF` degrees of freedom about a mode.
+
+    At squared distances from it (...), in units of its spread; `root` (n, n) is the Cholesky factor of the precision.
+    """
+    size = len(root)
+    start = jax.scipy.special.gammaln((DF + size) / 2.0) - jax.scipy.special.gammaln(DF / 2.0)
+    start = start - 0.5 * size * jnp.log(DF * jnp.pi) + jnp.log(jnp.diag(root)).sum()
+    return jnp.asarray(start - 0.5 * (DF + size) * jnp.log1p(square / DF))

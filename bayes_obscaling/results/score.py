@@ -156,9 +156,10 @@ class _Newcomer:
         self.known_family = self.family in fit.layout.families
         self.flops = float(facts["flops"])
         self.date = str(facts["date"])
-        facts_of = {"flops": np.ones(1), "date": np.array([self.date])}
-        name = self.family if self.known_family else NEW_FAMILY
-        self.released = float(np.asarray(self.posterior.covariates([name], facts_of).date)[0])
+        self.line = self.family if self.known_family else NEW_FAMILY
+        given = {"flops": np.array([self.flops if np.isfinite(self.flops) else 1.0]), "date": np.array([self.date])}
+        self.covariates = self.posterior.covariates([self.line], given)
+        self.released = float(np.asarray(self.covariates.date)[0])
         sets = range(len(fit.layout.predictor_sets))
         placed = [self._placed(predictors) for predictors in sets]
         self.rows = [rows for rows, *_ in placed]  # resampled draws, by predictor set
@@ -211,11 +212,8 @@ class _Newcomer:
 
     def _line(self, p: dict[str, np.ndarray], predictors: int) -> tuple[np.ndarray, ...]:
         """Capabilities before any score: ``base + slope x`` (S, K), their variance (S, K); mean and sd (S,) of x."""
-        posterior, structure = self.posterior, self.fit.layout.structure
-        name = self.family if self.known_family else NEW_FAMILY
-        facts = {"flops": np.array([self.flops if np.isfinite(self.flops) else 1.0]), "date": np.array([self.date])}
-        x = posterior.covariates([name], facts)
-        effects = {k: v[:, predictors] for k, v in posterior.family_effects(name).items() if v.ndim == 3}
+        posterior, structure, x = self.posterior, self.fit.layout.structure, self.covariates
+        effects = {k: v[:, predictors] for k, v in posterior.family_effects(self.line).items() if v.ndim == 3}
         variance = p["residual_sd"] ** 2
         if not self.known_family:  # its intercept with the residual, its slope drawn
             effects["intercept"] = p["intercept_mean"]
@@ -228,9 +226,9 @@ class _Newcomer:
             reasoning = np.full((posterior.size, 1), float(reasons(self.table)[self.model]))
         at_zero = Covariates(np.zeros((posterior.size, 1)), np.asarray(x.date), reasoning)
         base = np.asarray(equations.line(own, at_zero))[:, 0]
-        return base, effects["slope"], variance, *self._compute(p, name)
+        return base, effects["slope"], variance, *self._compute(p)
 
-    def _compute(self, p: dict[str, np.ndarray], family: str) -> tuple[np.ndarray, np.ndarray]:
+    def _compute(self, p: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """Mean and sd (S,) of compute before any score."""
         size, structure = self.posterior.size, self.fit.layout.structure
         if np.isfinite(self.flops):
@@ -240,7 +238,7 @@ class _Newcomer:
             prior = self.fit.spec.priors.unknown_compute
             return np.full(size, prior.loc), np.full(size, prior.scale)
         facts = {"flops": np.array([np.nan]), "date": np.array([self.date])}
-        drawn = np.asarray(self.posterior.covariates([family], facts, typical=True).compute)
+        drawn = np.asarray(self.posterior.covariates([self.line], facts, typical=True).compute)
         return drawn.reshape(size), p["compute_sd"]
 
     def _offsets(self, p: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
@@ -283,7 +281,7 @@ class _Newcomer:
         sets = len(self.fit.layout.predictor_sets)
         theta = np.repeat(self.theta[predictors][:, None, None], sets, axis=1)
         effects = {"family_offset": np.repeat(self.offset[predictors][:, None, None], sets, axis=1)}
-        family = there.family_effects(self.family if self.known_family else NEW_FAMILY)
+        family = there.family_effects(self.line)
         if "task_family_offset" in family:
             effects["task_family_offset"] = family["task_family_offset"][:, None]
         return Place(theta, effects, np.array([self.released]))

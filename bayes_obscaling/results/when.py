@@ -12,6 +12,7 @@ from scipy.special import ndtri
 from bayes_obscaling.data.dates import DATE_CENTRE, date_at, iso_date, years_of
 from bayes_obscaling.errors import InputError
 from bayes_obscaling.models import capability_equations as equations
+from bayes_obscaling.results.beyond import benchmark_offsets
 from bayes_obscaling.results.curves import family_curves, first_crossing
 from bayes_obscaling.results.forecast import family_of, tasks_of
 from bayes_obscaling.results.reach import Reach, check_level
@@ -159,7 +160,8 @@ def _best_of_all(fit: CapabilityFit, task: str, years: np.ndarray, extra: np.nda
     for family, count in releases.items():
         name = str(family)
         facts = {"flops": _compute_at(fit, name, years, extra), "date": dates}
-        theta = posterior.family_line(name, facts).theta[:, predictors]  # (S, years, K)
+        place = posterior.family_line(name, facts)
+        theta = place.theta[:, predictors]  # (S, years, K)
         effects = posterior.family_effects(name)
         spread = p["residual_sd"] ** 2
         if extra is None:
@@ -169,8 +171,7 @@ def _best_of_all(fit: CapabilityFit, task: str, years: np.ndarray, extra: np.nda
         n = rng.poisson(count * _STEP / _RECENT, best.shape)
         unit = ndtri(rng.random(best.shape) ** (1.0 / np.maximum(n, 1)))
         eta = (theta * loading[:, None]).sum(axis=-1) + p["difficulty"][:, [at]] + sd[:, None] * unit
-        if "benchmark_drift" in p:
-            eta = eta + p["benchmark_drift"][:, [at]] * years
+        eta = eta + benchmark_offsets(p, place, predictors, [at])[..., 0]
         best = np.maximum(best, np.where(n > 0, eta, -np.inf))
     best = np.maximum.accumulate(best, axis=1)
     chance = float(np.asarray(posterior.layout.measurements[0].chance)[at])

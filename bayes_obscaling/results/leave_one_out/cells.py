@@ -14,6 +14,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import numpyro.distributions as dist
 from jax.scipy.special import logsumexp
 
 from bayes_obscaling.models.capability_equations import (
@@ -29,13 +30,11 @@ from bayes_obscaling.models.capability_equations import (
 from bayes_obscaling.models.links import response_slope, score_variance
 from bayes_obscaling.models.sparse import SMALLEST_COMPUTE_SD, published
 from bayes_obscaling.models.spec import Structure
+from bayes_obscaling.results.marginal import DF, SMALLEST_SLOPE, chance_at_draws, log_proposal, newton_mode
 
 Draws = dict[str, np.ndarray]
 PARTICLES = 48  # half of them about the mode, half from the line of the family
-_DF = 6.0  # of the Student t about the mode
 _STEPS = 6  # of Gauss and Newton
-_LONGEST = 2.0  # a step, in sd of the capability before any score
-_SMALLEST_SLOPE = 1e-4
 _SMALLEST_TAIL = 1e-15  # what rounding leaves of a tail
 MOST_DRAWS = 200  # each costs particles for every score of the table; neighbours in a chain say much the same
 _CHUNK = 200  # draws at a time: memory stays flat
@@ -135,16 +134,15 @@ def _about(p: Draws, data: Measurements, cells: Cells, own: np.ndarray) -> tuple
     shift = p["reasoning_step"][:, None] * np.asarray(cells.reasoning)[at, None]
     shift = shift + p["effort_step"][:, None] * np.asarray(cells.effort)[at, None]
     loading = p["loading"][:, benchmark]
-    shape = p["difficulty"][:, benchmark].shape
     difficulty = p["difficulty"][:, benchmark] + (loading * shift).sum(axis=-1)
-    if "benchmark_drift" in p:
-        difficulty = difficulty + p["benchmark_drift"][:, benchmark] * np.asarray(data.covariates.date)[cells.model[at]]
+    if cells.date is not None:
+        difficulty = difficulty + p["benchmark_drift"][:, benchmark] * np.asarray(cells.date)[at]
     curves = {
         "loading": loading,
         "difficulty": difficulty,
-        "chance": np.broadcast_to(p.get("chance", np.asarray(data.chance))[..., benchmark], shape),
+        "chance": chance_at_draws(p, data.chance)[:, benchmark],
         "ceiling_gap": p["ceiling_gap"][:, benchmark],
-        "asymmetry": p["asymmetry"][:, benchmark] if "asymmetry" in p else np.ones(shape),
+        "asymmetry": p["asymmetry"][:, benchmark] if "asymmetry" in p else np.ones(difficulty.shape),
         "overdispersion": p["overdispersion"][:, benchmark],
     }
     facts = {
@@ -187,27 +185,22 @@ def _at_draw(
 
     def information(z: jax.Array) -> tuple[jax.Array, jax.Array]:
         expected, slope, variance = at(z)
-        slope = jnp.maximum(slope, _SMALLEST_SLOPE)
+        slope = jnp.maximum(slope, SMALLEST_SLOPE)
         miss = (facts.score - expected) ** 2 / variance
         # an outlier pulls as little as its noise, Student t, makes it
         weight = facts.is_there * slope**2 / variance * (CELL_NOISE_DF + 1.0) / (CELL_NOISE_DF + miss)
         precision = jnp.eye(size) + design.T @ (weight[:, None] * design)
         return precision, design.T @ (weight * (facts.score - expected) / slope) - z
 
-    def step(_: int, z: jax.Array) -> jax.Array:
-        precision, gradient = information(z)
-        move = jnp.linalg.solve(precision, gradient)
-        return z + move * jnp.minimum(1.0, _LONGEST / jnp.maximum(jnp.abs(move).max(), 1e-12))
-
-    mode = jax.lax.fori_loop(0, _STEPS, step, jnp.zeros(size))
-    z, log_proposal = _particles(key, mode, jnp.linalg.cholesky(information(mode)[0]), particles // 2)
+    mode = newton_mode(information, size, _STEPS)
+    z, log_proposed = _particles(key, mode, jnp.linalg.cholesky(information(mode)[0]), particles // 2)
     expected, _, variance = jax.vmap(at)(z)  # (particle, C)
     scale = jnp.sqrt(variance)
     t = (facts.score - expected) / scale
-    log_density = _log_density(t) - jnp.log(scale)
+    log_density = dist.StudentT(CELL_NOISE_DF).log_prob(t) - jnp.log(scale)
     all_of = (facts.is_there * log_density) @ facts.together
     prior = -0.5 * (z**2).sum(axis=1) - 0.5 * size * jnp.log(2.0 * jnp.pi)
-    log_weight = prior + (facts.is_there * log_density).sum(axis=1) - log_proposal
+    log_weight = prior + (facts.is_there * log_density).sum(axis=1) - log_proposed
     log_rest = log_weight[:, None] - all_of
     rest = logsumexp(log_rest, axis=0)
     density = logsumexp(log_rest + log_density, axis=0) - rest
@@ -226,17 +219,11 @@ def _particles(key: jax.Array, mode: jax.Array, root: jax.Array, half: int) -> t
     size = len(mode)
     normal, stretch, prior = jax.random.split(key, 3)
     moved = jax.random.normal(normal, (half, size))
-    moved = moved * _stretch(jax.random.normal(stretch, (int(_DF), half)))[:, None]
+    moved = moved * _stretch(jax.random.normal(stretch, (int(DF), half)))[:, None]
     about = mode + jax.scipy.linalg.solve_triangular(root.T, moved.T, lower=False).T
     z = jnp.concatenate([about, jax.random.normal(prior, (half, size))])
     away = ((z - mode) @ root) ** 2
-    log_t = (
-        jax.scipy.special.gammaln((_DF + size) / 2.0)
-        - jax.scipy.special.gammaln(_DF / 2.0)
-        - 0.5 * size * jnp.log(_DF * jnp.pi)
-        + jnp.log(jnp.diag(root)).sum()
-        - 0.5 * (_DF + size) * jnp.log1p(away.sum(axis=1) / _DF)
-    )
+    log_t = log_proposal(away.sum(axis=1), root)
     log_normal = -0.5 * (z**2).sum(axis=1) - 0.5 * size * jnp.log(2.0 * jnp.pi)
     return z, jnp.logaddexp(log_t, log_normal) - jnp.log(2.0)
 
@@ -247,13 +234,6 @@ def _stretch(unit: jax.Array) -> jax.Array:
     JAX draws gamma numbers by rejection, which would take most of the time.
     """
     return jnp.sqrt(len(unit) / (unit**2).sum(axis=0))
-
-
-def _log_density(t: jax.Array) -> jax.Array:
-    """Log density of the noise of cells, in units of its scale."""
-    df = CELL_NOISE_DF
-    start = jax.scipy.special.gammaln((df + 1) / 2) - jax.scipy.special.gammaln(df / 2) - 0.5 * jnp.log(df * jnp.pi)
-    return start - 0.5 * (df + 1) * jnp.log1p(t**2 / df)
 
 
 def _below(t: jax.Array) -> jax.Array:
