@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
 from bayes_obscaling.checks import Level
 from bayes_obscaling.data.names import normal_form
@@ -150,3 +151,9 @@ def expected(standing: pd.Series, scores: pd.Series, quantile: float = 0.5) -> p
     if not len(models):
         return pd.Series(np.nan, index=scores.index)
     return pd.Series(np.quantile(values, quantile, axis=1), index=models).reindex(scores.index)
+
+
+def rank_correlation(x: ArrayLike, y: ArrayLike) -> float:
+    """Return Spearman's rank correlation; 0 where x or y is one value throughout, since nothing rises or falls then."""
+    x, y = pd.Series(np.asarray(x)), pd.Series(np.asarray(y))
+    return float(x.corr(y, method="spearman")) if min(x.nunique(), y.nunique()) > 1 else 0.0

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from bayes_obscaling.checks import listed
-from bayes_obscaling.data.checked import MOST_LISTED, Checked, Lines, expected
+from bayes_obscaling.data.checked import MOST_LISTED, Checked, Lines, expected, rank_correlation
 from bayes_obscaling.data.declared import UNKNOWN_CHANCE
 
 _MOST_ROWS = 60  # rows to be corrected, in a sentence
@@ -54,7 +54,7 @@ def visible_floor(scores: pd.Series, standing: Callable[[], pd.Series], items: f
         return None
     place = standing().reindex(together).dropna()
     is_wide = len(place) >= _MIN_FLOOR and place.max() - place.min() >= _FLOOR_STANDINGS
-    is_flat = is_wide and not abs(scores[place.index].corr(place, method="spearman")) >= _FLOOR_RANKS
+    is_flat = is_wide and abs(rank_correlation(scores[place.index], place)) < _FLOOR_RANKS
     return float(scores[together].mean()) if is_flat else None
 
 

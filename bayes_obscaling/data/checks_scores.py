@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from bayes_obscaling.checks import listed
-from bayes_obscaling.data.checked import MOST_LISTED, Checked, Lines, expected, has_equals
+from bayes_obscaling.data.checked import MOST_LISTED, Checked, Lines, expected, has_equals, rank_correlation
 from bayes_obscaling.data.checks_chance import divided_twice, failed_runs, far_below_chance
 from bayes_obscaling.data.names import close_names
 from bayes_obscaling.data.reading import overrides
@@ -132,17 +132,17 @@ def falling(checked: Checked) -> Lines:
     untold, falls = [], False
     for name, benchmark, scores in checked.columns():
         standing = checked.standing(name).reindex(scores.index).dropna()
-        count = len(standing)
+        count, scores = len(standing), scores[standing.index]
         if benchmark["signed"]:
             continue
         if count < _MIN_FALLING or scores.nunique() < 3:
-            if name in new and (why := _may_fall(name, scores[standing.index], standing)):
+            if name in new and (why := _may_fall(name, scores, standing)):
                 falls = True
                 yield "REVIEW", f"{name}: {count} scores are too few to see whether it falls, but {why}", _TURN
             elif name in new:
                 untold.append(name)
             continue
-        rank = scores.corr(standing, method="spearman")
+        rank = rank_correlation(scores, standing)
         if rank < (-0.5 if count >= _MIN_RANKED else -0.9):  # few scores fall by accident
             falls = True
             yield (
@@ -160,7 +160,7 @@ def _may_fall(name: str, scores: pd.Series, standing: pd.Series) -> str:
     if _FALLS.search(name):
         return "its name is that of something that does"
     is_far = len(scores) >= _FEW_FALLING and np.ptp(standing) >= _FAR_APART
-    falls = is_far and scores.nunique() > 1 and scores.corr(standing, method="spearman") < -0.999
+    falls = is_far and rank_correlation(scores, standing) < -0.999
     return "each stronger model has a lower one" if falls else ""
 
 

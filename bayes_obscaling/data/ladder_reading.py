@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
+from bayes_obscaling.data.checked import rank_correlation
 from bayes_obscaling.data.ladder import CHINCHILLA, SCORES, Ladder, known_chance
 from bayes_obscaling.data.sheet import Sheet, Source, no_column, read_sheet
 from bayes_obscaling.errors import InputError
@@ -329,13 +330,7 @@ def _check_curves(sheet: Sheet, ladder: Ladder) -> None:
         if seen.sum() < 3:
             what = " and ".join(["loss"] * ("task_loss" in ladder.values) + ["accuracy"] * has_accuracy)
             raise sheet.error(f"task {task} has {seen.sum()} runs with {what}", "a curve needs at least 3")
-        if _trend(compute[seen], loss[seen]) > 0.5 and _trend(compute[seen], accuracy[seen]) < -0.5:
+        rises = has_accuracy and rank_correlation(compute[seen], loss[seen]) > 0.5
+        if rises and rank_correlation(compute[seen], accuracy[seen]) < -0.5:
             problem = f"on task {task} loss rises and accuracy falls with compute: the columns look swapped"
             raise sheet.error(problem, "exchange them")
-
-
-def _trend(x: np.ndarray, y: np.ndarray) -> float:
-    """Rank correlation; 0 where the values are all the same or missing."""
-    if not np.isfinite(y).all() or np.ptp(y) == 0:
-        return 0.0
-    return float(pd.Series(x).corr(pd.Series(y), method="spearman"))

@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bayes_obscaling.data import check_table, load_base_llms, read_scores
+from bayes_obscaling.data import ScoreTable, check_table, load_base_llms, read_scores
+from bayes_obscaling.data.checked import rank_correlation
 from bayes_obscaling.data.checks import check_merged
 from bayes_obscaling.data.parsing import parse
 from bayes_obscaling.data.reading import merge
@@ -244,6 +245,14 @@ def test_columns_that_copy_fall_or_hold_little():
     assert few.what == "exam has 3 scores"
     (scales,) = found(frame, "two scales")
     assert scales.level == "REVIEW" and "cannot be told of my_mmlu, refusals, exam" in scales.what
+
+
+def test_what_is_one_value_throughout_neither_rises_nor_falls(file):
+    rows = [f"m{n},F,{n + 1},1,{x},0.5" for n, x in enumerate((0, 0, 0, 0, 0, 1, 0.5))]
+    findings = check_table(file("\n".join([f"{WIDE},mine,yours", *rows])), against=ScoreTable.empty())
+    assert [one.level for one in findings if one.check == "falling scores"] == ["PASS"]
+    assert rank_correlation([1, 2, 3], [2, 2, 2]) == 0 == rank_correlation([2, 2, 2], [1, 2, 3])
+    assert rank_correlation([1, 2, 3], [3, 2, 1]) == -1
 
 
 @pytest.mark.parametrize(
