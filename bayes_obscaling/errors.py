@@ -1,5 +1,10 @@
 """The one exception for input that cannot be used, and the one warning for what should be known though work goes on."""
 
+import re
+
+# What a file holds is quoted as far as a reader needs it to find it there.
+_LONG_QUOTE, _LONG_WORD = re.compile(r"('[^']{60})[^']{60,}(?=')"), re.compile(r"(\S{60})\S{200,}")
+_LINE_ENDS = re.compile(r"\s*[\r\n]+\s*")
 
 class Notice(UserWarning):
     """Something that should be known, although the work goes on: one sentence."""
@@ -27,6 +32,9 @@ class InputError(Exception):
         self.problem, self.remedy, self.where = problem, remedy, where
 
     def __str__(self) -> str:
+        return _LINE_ENDS.sub(" ", _LONG_WORD.sub(r"\1…", _LONG_QUOTE.sub(r"\1…", self._sentence())))
+
+    def _sentence(self) -> str:
         if not self.remedy and not self.where:
             return self.problem
         place = f"{self.where}: " if self.where else ""
