@@ -3,8 +3,10 @@
 import re
 
 # What a file holds is quoted as far as a reader needs it to find it there.
-_LONG_QUOTE, _LONG_WORD = re.compile(r"('[^']{60})[^']{60,}(?=')"), re.compile(r"(\S{60})\S{200,}")
+_LONG_QUOTE = re.compile(r"('[^'\s:;,.)][^']{60})[^']{200,}(?=')")  # no quote that ends is taken for one that begins
+_LONG_WORD = re.compile(r"(\S{60})\S{200,}?(?=[.,;:]*(?:\s|$))")
 _LINE_ENDS = re.compile(r"\s*[\r\n]+\s*")
+
 
 class Notice(UserWarning):
     """Something that should be known, although the work goes on: one sentence."""
@@ -32,12 +34,10 @@ class InputError(Exception):
         self.problem, self.remedy, self.where = problem, remedy, where
 
     def __str__(self) -> str:
-        return _LINE_ENDS.sub(" ", _LONG_WORD.sub(r"\1…", _LONG_QUOTE.sub(r"\1…", self._sentence())))
-
-    def _sentence(self) -> str:
         if not self.remedy and not self.where:
             return self.problem
         place = f"{self.where}: " if self.where else ""
         between = "; " if self.where else ": "  # one colon a sentence: after the place, where there is one
         sentence = place + self.problem + (between + self.remedy if self.remedy else "")
+        sentence = _LINE_ENDS.sub(" ", _LONG_WORD.sub(r"\1…", _LONG_QUOTE.sub(r"\1…", sentence)))
         return sentence if sentence.endswith((".", "?", "!")) else f"{sentence}."

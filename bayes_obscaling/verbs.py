@@ -362,7 +362,7 @@ def diagnose(fit: CapabilityFit | LadderFit) -> Diagnosis:
 def open(path: str | Path, spec: CapabilitySpec | LadderSpec | None = None) -> CapabilityFit | LadderFit:
     """Return a saved fit of either model; see `bayes_obscaling.results.storage.open_fit`.
 
-    "base-llms", "base-llms-paper", "instruct-llms" and "frontier" are fits that ship with the package.
+    "base-llms", "base-llms-paper", "instruct-llms", "frontier" and "olmo-ladder" are fits that ship with the package.
     """
     from bayes_obscaling.inference.shipped import fit_file
     from bayes_obscaling.results.storage import open_fit

@@ -123,7 +123,7 @@ RECORDS = {
         ("n", "mae", "crps"),
     ),
     "ladder-forecast": Record(
-        "ladder --output {folder}/ladder-forecast.csv",
+        "ladder --refit --output {folder}/ladder-forecast.csv",
         "ladder-forecast.csv",
         ("model", "N", "D", "recipe", "task", "quantity"),
         ("median", "q5", "q25", "q75", "q95"),

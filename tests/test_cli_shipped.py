@@ -21,6 +21,7 @@ def unsampled_fits(monkeypatch: pytest.MonkeyPatch) -> None:
         raise InputError("this would be sampled")
 
     monkeypatch.setattr("bayes_obscaling.inference.fit.fit_table", refuse)
+    monkeypatch.setattr("bayes_obscaling.inference.fit_ladder.fit_ladder", refuse)
 
 
 @pytest.mark.usefixtures("unsampled_fits")
@@ -47,6 +48,25 @@ def test_questions_are_answered_from_the_frontier(run):
     assert code == 0
     assert "ships with the package (188 models" in err
     assert json.loads(out)["table"][0]["family"] == "any"
+
+
+@pytest.mark.usefixtures("unsampled_fits")
+def test_the_bundled_ladder_is_not_sampled(run, tmp_path: Path):
+    code, _, err = run("ladder", "--target", "name=7B,N=7B,D=4T", "--output", tmp_path / "ladder.csv")
+    assert code == 0
+    assert "ships with the package (30 runs" in err and "--refit samples anew" in err
+    rows = pd.read_csv(tmp_path / "ladder.csv")
+    assert set(rows["model"]) == {"7B"} and (rows["q5"] < rows["q95"]).all()
+    code, out, _ = run("diagnose", "olmo-ladder")
+    assert code == 0 and "PASS" in out and "FAIL" not in out
+
+
+@pytest.mark.usefixtures("unsampled_fits")
+@pytest.mark.parametrize("more", [["--refit"], ["--seed", 1], ["--law", "compute"], ["--paper-runs"], ["--next-run"]])
+def test_another_question_to_the_ladder_is_sampled(run, more: list[object]):
+    code, _, err = run("ladder", "--target", "N=7B,D=4T", *more)
+    assert code == 2
+    assert "would be sampled" in err
 
 
 @pytest.mark.usefixtures("unsampled_fits")

@@ -28,5 +28,5 @@ def test_the_parts_make_one_sentence(parts, sentence):
 
 def test_what_a_file_holds_is_quoted_in_one_line_as_far_as_it_needs_to_be():
     said = str(InputError(f"'{'x' * 5000}' is no date, nor is {'y' * 5000}", "give a day", "a.csv, row 2"))
-    assert said == f"a.csv, row 2: '{'x' * 60}…' is no date, nor is {'y' * 60}…; give a day."
+    assert said == f"a.csv, row 2: '{'x' * 61}…' is no date, nor is {'y' * 60}…; give a day."
     assert str(InputError("family a\n b here", "name one")) == "family a b here: name one."

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from bayes_obscaling.cli.groups import names
-from bayes_obscaling.cli.options import KeptFit, Outputs, PageOutput, Sampling
+from bayes_obscaling.cli.options import KeptFit, Outputs, PageOutput, Refit, Sampling, shipped_fit
 from bayes_obscaling.cli.show import note, print_table, show, span
 from bayes_obscaling.errors import InputError
 
@@ -50,6 +50,7 @@ def ladder(
     compare: Annotated[bool, "Compare variants of the model, the largest size left out."] = False,
     next_run: Annotated[bool, "Which extra run would shrink the forecasts most?"] = False,
     rungs: Annotated[bool, "How the forecasts sharpen as rungs are added."] = False,
+    refit: Refit = False,
     *,
     sampling: Sampling,
     saved: KeptFit,
@@ -106,7 +107,9 @@ def ladder(
     checkpoints = None if update is None else read_checkpoints(update)  # before the fit, which takes minutes
     if saved.fit is None:
         train, _ = _ladders(runs, paper_runs, loss)
-        fitted = _fit(train, LadderSpec(law=law, feature=feature or train.feature), sampling)
+        # the draws that ship are enough for forecasts, too few to learn from checkpoints or to compare runs by
+        anew = refit or bool(question) or update is not None
+        fitted = _fit(train, LadderSpec(law=law, feature=feature or train.feature), sampling, anew)
     else:
         other = {"law": law != "size-and-data", "feature": feature is not None}
         fitted = saved.open(LadderFit, sampling, runs=runs, paper_runs=paper_runs, **other)
@@ -167,9 +170,16 @@ def _ladders(runs: Path | None, paper_runs: bool, loss: str = "") -> tuple[Ladde
     return load_olmo_ladder("ladder" if paper_runs else "all"), load_olmo_ladder("all")
 
 
-def _fit(ladder: Ladder, spec: LadderSpec, sampling: Sampling) -> LadderFit:
+def _fit(ladder: Ladder, spec: LadderSpec, sampling: Sampling, anew: bool) -> LadderFit:
+    """The fit that ships with the package, if it is of this ladder and spec, unless one is to be sampled anew."""
+    from bayes_obscaling.inference.cache import default_cache_dir, open_cache
     from bayes_obscaling.inference.fit_ladder import fit_ladder
+    from bayes_obscaling.inference.shipped import find_shipped_ladder
 
+    if not anew and not sampling.says_how and (found := find_shipped_ladder(ladder, spec)) is not None:
+        open_cache(default_cache_dir())  # what is asked of a fit compiles as well
+        note(f"from the {shipped_fit(found)}; --refit samples anew")
+        return found
     with sampling.sampling() as how:
         return fit_ladder(ladder, spec, **how)
 

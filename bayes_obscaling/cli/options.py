@@ -61,6 +61,7 @@ Tasks = Annotated[list[str] | None, names("--task", "-t", help="Task or benchmar
 Models = Annotated[list[str] | None, names("--models", help="Only these models:", old=("--model",))]
 Cutoff = Annotated[float | None, flops("FLOPs above which task scores are hidden.")]
 FromCompute = Annotated[bool, "Hide every score of the models that are forecast."]
+Refit = Annotated[bool, "Sample anew where a fit that ships with the package would answer."]
 Draws = Annotated[int, "Draws kept of each chain."]
 AsJson = Annotated[bool, Option("Print everything as JSON.", ("--json",))]
 
@@ -80,6 +81,11 @@ class Sampling(Options):
         from bayes_obscaling.inference.limits import check_sampling
 
         check_sampling(self.chains, self.draws, self.seed)
+
+    @property
+    def says_how(self) -> bool:
+        """Whether chains, draws or a seed were asked for: a fit that ships with the package has its own."""
+        return bool({"--chains", "--draws", "--seed"} & set(self.given()))
 
     def about(self, table: ScoreTable | None = None) -> dict[str, Any]:  # noqa: ARG002
         """Keywords of every function that fits, apart from those of `sampling`."""
@@ -149,7 +155,7 @@ class FitOptions(Sampling):
 class AnswerOptions(FitOptions):
     """As of `FitOptions`, for questions that a fit that ships with the package may answer."""
 
-    refit: Annotated[bool, "Sample anew where a fit that ships with the package would answer."] = False
+    refit: Refit = False
 
     def fitted(self, table: ScoreTable, names: Sequence[str], split: Split) -> CapabilityFit:
         """The fit of a table: one that ships with the package, one that the table joins, or else a new one."""
@@ -159,24 +165,25 @@ class AnswerOptions(FitOptions):
         from bayes_obscaling.inference.shipped import find_joinable, find_shipped
 
         spec = self.spec(table)
-        if not self.refit and not {"--chains", "--draws", "--seed"} & set(self.given()):
+        if not self.refit and not self.says_how:
             if (found := find_shipped(table, names, split, spec)) is not None:
                 open_cache(default_cache_dir())  # what is asked of a fit compiles as well
-                note(f"from the {_shipped(found)}; --refit samples anew")
+                note(f"from the {shipped_fit(found)}; --refit samples anew")
                 return found
             if (joinable := find_joinable(table, names, split, spec)) is not None:
-                note(f"capabilities come from the {_shipped(joinable)}; --refit samples them anew")
+                note(f"capabilities come from the {shipped_fit(joinable)}; --refit samples them anew")
                 with self.sampling(table=table) as how:
                     return fit_given(joinable, table, names, split=split, cache=how["cache"], progress=how["progress"])
         with self.sampling(table=table) as how:
             return fit_table(table, names, split=split, **how)
 
 
-def _shipped(fit: CapabilityFit) -> str:
+def shipped_fit(fit: CapabilityFit | LadderFit) -> str:
     """What a fit is that ships with the package."""
     made, sizes = fit.provenance, fit.draws.sizes
+    of = f"{len(fit.ladder.runs)} runs" if hasattr(fit, "ladder") else f"{len(fit.table.models)} models"
     return (
-        f"fit that ships with the package ({len(fit.table.models)} models, {made['created'][:10]}, seed "
+        f"fit that ships with the package ({of}, {made['created'][:10]}, seed "
         f"{made['seed']}, {sizes['chain']} chains of {sizes['draw']} draws, sampler {fit.verdict})"
     )
 
@@ -203,7 +210,7 @@ class SavedFit(Options):
         file = fit_file(self.fit or "")
         opened = open_as(file, kind)
         if file != self.fit:
-            note(f"the {_shipped(opened)}")  # type: ignore[arg-type]
+            note(f"the {shipped_fit(opened)}")
         for text in opened.notes:
             note(text)
         return opened

@@ -155,5 +155,5 @@ def expected(standing: pd.Series, scores: pd.Series, quantile: float = 0.5) -> p
 
 def rank_correlation(x: ArrayLike, y: ArrayLike) -> float:
     """Return Spearman's rank correlation; 0 where x or y is one value throughout, since nothing rises or falls then."""
-    x, y = pd.Series(np.asarray(x)), pd.Series(np.asarray(y))
-    return float(x.corr(y, method="spearman")) if min(x.nunique(), y.nunique()) > 1 else 0.0
+    one, other = pd.Series(np.asarray(x)), pd.Series(np.asarray(y))
+    return float(one.corr(other, method="spearman")) if min(one.nunique(), other.nunique()) > 1 else 0.0

@@ -137,13 +137,10 @@ def ladder_tree(
     posterior = named({name: (("chain", "draw", *sites[name].dims), value) for name, value in variables.items()})
     dims = {"loss": ("run", "loss_of"), "accuracy": ("run", "task")}
     view = LadderPosterior(posterior, layout, spec, seed)
-    of_draws = {name: ("chain", "draw", *axes) for name, axes in dims.items()}
-    density, residual = view.pointwise
     return xr.DataTree.from_dict(
         {
             "posterior": posterior,
-            "log_likelihood": named({name: (of_draws[name], view.by_chain(density[name])) for name in dims}),
-            "residuals": named({name: (of_draws[name], view.by_chain(residual[name])) for name in dims}),
+            **view.pointwise_groups,
             "observed_data": named(
                 {
                     "loss": (dims["loss"], np.where(data.loss_seen, data.loss * layout.unit, np.nan)),

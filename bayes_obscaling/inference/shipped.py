@@ -13,17 +13,19 @@ from pathlib import Path
 from typing import Any
 
 from bayes_obscaling.data.bundled import tables_folder
+from bayes_obscaling.data.ladder import Ladder
 from bayes_obscaling.data.splits import Split
 from bayes_obscaling.data.table import ScoreTable
 from bayes_obscaling.files import write_atomically
+from bayes_obscaling.models.ladder import LadderSpec
 from bayes_obscaling.models.layout import lay_out
 from bayes_obscaling.models.spec import CapabilitySpec
-from bayes_obscaling.results.fit import CapabilityFit
+from bayes_obscaling.results.fit import CapabilityFit, LadderFit
 from bayes_obscaling.results.forecast import forecast
 from bayes_obscaling.results.joined import can_join
-from bayes_obscaling.results.storage import open_as, save_fit
+from bayes_obscaling.results.storage import OneKind, open_as, open_fit, save_fit
 
-# Draws kept of each of four chains: all fits together take six megabytes of a wheel.
+# Draws kept of each of four chains: all fits together take six and a half megabytes of a wheel.
 PER_CHAIN = 200
 
 
@@ -38,24 +40,33 @@ def fit_file(path: Path | str) -> Path:
     return fits_folder() / f"{path}.nc" if str(path) in _index() and not path.is_file() else path
 
 
-def shipped(name: str) -> CapabilityFit:
+def shipped(name: str, kind: type[OneKind]) -> OneKind:
     """Return a fit that ships with the package, by its name."""
-    return open_as(fits_folder() / f"{name}.nc", CapabilityFit)
+    return open_as(fits_folder() / f"{name}.nc", kind)
 
 
-def ship(fit: CapabilityFit, name: str) -> Path:
+def ship(fit: CapabilityFit | LadderFit, name: str) -> Path:
     """Add a fit to those that ship with the package, with what it is tied to."""
     path = save_fit(fit, fits_folder() / f"{name}.nc", PER_CHAIN)
-    about = _tied_to(fit.table, fit.split, fit.spec) | {"tasks": fit.tasks, "holds": fit.posterior.names}
-    about |= {"models": fit.layout.models, "expects": expectation(open_as(path, CapabilityFit))}
+    if isinstance(fit, LadderFit):
+        about = _tied(fit.ladder.data_hash, fit.spec) | {"kind": "ladder"}
+    else:
+        about = _tied_to(fit.table, fit.split, fit.spec) | {"tasks": fit.tasks, "holds": fit.posterior.names}
+        about |= {"models": fit.layout.models, "kind": "scores"}
+    about |= {"expects": expectation(open_fit(path))}
     index = {**_index(), name: about}
     write_atomically(fits_folder() / "index.json", json.dumps(index, indent=1, sort_keys=True).encode())
     _index.cache_clear()
     return path
 
 
-def expectation(fit: CapabilityFit) -> float:
-    """Mean expected score of the fit's first model: it shows when equations have changed since a fit was shipped."""
+def expectation(fit: CapabilityFit | LadderFit) -> float:
+    """Mean expected score of the fit's first model: it shows when equations have changed since a fit was shipped.
+
+    Of a ladder, mean log density of its accuracies.
+    """
+    if isinstance(fit, LadderFit):
+        return float(fit.posterior.pointwise[0]["accuracy"].mean())
     return float(forecast(fit, fit.layout.models[0], tasks=fit.posterior.names, kind="mean").draws.mean())
 
 
@@ -70,11 +81,19 @@ def find_shipped(table: ScoreTable, names: Iterable[str], split: Split, spec: Ca
     A benchmark that is asked for is hidden above a cutoff, so a fit with a split answers for what it was asked for.
     """
     tied = _json(_tied_to(table, split, spec))
-    for name, about in _index().items():
+    for name, about in _of_kind("scores").items():
         held = about["tasks"] if split.held_out else about["holds"]
         is_same = about["table"] == tied["table"] and about["hidden"] == tied["hidden"]
         if set(names) <= set(held) and is_same and _is_of(about, spec):
-            return shipped(name)
+            return shipped(name, CapabilityFit)
+    return None
+
+
+def find_shipped_ladder(ladder: Ladder, spec: LadderSpec) -> LadderFit | None:
+    """Return the shipped fit of this ladder and spec; None where there is none."""
+    for name, about in _of_kind("ladder").items():
+        if about["table"] == ladder.data_hash and _is_of(about, spec):
+            return shipped(name, LadderFit)
     return None
 
 
@@ -84,21 +103,25 @@ def find_joinable(table: ScoreTable, names: Sequence[str], split: Split, spec: C
     bundled, models = set(facts.index[facts["cohort"] != "user"]), set(facts.index)  # the user's alone are to join
     able = {
         name: about
-        for name, about in _index().items()
+        for name, about in _of_kind("scores").items()
         if bundled <= set(about["models"]) <= models and _is_of(about, spec)
     }
     if not able:
         return None
     layout = lay_out(table, names, split, spec)
     for name in sorted(able, key=lambda name: -len(able[name]["models"])):
-        if can_join(fit := shipped(name), layout):
+        if can_join(fit := shipped(name, CapabilityFit), layout):
             return fit
     return None
 
 
-def _is_of(about: dict[str, Any], spec: CapabilitySpec) -> bool:
+def _of_kind(kind: str) -> dict[str, dict[str, Any]]:
+    return {name: about for name, about in _index().items() if about["kind"] == kind}
+
+
+def _is_of(about: dict[str, Any], spec: CapabilitySpec | LadderSpec) -> bool:
     """Whether a shipped fit is of this spec and version; what a spec did not say then is what it says by default."""
-    return about["version"] == version("bayes_obscaling") and CapabilitySpec(**about["spec"]) == spec
+    return about["version"] == version("bayes_obscaling") and type(spec)(**about["spec"]) == spec
 
 
 def _json(value: Any) -> Any:
@@ -108,12 +131,11 @@ def _json(value: Any) -> Any:
 def _tied_to(table: ScoreTable, split: Split, spec: CapabilitySpec) -> dict[str, Any]:
     """What a fit depends on, JSON-able."""
     hidden = {"held_out": split.held_out, "hidden": split.hidden, "cells": split.cells}
-    return {
-        "table": table.data_hash,
-        "hidden": hidden,
-        "spec": spec.model_dump(),
-        "version": version("bayes_obscaling"),
-    }
+    return _tied(table.data_hash, spec) | {"hidden": hidden}
+
+
+def _tied(data_hash: str, spec: CapabilitySpec | LadderSpec) -> dict[str, Any]:
+    return {"table": data_hash, "spec": spec.model_dump(), "version": version("bayes_obscaling")}
 
 
 @lru_cache

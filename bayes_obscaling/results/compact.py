@@ -12,6 +12,8 @@ from bayes_obscaling.results.fit import Fit
 
 # Groups of a fit's tree that hold draws.
 OF_DRAWS = {"posterior", "scaffold"}
+# Groups of a ladder's tree that are computed from its draws, and so need not be kept.
+OF_LADDERS = {"log_likelihood", "residuals"}
 OneFit = TypeVar("OneFit", bound=Fit)
 
 # A draw is rounded to this share of its posterior sd, which adds 3e-4 to its variance; to more where draws lie so far
@@ -30,7 +32,9 @@ def thinned(draws: xr.Dataset, per_chain: int) -> xr.Dataset:
 def thin(fit: OneFit, per_chain: int) -> OneFit:
     """Return a fit with evenly spaced draws of each chain; its stages tell of all that were made."""
     tree = fit.tree.copy()
-    for name in OF_DRAWS | {"sample_stats"}:
+    for name in OF_LADDERS & set(tree.children):
+        del tree[name]
+    for name in (OF_DRAWS | {"sample_stats"}) & set(tree.children):
         tree[name] = xr.DataTree(thinned(fit.tree[name].to_dataset(), per_chain))
     # few energies do not tell E-BFMI: it is kept as it was measured
     energies = fit.energies.pivot(index="stage", columns="chain", values="e_bfmi")

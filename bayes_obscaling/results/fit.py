@@ -307,7 +307,8 @@ class LadderFit(Fit):
     """What was learned from a ladder of small runs.
 
     The tree has, beside the groups of every fit, ``log_likelihood`` (``loss``, ``accuracy``: run by task),
-    and ``residuals`` (the same two, in scales of their Student t noise).
+    and ``residuals`` (the same two, in scales of their Student t noise); that of a fit that ships with the package has
+    neither, since both follow from the draws: `LadderPosterior.pointwise_groups`.
 
     Attributes
     ----------

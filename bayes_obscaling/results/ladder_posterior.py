@@ -19,6 +19,7 @@ from bayes_obscaling.models import ladder_equations as model
 from bayes_obscaling.models.ladder import LadderSpec
 from bayes_obscaling.models.ladder_equations import Bends, LadderData, Runs
 from bayes_obscaling.models.ladder_layout import LadderLayout, runs_of
+from bayes_obscaling.models.layout import labelled
 from bayes_obscaling.results.scenario import Scenario, facts_of
 
 Arrays = dict[str, np.ndarray]
@@ -105,6 +106,18 @@ class LadderPosterior:
         """
         density, residual = jax.tree.map(np.asarray, _pointwise(self.inside, self.layout.data))
         return density, residual
+
+    @property
+    def pointwise_groups(self) -> dict[str, xr.Dataset]:
+        """Groups of a fit's tree that follow from its draws: ``log_likelihood`` and ``residuals``.
+
+        ``loss`` (chain, draw, run, loss_of) and ``accuracy`` (chain, draw, run, task) both, as `pointwise` has them.
+        """
+        axes = {"loss": ("chain", "draw", "run", "loss_of"), "accuracy": ("chain", "draw", "run", "task")}
+        return {
+            group: labelled(self.layout.labels, {name: (axes[name], self.by_chain(values[name])) for name in axes})
+            for group, values in zip(("log_likelihood", "residuals"), self.pointwise, strict=True)
+        }
 
     # --- beyond the ladder ----------------------------------------------------------------------------------------
 

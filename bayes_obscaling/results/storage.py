@@ -59,7 +59,7 @@ def save_fit(fit: Fit, path: str | Path, per_chain: int | None = None) -> Path:
         texts = _ladder_to_csv(fit.ladder)
     tree = fit.tree.copy()
     if per_chain is not None:
-        for name in OF_DRAWS:
+        for name in OF_DRAWS & set(tree.children):
             tree[name] = xr.DataTree(pack(tree[name].to_dataset()))
     own = {"record": json.dumps(record), **texts}
     own["checksum"] = _checksum(tree, own)

@@ -10,9 +10,17 @@ import pytest
 import bayes_obscaling as bo
 from bayes_obscaling.data import ScoreTable, Split
 from bayes_obscaling.inference import shipped as room
-from bayes_obscaling.inference.shipped import expectation, facts_of_shipped, find_joinable, find_shipped, shipped
+from bayes_obscaling.inference.shipped import (
+    expectation,
+    facts_of_shipped,
+    find_joinable,
+    find_shipped,
+    find_shipped_ladder,
+    shipped,
+)
+from bayes_obscaling.models.ladder import LadderSpec
 from bayes_obscaling.models.spec import CapabilitySpec, spec_for
-from bayes_obscaling.results.fit import CapabilityFit
+from bayes_obscaling.results.fit import CapabilityFit, LadderFit
 
 NAMES = ("base-llms", "base-llms-paper", "frontier", "instruct-llms")
 REMEDY = "make them anew with scripts/ship_fits.py"
@@ -20,7 +28,7 @@ REMEDY = "make them anew with scripts/ship_fits.py"
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_shipped_fit_is_that_of_today(name: str):
-    fit, facts = shipped(name), facts_of_shipped()[name]
+    fit, facts = shipped(name, CapabilityFit), facts_of_shipped()[name]
     table = bo.load("base-llms", only="paper") if name == "base-llms-paper" else bo.load(name)  # type: ignore[call-overload]
     assert facts["table"] == table.data_hash == fit.table.data_hash, REMEDY
     assert fit.spec == spec_for(table), REMEDY
@@ -33,9 +41,21 @@ def test_a_shipped_fit_is_that_of_today(name: str):
     assert found.provenance == fit.provenance
 
 
+def test_the_ladder_that_ships_is_that_of_today():
+    fit, facts, ladder = shipped("olmo-ladder", LadderFit), facts_of_shipped()["olmo-ladder"], bo.load("olmo-ladder")
+    assert facts["table"] == ladder.data_hash == fit.ladder.data_hash, REMEDY
+    assert facts["version"] == bo.__version__, REMEDY
+    assert expectation(fit) == pytest.approx(facts["expects"], rel=1e-6), REMEDY
+    assert fit.verdict == "PASS" and fit.is_thinned
+    found = find_shipped_ladder(ladder, LadderSpec())
+    assert found is not None and found.provenance == fit.provenance
+    assert find_shipped_ladder(ladder, LadderSpec(law="compute")) is None
+    assert find_shipped_ladder(bo.load("olmo-ladder", only="paper"), LadderSpec()) is None
+
+
 def test_they_are_small():
     files = list(room.fits_folder().glob("*.nc"))
-    assert {path.stem for path in files} == set(NAMES)
+    assert {path.stem for path in files} == {*NAMES, "olmo-ladder"}
     assert sum(path.stat().st_size for path in files) < 8.5e6
 
 
@@ -74,7 +94,7 @@ def test_a_model_of_ones_own_joins_the_fit_of_all_others():
         table = own(bo.load("base-llms", only=only))  # type: ignore[call-overload]
         found = find_joinable(table, ["MMLU"], Split.all_seen(), CapabilitySpec())
         assert found is not None
-        assert found.table == shipped(name).table
+        assert found.table == shipped(name, CapabilityFit).table
 
 
 def test_bundled_models_that_a_fit_has_not_seen_do_not_join_it():

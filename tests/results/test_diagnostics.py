@@ -23,7 +23,7 @@ from bayes_obscaling.plots import diagnostics as plots
 from bayes_obscaling.results.convergence import RHAT_LIMIT, rhat_text
 from bayes_obscaling.results.diagnostics import Diagnosis, diagnose
 from bayes_obscaling.results.diagnostics.influence import influence_table
-from bayes_obscaling.results.diagnostics.priors import prior_table
+from bayes_obscaling.results.diagnostics.priors import power_scaled, prior_table
 from bayes_obscaling.results.diagnostics.sampler import check_sampler
 from bayes_obscaling.results.fit import CapabilityFit
 from bayes_obscaling.results.forecast import forecast
@@ -413,3 +413,18 @@ def test_diagnosis_of_a_joint_posterior(
     inside = diagnosis.parts["scores"]["pit"].between(0.05, 0.95).mean()
     assert 0.8 < inside < 1.0
     assert len(diagnosis.plots()) >= 9
+
+
+def test_rounded_draws_are_as_sensitive_as_those_they_were_made_of():
+    x = np.random.default_rng(0).standard_normal((4, 200))
+
+    def sensitivity(x: np.ndarray) -> float:
+        draws = xr.DataArray(x, dims=("chain", "draw"))
+        forecasts = draws.expand_dims(quantity=["a"], axis=-1).assign_coords(task=("quantity", ["t"]))
+        prior, likelihood = xr.Dataset({"scale": -(draws**2) / 2}), xr.Dataset({"scores": -((draws - 1) ** 2)})
+        rows = power_scaled(forecasts.transpose("chain", "draw", "quantity"), prior, likelihood)
+        return pd.DataFrame(rows).set_index("name").loc["scale", "sensitivity"]
+
+    rounded = np.round(x * 8) / 8
+    assert len(np.unique(rounded)) < 60
+    assert sensitivity(rounded) == pytest.approx(sensitivity(x), rel=0.1)

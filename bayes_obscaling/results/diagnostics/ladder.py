@@ -36,7 +36,7 @@ def leave_one_out(fit: LadderFit) -> tuple[LeaveOneOut, ...]:
         rows, columns = np.nonzero(np.isfinite(observed.to_numpy()))
         if not len(rows):
             continue
-        density, residual = (_flat(fit, group, quantity)[:, rows, columns] for group in ("log_likelihood", "residuals"))
+        density, residual = (values[quantity][:, rows, columns] for values in fit.posterior.pointwise)
         smooth, pareto_k = smoothed(-density)
         below = (np.exp(smooth) * stats.t.cdf(residual, NOISE_DF)).sum(axis=0)
         pit = np.clip(below, 1e-15, 1.0 - 1e-15)
@@ -99,11 +99,11 @@ def sensitivity_table(fit: LadderFit, forecasts: xr.DataArray) -> pd.DataFrame:
         density = xr.apply_ufunc(prior.logpdf, draws)
         summed = density.sum([dim for dim in density.dims if dim not in ("chain", "draw")])
         log_prior[field] = log_prior.get(field, 0.0) + summed
-    likelihood = {}
+    densities, likelihood = fit.posterior.pointwise_groups["log_likelihood"], {}
     for name, dim in _DIMS.items():
         seen = np.isfinite(fit.tree["observed_data"][name])
         if seen.any():
-            likelihood[f"{name} likelihood"] = fit.tree["log_likelihood"][name].where(seen, 0.0).sum(["run", dim])
+            likelihood[f"{name} likelihood"] = densities[name].where(seen, 0.0).sum(["run", dim])
     rows = power_scaled(forecasts, xr.Dataset(log_prior), xr.Dataset(likelihood))
     return pd.DataFrame(rows).sort_values("sensitivity", ascending=False).reset_index(drop=True)
 
@@ -114,10 +114,10 @@ def influence_table(fit: LadderFit, left_out: tuple[LeaveOneOut, ...], forecasts
     Columns as for a capability model: ``model`` is the run, ``left_out`` "everything", or what on which task.
     """
     flat = forecasts.to_numpy().reshape(-1, forecasts.sizes["quantity"])
-    whole = 0.0
+    density, whole = fit.posterior.pointwise[0], 0.0
     for name, dim in _DIMS.items():
         seen = np.isfinite(fit.tree["observed_data"][name].transpose("run", dim).to_numpy())
-        whole = whole + np.where(seen, _flat(fit, "log_likelihood", name), 0.0).sum(axis=2)
+        whole = whole + np.where(seen, density[name], 0.0).sum(axis=2)
     smooth, pareto_k = smoothed(-np.asarray(whole))
     quantities = forecasts["quantity"].to_numpy()
     units = pd.DataFrame({"model": fit.ladder.runs.index, "pareto_k": pareto_k})
@@ -141,9 +141,3 @@ def _top_level(fit: LadderFit) -> list[tuple[str, Any, str, xr.DataArray]]:
         for site in sites
         if site.prior
     ]
-
-
-def _flat(fit: LadderFit, group: str, quantity: str) -> np.ndarray:
-    """Draws of all chains, (draws, runs, tasks)."""
-    values = fit.tree[group][quantity].transpose("chain", "draw", "run", _DIMS[quantity]).to_numpy()
-    return np.asarray(values.reshape(-1, *values.shape[2:]))

@@ -101,8 +101,8 @@ def power_scaled(forecasts: xr.DataArray, log_prior: xr.Dataset, log_likelihood:
     tree = xr.DataTree.from_dict(
         {
             "posterior": xr.Dataset({"forecast": forecasts.drop_vars(["quantity", "task"])}),
-            "log_prior": log_prior,
-            "log_likelihood": log_likelihood,
+            "log_prior": log_prior.map(_untied),
+            "log_likelihood": log_likelihood.map(_untied),
         }
     )
     for component, group in (("prior", "log_prior"), ("likelihood", "log_likelihood")):
@@ -122,6 +122,20 @@ def power_scaled(forecasts: xr.DataArray, log_prior: xr.Dataset, log_likelihood:
                 }
             )
     return rows
+
+
+def _untied(densities: xr.DataArray) -> xr.DataArray:
+    """Spread densities that are equal, as those of rounded draws may be, over the gap to their neighbours.
+
+    Weights are smoothed by a fit to their tail, which equal ones have none of.
+    """
+    flat = densities.to_numpy().ravel()
+    levels, level_of, counts = np.unique(flat, return_inverse=True, return_counts=True)
+    if len(levels) in (1, len(flat)):
+        return densities
+    place = np.empty(len(flat))  # among the equal ones, in -0.5..0.5
+    place[np.argsort(level_of, kind="stable")] = np.concatenate([(np.arange(n) + 0.5) / n - 0.5 for n in counts])
+    return densities.copy(data=(flat + place * np.gradient(levels)[level_of]).reshape(densities.shape))
 
 
 def _of_set(values: xr.Dataset, index: int) -> xr.Dataset:
