@@ -142,7 +142,7 @@ for name, mask in suspects.items():
 #   are: Qwen1.5 on GSM8K, both as a benchmark (+.08, .01 to .15) and as a task (+.15, .05 to .23), and Phi on
 #   HellaSwag (-.05, -.08 to -.01) and on ARC-C (+.03, .00 to .07).
 # - Yi on GSM8K is not too good by this model; if anything too low (-.05, -.13 to +.01).
-# - Qwen-72B and Qwen1.5-72B on IPA lie .45 and .43 below their forecasts. Looked up by themselves they are odd (tail
+# - Qwen-72B and Qwen1.5-72B on IPA lie .48 and .46 below their forecasts. Looked up by themselves they are odd (tail
 #   probabilities .03 and .02); among 748 scores, forecasts that wide expect a few such.
 # - Code families are not anomalous on HumanEval: it anchors the code factor, so that their strength there is
 #   capability.

@@ -80,7 +80,7 @@ display(
 )
 
 # %% [markdown]
-# The chained accuracy is forecast well: 90 % intervals of .035 and .042 hold 94 % of the scores, twice, with a CRPS a
+# The chained accuracy is forecast well: 90 % intervals of .035 and .043 hold 94 % of the scores, twice, with a CRPS a
 # third below that of the point estimate, whose intervals hold 81 and 67 %. Two rungs ahead they hold 98 %.
 
 # %% [markdown]
@@ -110,7 +110,7 @@ plt.show()
 # and most of all in the run with half of Chinchilla's tokens (10 per parameter), fewer than any run that was fitted.
 # Its loss was inside on 62 % of the tasks, its accuracy on 75 %. Accuracy suffers less than loss, since too low a
 # loss and too cautious a link partly cancel. Intervals of the loss one rung ahead are too narrow in the middle: 50 %
-# ones hold 25 %.
+# ones hold 31 %.
 
 # %% [markdown]
 # ## The forecast
@@ -176,12 +176,12 @@ display(pd.DataFrame(rungs))
 # ## What the intervals allow one to say
 #
 # - Trained by this recipe, the 7B model would score .44 to .48 on MMLU and .78 to .83 on HellaSwag, with probability
-#   .9; the 13B model .45 to .51 and .79 to .85, the 32B model .44 to .56 and .76 to .88. Most tasks say less about
+#   .9; the 13B model .45 to .51 and .79 to .86, the 32B model .44 to .56 and .76 to .88. Most tasks say less about
 #   the order of 13B and 32B than about either.
 # - These are statements about the recipe of the ladder (`recipe="same"`). The models that were trained had another
 #   schedule, a last stage on better data, and, at 7B and 13B, more tokens per parameter than any run here:
 #   `recipe="similar"`, the default for them, is three times as wide and a little higher.
 # - Intervals of chained accuracies held what they promised one and two rungs ahead; those of losses did not quite.
 # - Without the 3.2B rung the intervals for 7B would be twice as wide. Nothing cheap shrinks them much more: one run
-#   of 13B parameters would take off half, one of 6.4B with 20 tokens per parameter a quarter at a fortieth of the
+#   of 13B parameters would take off more than half, one of 6.4B with 20 tokens per parameter a quarter at a fortieth of the
 #   price, and small runs next to nothing.

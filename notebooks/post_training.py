@@ -121,19 +121,19 @@ display(pd.concat({name: found.parts["drivers"].set_index("capability") for name
 # %% [markdown]
 # ## What the intervals allow one to say
 #
-# Chain of thought on GSM8K helps with a probability of 90 % or more for 45 of 77 models, and hurts none as surely. Its
-# gain rises with the MMLU capability (+.077 per sd, 90 % interval +.030 to +.125) and, barely sure, with HumanEval
-# (+.048, +.002 to +.097); HellaSwag and XWinograd add nothing that can be told from zero. On BIG-Bench Hard the driver
-# is HumanEval (+.052, +.011 to +.095; 83 % sure to be the strongest); 36 models are helped and 13 are hurt with a
-# probability of 90 % or more. Whether a majority of five chains beats one cannot be said for a single model.
+# Chain of thought on GSM8K helps with a probability of 90 % or more for 45 of 77 models, and hurts none as surely.
+# Its gain rises with the MMLU capability (+.076 per sd, 90 % interval +.029 to +.126) and, barely sure, with
+# HumanEval (+.046, +.001 to +.099); HellaSwag and XWinograd add nothing that can be told from zero. On BIG-Bench Hard
+# the driver is HumanEval (+.051, +.010 to +.097; 82 % sure to be the strongest); 35 models are helped and 12 are hurt
+# with a probability of 90 % or more. Whether a majority of five chains beats one cannot be said for a single model.
 #
 # Held-out gains were inside the 90 % interval for 96 % (GSM8K), 100 % (majority) and 96 % (BBH) of 28 models. Those
 # of chain of thought were far better forecast than by no change or by the mean gain, which knows nothing of
-# capability; those of the majority vote were not (CRPS .028 against .033 and .025). For the majority vote the
+# capability; those of the majority vote were not (CRPS .029 against .033 and .025). For the majority vote the
 # interval is much too wide (its 50 % interval holds 96 %): two heads that read nearly the same scores are unsure
 # apart, while in truth they move together.
 #
 # The difference of the two PC-3 forecasts is better than ours on all three: its errors are smaller (.049 against
-# .054, .018 against .025, .037 against .042), its CRPS lower by .003 to .005. For GSM8K and BBH that is about one
-# standard error; for the majority vote one and a half to two. Its 90 % intervals hold 86 to 89 % on GSM8K and BBH and
-# are narrower. What ours adds is the probability for each model, not a sharper point.
+# .053, .018 against .026, .037 against .041), its CRPS lower by .003 to .005. For GSM8K and BBH that is about one
+# standard error; for the majority vote two. Its 90 % intervals hold 86 to 89 % on GSM8K and BBH and are narrower.
+# What ours adds is the probability for each model, not a sharper point.

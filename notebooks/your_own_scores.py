@@ -230,10 +230,10 @@ print(page.name, f"{page.stat().st_size / 1e6:.1f} MB")
 # ## What the intervals allow one to say
 #
 # The sampler converged (largest R-hat 1.009, 0 divergences), so the intervals are those of the model that was fitted.
-# Most checks marked REVIEW are about the bundled tasks; the one on priors is about the exam too: a forecast of a strong
-# model leans on the shape of the benchmarks' curves. The 9B model is forecast at .792 (90 % interval .713 to .862; the
-# formula says .770), the 34B model at .893 (.830 to .943; .860). At 3e24 FLOPs the family's own line gives .885 to
-# .985, a family never seen .665 to .976: knowing the family is worth two thirds of the interval. Of 30 models that were
-# not run, 63 % lie inside the 50 % interval, 90 % inside the 80 % one and 93 % inside the 90 % one, on an exam that was
-# drawn from a curve of the same kind. A real exam need not follow one; then the calibration lines of the diagnostics
-# say so.
+# Most checks marked REVIEW are about the bundled tasks; the one on priors is about the exam too: a forecast of a
+# strong model leans on the shape of the exam's curve, and of the benchmarks'. The 9B model is forecast at .789 (90 %
+# interval .708 to .862; the formula says .770), the 34B model at .890 (.816 to .950; .860). At 3e24 FLOPs the
+# family's own line gives .870 to .988, a family never seen .679 to .979: knowing the family is worth three fifths of
+# the interval. Of 30 models that were not run, 63 % lie inside the 50 % interval, 90 % inside the 80 % one and 93 %
+# inside the 90 % one, on an exam that was drawn from a curve of the same kind. A real exam need not follow one; then
+# the calibration lines of the diagnostics say so.
