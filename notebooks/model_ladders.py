@@ -183,5 +183,5 @@ display(pd.DataFrame(rungs))
 #   `recipe="similar"`, the default for them, is three times as wide and a little higher.
 # - Intervals of chained accuracies held what they promised one and two rungs ahead; those of losses did not quite.
 # - Without the 3.2B rung the intervals for 7B would be twice as wide. Nothing cheap shrinks them much more: one run
-#   of 13B parameters would take off more than half, one of 6.4B with 20 tokens per parameter a quarter at a fortieth of the
-#   price, and small runs next to nothing.
+#   of 13B parameters would take off more than half, one of 6.4B with 20 tokens per parameter a quarter at a fortieth
+#   of the price, and small runs next to nothing.

@@ -217,16 +217,12 @@ class _Places:
         curves = curves_of(p, room, offset, offset_sd, self.chance)
         seen = np.arange(len(room)) < len(at)
         score, inv_items = (np.asarray(value)[row, room] for value in (data.score, data.inv_items))
-        scores = Scores(*map(jnp.asarray, (score, seen, inv_items)))
-        mean, spread, along = (
-            jnp.asarray(value)
-            for value in (base + line.slope * x_mean, np.broadcast_to(sd, base.shape), line.slope * x_sd)
-        )
+        mean, spread, along = base + line.slope * x_mean, np.broadcast_to(sd, base.shape), line.slope * x_sd
         key = jax.random.key(int(rng.integers(2**31)))
         theta, of_family, log_weight = capabilities_given_scores(
-            key, curves, mean, spread, along, scores, False, PARTICLES
+            key, curves, mean, spread, along, Scores(score, seen, inv_items), False, PARTICLES
         )
-        self.theta[:, row], self.log_weight[row] = theta, np.asarray(log_weight)
+        self.theta[:, row], self.log_weight[row] = theta, log_weight
         drawn[:, at] = of_family[:, : len(at)]
         if self.compute is not None:
             above, x, x_error = self.theta[:, row] - base, np.full(len(base), x_mean), np.full(len(base), x_sd)

@@ -30,22 +30,22 @@ _DRAWS = 500  # at a time: memory stays flat
 class Curves(NamedTuple):
     """Response curves of the I benchmarks that a new model was scored on, at S draws."""
 
-    loading: jax.Array  # (S, I, K)
-    difficulty: jax.Array  # (S, I)
-    ceiling_gap: jax.Array  # (S, I)
-    asymmetry: jax.Array  # (S, I), 1 where curves are logistic
-    overdispersion: jax.Array  # (S, I)
-    offset: jax.Array  # (S, I) of the family, or its mean
-    offset_sd: jax.Array  # (S, I) 0 for a family of the fit
-    chance: jax.Array  # (S, I)
+    loading: jax.Array | np.ndarray  # (S, I, K)
+    difficulty: jax.Array | np.ndarray  # (S, I)
+    ceiling_gap: jax.Array | np.ndarray  # (S, I)
+    asymmetry: jax.Array | np.ndarray  # (S, I), 1 where curves are logistic
+    overdispersion: jax.Array | np.ndarray  # (S, I)
+    offset: jax.Array | np.ndarray  # (S, I) of the family, or its mean
+    offset_sd: jax.Array | np.ndarray  # (S, I) 0 for a family of the fit
+    chance: jax.Array | np.ndarray  # (S, I)
 
 
 class Scores(NamedTuple):
     """Scores of a new model (I,)."""
 
-    score: jax.Array
-    seen: jax.Array
-    inv_items: jax.Array
+    score: jax.Array | np.ndarray
+    seen: jax.Array | np.ndarray
+    inv_items: jax.Array | np.ndarray
 
 
 def chance_at_draws(p: Mapping[str, np.ndarray], stated: jax.Array) -> np.ndarray:
@@ -59,7 +59,7 @@ def curves_of(
     """Curves of some benchmarks, by position, from the variables (S, I, ...) of a measurement."""
     shapes = (p["ceiling_gap"], p.get("asymmetry", np.ones_like(p["ceiling_gap"])), p["overdispersion"])
     by_benchmark = (p["loading"], p["difficulty"], *shapes, offset, offset_sd, chance)
-    return Curves(*(jnp.asarray(value[:, room]) for value in by_benchmark))
+    return Curves(*(np.asarray(value)[:, room] for value in by_benchmark))
 
 
 def compute_given(
@@ -94,13 +94,13 @@ def compute_given(
 def capabilities_given_scores(
     key: jax.Array,
     curves: Curves,
-    mean: jax.Array,
-    sd: jax.Array,
-    along: jax.Array,
+    mean: np.ndarray,
+    sd: np.ndarray,
+    along: np.ndarray,
     scores: Scores,
     heavy: bool,
     particles: int = PARTICLES,
-) -> tuple[jax.Array, jax.Array, jax.Array]:
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Draws of capabilities (S, K) and of offsets (S, I), and log marginal likelihoods (S,) of the scores.
 
     Parameters
@@ -121,14 +121,15 @@ def capabilities_given_scores(
         At each draw; draws of capabilities need fewer than likelihoods.
     """
     # what is known moves nothing, and costs nothing
-    moving = bool(jnp.any(along != 0.0)), bool(jnp.any(curves.offset_sd != 0.0))
+    moving = bool(np.any(along != 0.0)), bool(np.any(np.asarray(curves.offset_sd) != 0.0))
     parts = []
     for start in range(0, len(mean), _DRAWS):
-        rows = jnp.minimum(jnp.arange(start, start + _DRAWS), len(mean) - 1)  # one shape: compiled once
+        rows = np.minimum(np.arange(start, start + _DRAWS), len(mean) - 1)  # one shape: compiled once
         here = Curves(*(value[rows] for value in curves))
         keys = jax.random.split(jax.random.fold_in(key, start), _DRAWS)
         parts.append(_given_scores(keys, here, mean[rows], sd[rows], along[rows], scores, heavy, moving, particles))
-    return tuple(jnp.concatenate(values)[: len(mean)] for values in zip(*parts, strict=True))  # type: ignore[return-value]
+    theta, offset, log_weight = (np.concatenate(values)[: len(mean)] for values in zip(*parts, strict=True))
+    return theta, offset, log_weight
 
 
 @partial(jax.jit, static_argnames=("heavy", "moving", "particles"))
@@ -196,7 +197,7 @@ def _one(
     chosen = z[jax.random.categorical(pick, log_weight)]
     theta = mean + spread @ chosen[:shared]
     offset = c.offset + c.offset_sd * chosen[shared:] if moving[1] else c.offset
-    return theta, offset, jax.nn.logsumexp(log_weight) - jnp.log(particles)
+    return theta, jnp.asarray(offset), jax.nn.logsumexp(log_weight) - jnp.log(particles)
 
 
 def newton_mode(information: Callable[[jax.Array], tuple[jax.Array, jax.Array]], size: int, steps: int) -> jax.Array:

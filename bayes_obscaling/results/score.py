@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import xarray as xr
@@ -40,6 +39,8 @@ from bayes_obscaling.results.scenario import NEW_FAMILY
 if TYPE_CHECKING:
     from bayes_obscaling.data.sheet import Source
     from bayes_obscaling.results.fit import CapabilityFit
+
+_line = jax.jit(equations.line)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -181,10 +182,10 @@ class _Newcomer:
         curves = curves_of(p, room, offset, offset_sd, chance)
         key = jax.random.key(int(self.posterior.rng("score", self.model, str(predictors)).integers(2**31)))
         mean, along = base + slope * x_mean[:, None], slope * x_sd[:, None]
-        prior = [jnp.asarray(value) for value in (mean, np.sqrt(variance), along)]
         is_sparse = self.fit.layout.structure.is_sparse
-        found = capabilities_given_scores(key, curves, prior[0], prior[1], prior[2], scores, is_sparse)
-        theta, of_family, log_weight = map(np.asarray, found)
+        theta, of_family, log_weight = capabilities_given_scores(
+            key, curves, mean, np.sqrt(variance), along, scores, is_sparse
+        )
         rows, pareto_k = self._resampled(log_weight)
         rng = self.posterior.rng("score compute", self.model)
         compute = compute_given(theta - base, slope, variance, x_mean, x_sd, rng)
@@ -208,7 +209,7 @@ class _Newcomer:
         filled = (np.pad(array, (0, fill), constant_values=value) for array, value in (
             (values.to_numpy(float), 0.5), (np.ones(len(at), bool), False), (items, 1.0)
         ))  # fmt: skip
-        return at, Scores(*map(jnp.asarray, filled))
+        return at, Scores(*filled)
 
     def _line(self, p: dict[str, np.ndarray], predictors: int) -> tuple[np.ndarray, ...]:
         """Capabilities before any score: ``base + slope x`` (S, K), their variance (S, K); mean and sd (S,) of x."""
@@ -225,7 +226,7 @@ class _Newcomer:
         if structure.is_sparse:
             reasoning = np.full((posterior.size, 1), float(reasons(self.table)[self.model]))
         at_zero = Covariates(np.zeros((posterior.size, 1)), np.asarray(x.date), reasoning)
-        base = np.asarray(equations.line(own, at_zero))[:, 0]
+        base = np.asarray(_line(own, at_zero))[:, 0]
         return base, effects["slope"], variance, *self._compute(p)
 
     def _compute(self, p: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
