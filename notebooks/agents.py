@@ -52,7 +52,7 @@ def say(finding):
 table = bo.load("instruct-llms")
 display(table.benchmarks.loc[table.task_names, ["lower", "upper", "excludes", "description"]])
 split = bo.Split.by_score(table, 0.1, "agentbench")
-fit = bo.fit(table, "agentbench", split=split, draws=500, cache=bo.default_cache_dir())
+fit = bo.fit(table, "agentbench", split=split, cache=bo.default_cache_dir())
 display(pd.DataFrame({stage: record.model_dump() for stage, record in fit.convergence.items()}).T)
 print("sampler problems:", fit.problems or "none")
 columns = ["model", "task", "observed", "median", "q5", "q25", "q75", "q95"]
@@ -66,7 +66,7 @@ display(bo.forecast(fit, list(split.held_out)).to_dataframe()[columns])
 # agents`. The columns after `inside_90` are the baselines' points.
 
 # %%
-left_out = bo.ask.leave_models_out(table, draws=500, cache=bo.default_cache_dir())
+left_out = bo.ask.leave_models_out(table, cache=bo.default_cache_dir())
 say(left_out)
 display(left_out.table)
 figure, axes = plt.subplots(1, 2, figsize=(14, 7), layout="constrained")
@@ -93,9 +93,7 @@ display(left_out.parts["differences"])
 
 # %%
 closed = ["gpt-4-0613", "gpt-4-0314", "claude-2.0", "claude-1.3", "gpt-3.5-turbo-0613", "claude-instant-1.1"]
-families = bo.ask.leave_models_out(
-    table, models=closed, whole_families=True, shares=(), draws=500, cache=bo.default_cache_dir()
-)
+families = bo.ask.leave_models_out(table, models=closed, whole_families=True, shares=(), cache=bo.default_cache_dir())
 display(families.table[["model", "task", "observed", "median", "q5", "q25", "q75", "q95", "crps", "pc-3-parametric"]])
 print("sampler problems:", families.problems or "none")
 
