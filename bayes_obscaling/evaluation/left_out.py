@@ -49,7 +49,7 @@ def leave_models_out(
     methods: Sequence[str] = METHODS,
     spec: CapabilitySpec | None = None,
     chains: int = 4,
-    draws: int = 500,
+    draws: int = 1000,
     seed: int = 0,
     cache: Path | str | None = None,
     progress: Progress = None,
