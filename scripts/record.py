@@ -155,7 +155,12 @@ def pooled(table: pd.DataFrame, keys: list[str], values: list[str]) -> pd.DataFr
 
 def read(name: str, folder: Path = FOLDER) -> pd.DataFrame:
     """The summary of a record."""
-    return pd.read_csv(folder / f"{name}.csv", dtype={"held_out": str})
+    return summary_at(folder / f"{name}.csv")
+
+
+def summary_at(path: Path) -> pd.DataFrame:
+    """A table as a command wrote it: sizes that were left out are names."""
+    return pd.read_csv(path, dtype={"held_out": str})
 
 
 def markdown(rows: list[list[str]]) -> str:
@@ -391,7 +396,7 @@ def measure(name: str, folder: Path) -> None:
     record = RECORDS[name]
     program = Path(sys.executable).parent / "bayes-obscaling"
     subprocess.run([program, *record.command.format(folder=folder).split()], check=True)
-    record.condensed(pd.read_csv(folder / record.written)).to_csv(FOLDER / f"{name}.csv", index=False)
+    record.condensed(summary_at(folder / record.written)).to_csv(FOLDER / f"{name}.csv", index=False)
     path = FOLDER / "runs.csv"
     known = pd.read_csv(path, dtype=str).fillna("").set_index("record") if path.is_file() else pd.DataFrame()
     about = {
