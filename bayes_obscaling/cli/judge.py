@@ -43,18 +43,18 @@ class CheckOutputs(Outputs):
 
     def draw(self, answer: Any) -> list[str]:
         """Draw the checks page by page (``checks.png, checks-sampler.png ...``), or each into a folder."""
-        from bayes_obscaling.plots.diagnostics import PAGES, PLOTS, plot_page
+        from bayes_obscaling.plots.diagnostics import pages_of, plot_page, plots_of
 
         if self.plot is None:
             return []
         if not is_folder(self.plot):
-            first, *others = PAGES
+            first, *others = pages_of(answer)
             paths = {first: self.plot} | {page: self.plot.with_stem(f"{self.plot.stem}-{page}") for page in others}
             for page, path in paths.items():
                 save_plot(partial(plot_page, answer, page), path)
             return [str(path) for path in paths.values()]
         make_folder(self.plot)
-        for name, draw in PLOTS.items():
+        for name, draw in plots_of(answer).items():
             save_plot(partial(draw, answer), self.plot / f"{name}.png")
         return [str(self.plot)]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import matplotlib.pyplot as plt
@@ -25,6 +26,8 @@ _ROUGH = "rough: k above the limit"
 _CHECK_LETTERS = 112
 _BINS = 20
 _ENVELOPE = 0.95
+# Models and benchmarks in a plot of Pareto k: names are read up to that many.
+_MOST_ROWS, _MOST_COLUMNS = 80, 30
 
 
 def plot_checks(diagnosis: Diagnosis, ax: Axes | None = None) -> Axes:
@@ -138,6 +141,8 @@ def plot_energy(diagnosis: Diagnosis, ax: Axes | None = None) -> Axes:
 def plot_pareto_k(diagnosis: Diagnosis, ax: Axes | None = None, stage: str | None = None) -> Axes:
     """Draw Pareto k of every score, models by benchmarks or tasks; scores above the limit are marked.
 
+    Of many models or benchmarks those with the largest k are shown.
+
     Parameters
     ----------
     diagnosis : Diagnosis
@@ -155,6 +160,8 @@ def plot_pareto_k(diagnosis: Diagnosis, ax: Axes | None = None, stage: str | Non
     scores, name = _stage_scores(diagnosis, stage)
     wide = scores.pivot(index="model", columns="benchmark", values="pareto_k")
     wide = wide.loc[wide.max(axis=1).sort_values(ascending=False).index, list(dict.fromkeys(scores["benchmark"]))]
+    whole, worst = wide.shape, wide.max().nlargest(_MOST_COLUMNS).index
+    wide = wide.iloc[:_MOST_ROWS, wide.columns.isin(worst)]
     limit = diagnosis.limits["pareto_k"]
     ax = style.new_axes(ax, 2.5 + 0.55 * wide.shape[1], 2.0 + 0.16 * len(wide))
     image = ax.imshow(wide.to_numpy(), aspect="auto", cmap="Blues", vmin=0.0, vmax=1.2, interpolation="nearest")
@@ -164,9 +171,11 @@ def plot_pareto_k(diagnosis: Diagnosis, ax: Axes | None = None, stage: str | Non
     ax.set_yticks(range(len(wide)), style.short_names([str(model) for model in wide.index]), fontsize=6)
     ax.figure.colorbar(image, ax=ax, shrink=0.5, label="Pareto k")
     ax.set_title(f"Pareto k of left-out scores: {name}", loc="left", fontsize=11)
-    ax.set_xlabel(
-        f"x: above {limit:.2f}, the score weighs heavily\n(white: not seen, or k below 0)", fontsize=style.SMALL
+    some = (
+        "" if wide.shape == whole else f"\n{len(wide)} of {whole[0]} models, {wide.shape[1]} of {whole[1]} benchmarks"
     )
+    about = f"x: above {limit:.2f}, the score weighs heavily\n(white: not seen, or k below 0){some}"
+    ax.set_xlabel(about, fontsize=style.SMALL)
     return ax
 
 
@@ -174,10 +183,13 @@ def plot_loo_pit(diagnosis: Diagnosis, ax: Axes | None = None, stage: str | None
     """Draw the ECDF of LOO-PIT values of every benchmark or task, less the uniform one, with a 95 % envelope.
 
     Parameters and errors as for `plot_pareto_k`. Above zero on the left: more scores than expected lie below their
-    predictions. The envelope is that of the Kolmogorov-Smirnov test for the smallest number of scores.
+    predictions. The envelope is that of the Kolmogorov-Smirnov test for the smallest number of scores; benchmarks with
+    too few to test are left out, unless all are.
     """
     scores, name = _stage_scores(diagnosis, stage)
     calibration = diagnosis.parts["calibration"].query("stage == @name").set_index("benchmark")
+    tested = calibration.index[calibration["p"].notna()]
+    scores = scores[scores["benchmark"].isin(tested)] if len(tested) else scores
     ax = style.new_axes(ax, 6.5, 4.2)
     counts = scores.groupby("benchmark").size()
     radius = float(stats.kstwo.ppf(_ENVELOPE, counts.min()))
@@ -296,7 +308,7 @@ def plot_influence(diagnosis: Diagnosis, ax: Axes | None = None, most: int = 20)
     return ax
 
 
-PLOTS = {
+PLOTS: dict[str, Callable[..., Axes]] = {
     "checks": plot_checks,
     "trace": plot_trace,
     "ranks": plot_ranks,
@@ -317,6 +329,18 @@ PAGES: dict[str, tuple[tuple[float, float], int, tuple[str, ...]]] = {
     "priors": ((13.0, 7.5), 2, ("priors", "sensitivity")),
     "influence": ((9.0, 6.5), 1, ("influence",)),
 }
+
+
+def plots_of(diagnosis: Diagnosis) -> dict[str, Callable[..., Axes]]:
+    """The plots of what a diagnosis has: of a sparse table priors and influence are not judged."""
+    own = {"priors", "sensitivity", "influence"}
+    return {name: draw for name, draw in PLOTS.items() if name not in own or name in diagnosis.parts}
+
+
+def pages_of(diagnosis: Diagnosis) -> list[str]:
+    """The pages of `PAGES` that a diagnosis has all plots of."""
+    there = plots_of(diagnosis)
+    return [page for page, (_, _, names) in PAGES.items() if there.keys() >= set(names)]
 
 
 def plot_page(diagnosis: Diagnosis, page: str) -> np.ndarray:
@@ -345,7 +369,7 @@ def plot_page(diagnosis: Diagnosis, page: str) -> np.ndarray:
     figure, axes = plt.subplots(*shape, figsize=size, squeeze=False, layout="constrained")
     for name, ax in zip(names, axes.flat, strict=True):
         options = {"stage": stage} if name in ("pareto-k", "loo-pit") else {}
-        PLOTS[name](diagnosis, ax=ax, **options)  # type: ignore[operator]
+        PLOTS[name](diagnosis, ax=ax, **options)
     return np.array(figure.axes, dtype=object)
 
 
@@ -357,4 +381,4 @@ def plot_diagnosis(diagnosis: Diagnosis) -> np.ndarray:
     diagnosis : Diagnosis
         From `bayes_obscaling.diagnose`.
     """
-    return np.concatenate([plot_page(diagnosis, page) for page in PAGES])
+    return np.concatenate([plot_page(diagnosis, page) for page in pages_of(diagnosis)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import xarray as xr
@@ -17,6 +18,7 @@ from bayes_obscaling.inference.fit import fit_table
 from bayes_obscaling.models.capability_equations import CELL_NOISE_DF, Cells
 from bayes_obscaling.models.links import response
 from bayes_obscaling.pages.single import _marks
+from bayes_obscaling.plots.diagnostics import pages_of
 from bayes_obscaling.results.diagnostics import diagnose
 from bayes_obscaling.results.forecast import forecast
 from bayes_obscaling.results.leave_one_out import leave_one_out, predict_left_out
@@ -200,3 +202,21 @@ def test_weights_that_no_tail_can_be_fitted_to():
 def test_predictions_are_kept_on_the_fit(made_fit):
     assert predict_left_out(made_fit) is predict_left_out(made_fit, "all")
     assert predict_left_out(dataclasses.replace(made_fit)) is not predict_left_out(made_fit)
+
+
+def test_a_sparse_fit_is_judged_by_its_scores(sparse):
+    found = diagnose(sparse)
+    scores, left_out = found.parts["scores"], predict_left_out(sparse)
+    assert len(scores) == int(np.isfinite(left_out["pit"]).sum()) > 100
+    for row in scores.head(20).itertuples():
+        assert row.observed == sparse.table.matrix([row.benchmark]).at[row.model, row.benchmark]
+        assert row.pit == float(left_out["pit"].sel(model=row.model, benchmark=row.benchmark))
+    inside = scores["pit"].between(0.05, 0.95).mean()
+    assert (
+        f"hold {inside:.1%} of {len(scores)} scores"
+        in found.table.set_index("check").at["calibration: capabilities", "what"]
+    )
+    assert found.level("priors, models") == "REVIEW" and "sensitivity" not in found.parts
+    assert pages_of(found) == ["checks", "sampler", "scores"]
+    assert len(found.plots()) > 5
+    plt.close("all")

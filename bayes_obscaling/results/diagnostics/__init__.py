@@ -17,7 +17,7 @@ from bayes_obscaling.results.diagnostics.scores import calibration_table, check_
 from bayes_obscaling.results.diagnostics.trace import trace_table
 from bayes_obscaling.results.finding import Finding
 from bayes_obscaling.results.fit import BFMI_LIMITS, CapabilityFit, LadderFit
-from bayes_obscaling.results.leave_one_out import leave_one_out, pareto_limit
+from bayes_obscaling.results.leave_one_out import leave_one_out, leave_scores_out, pareto_limit
 
 __all__ = ["Check", "Diagnosis", "diagnose"]
 
@@ -33,7 +33,8 @@ class Diagnosis(Finding):
         limit and its source), ``remedy``.
     parts : mapping of str to DataFrame
         ``parameters`` (R-hat and effective sample sizes), ``energy``, ``scores`` (leave-one-out of every score),
-        ``calibration`` (by benchmark and task), ``priors``, ``sensitivity``, ``influence``.
+        ``calibration`` (by benchmark and task), ``priors``, ``sensitivity``, ``influence``; the last three not for a
+        sparse table.
     fit : CapabilityFit or LadderFit
         The fit.
     limits : mapping of str to float
@@ -124,17 +125,27 @@ def diagnose(fit: CapabilityFit | LadderFit) -> Diagnosis:
 
 
 def _of_sparse(fit: CapabilityFit) -> Diagnosis:
-    """Checks of the sampler alone, and a word about those that were not made."""
-    remedy = "`anomalies` leaves out single scores; judge the fit by back-tests, such as `backtest --suite frontier`."
-    left = Check("scores", "REVIEW", "not judged", "Whole models are not left out of sparse tables.", remedy)
-    checks = [*check_sampler(fit), left]
+    """Checks of the sampler and of the scores, and a word about those that were not made."""
+    left_out = leave_scores_out(fit)
+    remedy = "Judge forecasts of models to come by back-tests, such as `backtest --suite frontier`."
+    others = Check("priors, models", "REVIEW", "not judged", "Whole models are not left out of sparse tables.", remedy)
+    checks = [*check_sampler(fit), *check_scores((left_out,)), others]
     return Diagnosis(
         table=pd.DataFrame([asdict(check) for check in checks]),
         sentences=_sentences(checks),
         problems=fit.problems,
-        parts={"parameters": parameter_table(fit), "energy": fit.energies},
+        parts={
+            "parameters": parameter_table(fit),
+            "energy": fit.energies,
+            "scores": left_out.scores.assign(stage=left_out.stage),
+            "calibration": calibration_table(left_out),
+        },
         fit=fit,
-        limits={"e_bfmi": BFMI_LIMITS[1], "e_bfmi_fail": BFMI_LIMITS[0]},
+        limits={
+            "e_bfmi": BFMI_LIMITS[1],
+            "e_bfmi_fail": BFMI_LIMITS[0],
+            "pareto_k": float(pareto_limit(len(left_out.kept))),
+        },
     )
 
 

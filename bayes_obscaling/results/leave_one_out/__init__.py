@@ -15,7 +15,7 @@ reweighted (Merkle, Furr and Rabe-Hesketh 2019; Vehtari et al. 2016):
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -25,13 +25,21 @@ from scipy.special import ndtri
 from bayes_obscaling.errors import InputError
 from bayes_obscaling.models.layout import Layout
 from bayes_obscaling.results.fit import CapabilityFit
-from bayes_obscaling.results.leave_one_out.benchmarks import predict_left_out
+from bayes_obscaling.results.leave_one_out.benchmarks import predict_left_out, reweighted_draws
 from bayes_obscaling.results.leave_one_out.models import log_densities
 from bayes_obscaling.results.leave_one_out.tasks import head_densities
 from bayes_obscaling.results.leave_one_out.weights import PARETO_LIMIT, kept_draws, pareto_limit, smoothed
 from bayes_obscaling.results.remember import remembered
 
-__all__ = ["HEADS", "PARETO_LIMIT", "LeaveOneOut", "leave_one_out", "pareto_limit", "predict_left_out"]
+__all__ = [
+    "HEADS",
+    "PARETO_LIMIT",
+    "LeaveOneOut",
+    "leave_one_out",
+    "leave_scores_out",
+    "pareto_limit",
+    "predict_left_out",
+]
 
 HEADS = "task heads"
 _KEPT = ("elpd", "pareto_k", "pit")
@@ -85,7 +93,7 @@ def leave_one_out(fit: CapabilityFit) -> tuple[LeaveOneOut, ...]:
     Raises
     ------
     InputError
-        For a sparse table, of which single scores are left out (`predict_left_out`), but not whole models.
+        For a sparse table, of which single scores are left out (`leave_scores_out`), but not whole models.
     """
     if fit.layout.structure.is_sparse:
         remedy = "judge it by back-tests: backtest --suite frontier, or a split that reveals some scores"
@@ -97,25 +105,33 @@ def leave_one_out(fit: CapabilityFit) -> tuple[LeaveOneOut, ...]:
     return tuple(stages)
 
 
-def _of_capabilities(fit: CapabilityFit, index: int, kept: np.ndarray) -> LeaveOneOut:
-    layout, data = fit.layout, fit.layout.measurements[index]
+def leave_scores_out(fit: CapabilityFit, index: int = 0) -> LeaveOneOut:
+    """Leave every seen benchmark score of a predictor set out, and no model: there are no `units`."""
+    layout, kept = fit.layout, reweighted_draws(fit)
     left_out = predict_left_out(fit, layout.predictor_labels[index])
-    seen = np.asarray(data.seen)
-    rows, columns = np.nonzero(seen)
+    rows, columns = np.nonzero(~np.isnan(left_out["elpd"].to_numpy()))
     pairs = {name: left_out[name].to_numpy()[rows, columns] for name in _KEPT}
     # Not from quantiles, which a single draw decides where the score is far out.
     z = ndtri(np.clip(pairs["pit"], _SMALLEST_TAIL, 1.0 - _SMALLEST_TAIL))
-    some = np.flatnonzero(seen.any(axis=1))
-    draws = {name: values[kept] for name, values in fit.posterior.measurement(index).items()}
-    smooth, pareto_k = smoothed(-log_densities(data, draws)[:, some])
+    observed = fit.table.matrix(list(layout.benchmarks)).reindex(list(layout.models)).to_numpy()[rows, columns]
     return LeaveOneOut(
         stage=fit.stages[index].label,
-        scores=_named(layout, layout.benchmarks, rows, columns).assign(
-            observed=np.asarray(data.score)[rows, columns], **pairs, z=z
-        ),
+        scores=_named(layout, layout.benchmarks, rows, columns).assign(observed=observed, **pairs, z=z),
+        units=pd.DataFrame({"model": [], "benchmark": [], "pareto_k": []}),
+        log_weights=xr.DataArray(np.empty((len(kept), 0)), dims=("draw", "unit")),
+        kept=kept,
+    )
+
+
+def _of_capabilities(fit: CapabilityFit, index: int, kept: np.ndarray) -> LeaveOneOut:
+    layout, data = fit.layout, fit.layout.measurements[index]
+    some = np.flatnonzero(np.asarray(data.seen).any(axis=1))
+    draws = {name: values[kept] for name, values in fit.posterior.measurement(index).items()}
+    smooth, pareto_k = smoothed(-log_densities(data, draws)[:, some])
+    return replace(
+        leave_scores_out(fit, index),
         units=pd.DataFrame({"model": np.array(layout.models)[some], "benchmark": "all", "pareto_k": pareto_k}),
         log_weights=xr.DataArray(smooth, dims=("draw", "unit")),
-        kept=kept,
     )
 
 

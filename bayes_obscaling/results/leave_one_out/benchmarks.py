@@ -76,10 +76,16 @@ def predict_left_out(fit: CapabilityFit, predictors: str = "all") -> xr.Dataset:
     return _predict(fit, labels.index(predictors) if predictors in labels else 0)
 
 
+def reweighted_draws(fit: CapabilityFit) -> np.ndarray:
+    """Which draws leave benchmark scores out, counted along all chains: of sparse tables fewer."""
+    most = {"most": MOST_DRAWS} if fit.layout.structure.is_sparse else {}
+    return kept_draws(fit.posterior, **most)
+
+
 @remembered
 def _predict(fit: CapabilityFit, index: int) -> xr.Dataset:
     posterior, data = fit.posterior, fit.layout.measurements[index]
-    kept = kept_draws(posterior) if data.cells is None else kept_draws(posterior, MOST_DRAWS)
+    kept = reweighted_draws(fit)
     p = {name: values[kept] for name, values in posterior.measurement(index).items()}
     seed = int(fit.provenance["seed"])
     if data.cells is not None:
