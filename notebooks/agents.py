@@ -100,14 +100,14 @@ print("sampler problems:", families.problems or "none")
 # %% [markdown]
 # ## What the intervals allow one to say
 #
-# With every model left out once, 33 scores: the 90 % interval held 85 %, the 80 % one 85 %, the 50 % one 58 %. On
+# With every model left out once, 33 scores: the 90 % interval held 85 %, the 80 % one 82 %, the 50 % one 55 %. On
 # AgentBench alone the 90 % interval held 82 % of 22: somewhat too narrow, with four misses among small models, none
-# among the proprietary ones. GPT-4 is forecast at .450 on AgentBench (90 % interval .273 to .692; observed .401),
-# Claude-2 at .247 (.141 to .384; .249): intervals that span up to two fifths of the scale are what 21 other models
+# among the proprietary ones. GPT-4 is forecast at .516 on AgentBench (90 % interval .323 to .736; observed .401),
+# Claude-2 at .242 (.137 to .384; .249): intervals that span up to two fifths of the scale are what 21 other models
 # allow.
 #
-# Against PC-3 with a free floor the CRPS is .0161 to .0187, a difference of less than one standard error: on
-# AgentBench PC-3 is slightly better, on AgentBoard ours is. In the best tenth (two models and one) PC-3 wins, in the
-# best fifth (four and two) ours does, with PC-3 missing both AgentBoard scores: reason enough not to judge by so few.
-# Hiding the second GPT-4 as well changes little (.517 instead of .539 on AgentBoard). The proprietary models publish
-# no FLOPs, so nothing in compute alone can speak of them.
+# Against PC-3 with a free floor the CRPS is .0182 to .0187, a difference of less than one standard error: on
+# AgentBench PC-3 is better (.014 against .017), on AgentBoard ours is (.021 against .028). In the best tenth (two
+# models and one) PC-3 wins, in the best fifth (four and two) ours does, with PC-3 missing both AgentBoard scores:
+# reason enough not to judge by so few. Hiding the second GPT-4 as well changes little (.573 instead of .582 on
+# AgentBoard). The proprietary models publish no FLOPs, so nothing in compute alone can speak of them.
