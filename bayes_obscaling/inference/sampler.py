@@ -234,6 +234,12 @@ class Chain:
             start = jnp.asarray(self.frame.coordinates(start))
         self.state = kernel.start(self.key, start, self.fixed, here, self.frame)
 
+    def mode(self, moving: Arrays) -> Frame:
+        """Frame of the mode to which the chain's start leads."""
+        here = jax.tree.map(lambda array: array[0], moving)
+        start = np.asarray(self.kernel.place(self.init, self.fixed, here))
+        return at_mode(lambda places: self.kernel.probe(places, self.fixed, here), start)
+
     def go_on(self, position: np.ndarray, frame: Frame) -> None:
         """Warm up anew from a position (dimensions,), in another frame."""
         self.init, self.frame, self.state = position, frame, None
@@ -365,14 +371,13 @@ class _Chains:
     def _find_frame(self, progress: Progress) -> None:
         """Warm up in parts, of which each but the last ends with a frame that all chains have made together.
 
-        The first frame is that of the mode to which the first chain's start leads; chains start around it.
+        Each chain starts around the mode to which its own start leads, so that R-hat can tell of several.
         """
-        first, here = self.chains[0], jax.tree.map(lambda array: array[0], self.movings[0])
-        start = np.asarray(self.kernel.place(first.init, first.fixed, here))
-        self.frame = at_mode(lambda places: self.kernel.probe(places, first.fixed, here), start)
-        for chain in self.chains:
-            unit = np.asarray(jax.random.normal(chain.key, start.shape))
-            chain.go_on(np.asarray(self.frame.position(unit)), self.frame)
+        modes = [chain.mode(moving) for chain, moving in zip(self.chains, self.movings, strict=True)]
+        self.frame = max(modes, key=lambda mode: np.linalg.slogdet(mode.root)[1])  # the widest; mended soon
+        for chain, mode in zip(self.chains, modes, strict=True):
+            unit = np.asarray(jax.random.normal(chain.key, mode.centre.shape))
+            chain.go_on(np.asarray(mode.position(unit)), self.frame)
         for _ in range(self.kernel.parts - 1):
             made = run_chains(self.chains, self.movings, 0, progress)
             self.frame = self.frame.mended(made.position[:, made.position.shape[1] // 2 :])
@@ -384,10 +389,8 @@ class _Chains:
         self.chains[chain] = Chain(self.kernel, key, np.asarray(position), self.target.fixed, self.frame)
 
     def constrain(self, position: np.ndarray) -> dict[str, np.ndarray]:
-        done = [
-            self.kernel.constrain(jnp.asarray(position[c]), self.target.fixed, self.movings[c])
-            for c in range(len(position))
-        ]
+        places = zip(position, self.movings, strict=True)
+        done = [self.kernel.constrain(jnp.asarray(at), self.target.fixed, moving) for at, moving in places]
         return {name: np.stack([np.asarray(chain[name]) for chain in done]) for name in done[0]}
 
 
