@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import errno
+import gc
 import os
 import signal
 import subprocess
@@ -16,6 +17,7 @@ import pytest
 
 import bayes_obscaling
 from bayes_obscaling import files
+from bayes_obscaling.cli.interrupts import hear_interrupts
 from bayes_obscaling.errors import InputError
 from bayes_obscaling.results.fit import CapabilityFit
 from bayes_obscaling.results.storage import open_fit
@@ -242,6 +244,32 @@ def test_ctrl_c_leaves_without_taking_the_interpreter_down(
     with pytest.raises(LeftError, match="130"):
         run("tasks")
     assert "Interrupted" in capsys.readouterr().err
+
+
+def test_ctrl_c_in_a_callback_of_the_garbage_collector_is_not_lost() -> None:
+    """Python forgets what such a callback raises; JAX has one."""
+
+    def callback(*_: object) -> None:
+        gc.callbacks.remove(callback)
+        signal.raise_signal(signal.SIGINT)
+        forgotten.append("no longer")
+
+    forgotten: list[str] = []
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        hear_interrupts()
+        gc.callbacks.append(callback)
+        with pytest.raises(KeyboardInterrupt):
+            gc.collect()
+            time.sleep(60)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        hear_interrupts()
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN  # a job in the background stays deaf
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert forgotten
 
 
 @pytest.mark.slow
