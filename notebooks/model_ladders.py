@@ -176,7 +176,7 @@ display(pd.DataFrame(rungs))
 # ## What the intervals allow one to say
 #
 # - Trained by this recipe, the 7B model would score .44 to .48 on MMLU and .78 to .83 on HellaSwag, with probability
-#   .9; the 13B model .45 to .51 and .79 to .86, the 32B model .44 to .56 and .76 to .88. Most tasks say less about
+#   .9; the 13B model .45 to .51 and .79 to .85, the 32B model .44 to .56 and .76 to .88. Most tasks say less about
 #   the order of 13B and 32B than about either.
 # - These are statements about the recipe of the ladder (`recipe="same"`). The models that were trained had another
 #   schedule, a last stage on better data, and, at 7B and 13B, more tokens per parameter than any run here:
