@@ -10,14 +10,15 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 import bayes_obscaling
 from bayes_obscaling import files
-from bayes_obscaling.cli.interrupts import hear_interrupts
+from bayes_obscaling.cli.interrupts import heard_interrupts
 from bayes_obscaling.errors import InputError
 from bayes_obscaling.results.fit import CapabilityFit
 from bayes_obscaling.results.storage import open_fit
@@ -246,7 +247,15 @@ def test_ctrl_c_leaves_without_taking_the_interpreter_down(
     assert "Interrupted" in capsys.readouterr().err
 
 
-def test_ctrl_c_in_a_callback_of_the_garbage_collector_is_not_lost() -> None:
+@pytest.fixture
+def usual_interrupts() -> Iterator[None]:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("usual_interrupts")
+def test_ctrl_c_is_not_lost_in_a_callback_of_the_garbage_collector() -> None:
     """Python forgets what such a callback raises; JAX has one."""
 
     def callback(*_: object) -> None:
@@ -255,22 +264,35 @@ def test_ctrl_c_in_a_callback_of_the_garbage_collector_is_not_lost() -> None:
             gone_on.append("after it")
 
     gone_on: list[str] = []
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    gc.callbacks.append(callback)
     try:
-        hear_interrupts()
-        gc.callbacks.append(callback)
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(KeyboardInterrupt), heard_interrupts():
             gc.collect()
             time.sleep(60)
-        assert gone_on
-        with pytest.raises(KeyboardInterrupt):
-            signal.raise_signal(signal.SIGINT)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        hear_interrupts()
-        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN  # a job in the background stays deaf
     finally:
         gc.callbacks.remove(callback)
-        signal.signal(signal.SIGINT, before)
+    assert gone_on
+
+
+@pytest.mark.usefixtures("usual_interrupts")
+def test_ctrl_c_that_somebody_swallows_is_repeated_and_one_that_is_handled_is_not() -> None:
+    with pytest.raises(KeyboardInterrupt), heard_interrupts():
+        with suppress(BaseException):
+            signal.raise_signal(signal.SIGINT)
+        time.sleep(60)
+    cleaned = []
+    with pytest.raises(RuntimeError, match="cleaned"), heard_interrupts():
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt:
+            time.sleep(2.5)
+            cleaned.append("up")
+            raise RuntimeError("cleaned") from None
+    time.sleep(1.5)  # and none comes later
+    assert cleaned and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with heard_interrupts():
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN  # a job in the background stays deaf
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 import click
 
 from bayes_obscaling.cli.groups import Command
-from bayes_obscaling.cli.interrupts import hear_interrupts
+from bayes_obscaling.cli.interrupts import heard_interrupts
 from bayes_obscaling.cli.show import err, plain, warn
 from bayes_obscaling.errors import InputError, Notice
 
@@ -86,8 +86,7 @@ def main() -> None:
         _fail("Standard output is closed: send it to a file, or to /dev/null.")
     # XLA reports slow compilation as an error of its own making; what matters of its errors is raised as well.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    hear_interrupts()
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), heard_interrupts():
         warnings.filterwarnings("once", category=Notice)
         warnings.showwarning = partial(_show_warning, warnings.showwarning)
         _run()

@@ -1,41 +1,80 @@
 """Ctrl-C that is not lost.
 
-What a callback of the garbage collector raises, Python prints and forgets. JAX has such a callback, and imports and
-tracing call it often: one interrupt in five of the first seconds was forgotten there, and the command went on.
+What a callback of the garbage collector raises, Python prints and forgets, and JAX has such a callback, which imports
+and tracing call often; other code catches everything. Of a hundred interrupts in the first seconds of a command some
+ten were lost so, and the command went on.
 """
 
 from __future__ import annotations
 
 import gc
 import signal
+import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 
-_AGAIN = 0.02  # seconds
+_WAIT = 1.0  # seconds, until an interrupt that nobody has heard is repeated
 
 
-def hear_interrupts() -> None:
-    """Raise KeyboardInterrupt where it is heard; a program that ignores interrupts, or has its own way, is left alone.
+@contextmanager
+def heard_interrupts() -> Iterator[None]:
+    """Repeat an interrupt until it is handled; where interrupts are ignored, or handled otherwise, nothing changes.
 
-    Only the main thread of a program can say so; elsewhere nothing is done.
+    Signals are the main thread's, so nothing changes elsewhere.
     """
     is_main = threading.current_thread() is threading.main_thread()
-    if is_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, _raise_where_heard)
+    if not is_main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield
+        return
+    repeated = _Repeated()
+    signal.signal(signal.SIGINT, repeated)
+    try:
+        yield
+    finally:
+        repeated.stop()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def _raise_where_heard(number: int, frame: FrameType | None) -> None:
-    unheard = {getattr(callback, "__code__", None) for callback in gc.callbacks}
-    while frame is not None:
-        if frame.f_code in unheard:
-            threading.Timer(_AGAIN, _tell_main_thread, (number,)).start()
-            return
+class _Repeated:
+    """A handler that raises KeyboardInterrupt, and again after a while where that was lost."""
+
+    def __init__(self) -> None:
+        self.is_repeat = False
+        self.timer = threading.Timer(_WAIT, self._repeat)
+
+    def __call__(self, _: int, frame: FrameType | None) -> None:
+        is_repeat, self.is_repeat = self.is_repeat, False
+        self.stop()
+        self.timer = threading.Timer(_WAIT, self._repeat)
+        self.timer.daemon = True
+        self.timer.start()
+        if not (is_repeat and _is_handled()) and not _is_forgotten(frame):
+            raise KeyboardInterrupt
+
+    def stop(self) -> None:
+        self.timer.cancel()
+
+    def _repeat(self) -> None:
+        self.is_repeat = True
+        if hasattr(signal, "pthread_kill"):  # wakes the main thread where it waits
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+        else:  # Windows
+            signal.raise_signal(signal.SIGINT)
+
+
+def _is_handled() -> bool:
+    """Whether what runs is on its way out because of an interrupt."""
+    error = sys.exc_info()[1]
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__context__
+    return error is not None
+
+
+def _is_forgotten(frame: FrameType | None) -> bool:
+    """Whether what is raised in a frame is lost: in a callback of the garbage collector."""
+    lost = {getattr(callback, "__code__", None) for callback in gc.callbacks}
+    while frame is not None and frame.f_code not in lost:
         frame = frame.f_back
-    raise KeyboardInterrupt
-
-
-def _tell_main_thread(number: int) -> None:
-    if hasattr(signal, "pthread_kill"):  # wakes it where it waits
-        signal.pthread_kill(threading.main_thread().ident or 0, number)
-    else:  # Windows
-        signal.raise_signal(number)
+    return frame is not None
