@@ -267,7 +267,7 @@ def test_ctrl_c_is_not_lost_in_a_callback_of_the_garbage_collector() -> None:
     gc.callbacks.append(callback)
     try:
         with pytest.raises(KeyboardInterrupt), heard_interrupts():
-            gc.collect()
+            gc.collect(0)
             time.sleep(60)
     finally:
         gc.callbacks.remove(callback)

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 _WAIT = 1.0  # seconds, until an interrupt that nobody has heard is repeated
+_OF_WEAK_REFERENCES = {"weakref", "_weakrefset"}  # modules whose callbacks forget as those of the garbage collector do
 
 
 @contextmanager
@@ -73,8 +74,8 @@ def _is_handled() -> bool:
 
 
 def _is_forgotten(frame: FrameType | None) -> bool:
-    """Whether what is raised in a frame is lost: in a callback of the garbage collector."""
+    """Whether what is raised in a frame is lost: in a callback of the garbage collector or of weak references."""
     lost = {getattr(callback, "__code__", None) for callback in gc.callbacks}
-    while frame is not None and frame.f_code not in lost:
+    while frame is not None and frame.f_code not in lost and frame.f_globals.get("__name__") not in _OF_WEAK_REFERENCES:
         frame = frame.f_back
     return frame is not None
