@@ -122,7 +122,8 @@ def _table(data: bytes, table: RawTable, file: str, sheet: str | None) -> RawTab
     elif sheet is not None:
         raise table.error(f"there is no sheet {sheet!r}: this is no Excel workbook", "leave out the sheet")
     elif data.startswith(_PARQUET):
-        found = from_frame(_read(pd.read_parquet, data, table, "Parquet"), table.name)
+        # a cell is decoded when it is looked at, and may be damaged where the file is not
+        found = _read(lambda file: from_frame(pd.read_parquet(file), table.name), data, table, "Parquet")
     elif data.startswith(_OLE):
         raise table.error("this is an old Excel file (.xls)", "save it as .xlsx or CSV")
     else:

@@ -340,3 +340,13 @@ def test_the_command_line_reads_a_sheet_a_folder_and_reruns(run, tmp_path):
     assert code == 0 and "1 scores are means of several runs" in out
     code, _, err = run("forecast", "--task", "MMLU", "--sheet", "Runs")
     assert code == 2 and "--sheet is about your own table" in err
+
+
+def test_a_damaged_cell_of_a_parquet_file_is_one_sentence(tmp_path):
+    """The file is read; the cell is no text when it is looked at."""
+    path = tmp_path / "scores.parquet"
+    frame = pd.DataFrame({"model": ["a-seventh-model", "b"], "family": ["F", "G"], "quiz": [0.5, 0.6]})
+    frame.to_parquet(path, compression=None)
+    path.write_bytes(path.read_bytes().replace(b"a-seventh-model", b"a-\xff\xfe\xfdenth-model"))
+    with pytest.raises(InputError, match="Parquet file cannot be read"):
+        read_scores(path)
