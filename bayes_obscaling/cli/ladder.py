@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from bayes_obscaling.cli.groups import names
-from bayes_obscaling.cli.options import KeptFit, Outputs, PageOutput, Refit, Sampling, shipped_fit
+from bayes_obscaling.cli.options import KeptFit, Outputs, PageOutput, Refit, Sampling, answers
 from bayes_obscaling.cli.show import note, print_table, show, span
 from bayes_obscaling.errors import InputError
 
@@ -172,14 +172,11 @@ def _ladders(runs: Path | None, paper_runs: bool, loss: str = "") -> tuple[Ladde
 
 def _fit(ladder: Ladder, spec: LadderSpec, sampling: Sampling, anew: bool) -> LadderFit:
     """The fit that ships with the package, if it is of this ladder and spec, unless one is to be sampled anew."""
-    from bayes_obscaling.inference.cache import default_cache_dir, open_cache
     from bayes_obscaling.inference.fit_ladder import fit_ladder
     from bayes_obscaling.inference.shipped import find_shipped_ladder
 
     if not anew and not sampling.says_how and (found := find_shipped_ladder(ladder, spec)) is not None:
-        open_cache(default_cache_dir())  # what is asked of a fit compiles as well
-        note(f"from the {shipped_fit(found)}; --refit samples anew")
-        return found
+        return answers(found)
     with sampling.sampling() as how:
         return fit_ladder(ladder, spec, **how)
 

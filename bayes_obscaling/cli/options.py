@@ -159,7 +159,6 @@ class AnswerOptions(FitOptions):
 
     def fitted(self, table: ScoreTable, names: Sequence[str], split: Split) -> CapabilityFit:
         """The fit of a table: one that ships with the package, one that the table joins, or else a new one."""
-        from bayes_obscaling.inference.cache import default_cache_dir, open_cache
         from bayes_obscaling.inference.fit import fit_table
         from bayes_obscaling.inference.joining import fit_given
         from bayes_obscaling.inference.shipped import find_joinable, find_shipped
@@ -167,18 +166,25 @@ class AnswerOptions(FitOptions):
         spec = self.spec(table)
         if not self.refit and not self.says_how:
             if (found := find_shipped(table, names, split, spec)) is not None:
-                open_cache(default_cache_dir())  # what is asked of a fit compiles as well
-                note(f"from the {shipped_fit(found)}; --refit samples anew")
-                return found
+                return answers(found)
             if (joinable := find_joinable(table, names, split, spec)) is not None:
-                note(f"capabilities come from the {shipped_fit(joinable)}; --refit samples them anew")
+                note(f"capabilities come from the {_about_shipped(joinable)}; --refit samples them anew")
                 with self.sampling(table=table) as how:
                     return fit_given(joinable, table, names, split=split, cache=how["cache"], progress=how["progress"])
         with self.sampling(table=table) as how:
             return fit_table(table, names, split=split, **how)
 
 
-def shipped_fit(fit: CapabilityFit | LadderFit) -> str:
+def answers(shipped: OneKind) -> OneKind:
+    """Return a fit that ships with the package, once it is said to be the one that answers."""
+    from bayes_obscaling.inference.cache import default_cache_dir, open_cache
+
+    open_cache(default_cache_dir())  # what is asked of a fit compiles as well
+    note(f"from the {_about_shipped(shipped)}; --refit samples anew")
+    return shipped
+
+
+def _about_shipped(fit: CapabilityFit | LadderFit) -> str:
     """What a fit is that ships with the package."""
     made, sizes = fit.provenance, fit.draws.sizes
     of = f"{len(fit.ladder.runs)} runs" if hasattr(fit, "ladder") else f"{len(fit.table.models)} models"
@@ -210,7 +216,7 @@ class SavedFit(Options):
         file = fit_file(self.fit or "")
         opened = open_as(file, kind)
         if file != self.fit:
-            note(f"the {shipped_fit(opened)}")
+            note(f"the {_about_shipped(opened)}")
         for text in opened.notes:
             note(text)
         return opened

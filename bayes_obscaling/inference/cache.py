@@ -49,6 +49,7 @@ def use_compile_cache(folder: Path) -> bool:
         return False
     _remove_damaged(folder / "compiled")
     jax.config.update("jax_compilation_cache_dir", str(folder / "compiled"))
+    # A command runs dozens of small programs: each takes longer to compile than to read.
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     return True
 

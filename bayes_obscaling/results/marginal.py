@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -26,26 +26,28 @@ _LONGEST = 2.0  # a step, prior sd
 SMALLEST_SLOPE = 1e-4  # of a curve, where a step divides by it
 _DRAWS = 500  # at a time: memory stays flat
 
+Array: TypeAlias = jax.Array | np.ndarray
+
 
 class Curves(NamedTuple):
     """Response curves of the I benchmarks that a new model was scored on, at S draws."""
 
-    loading: jax.Array | np.ndarray  # (S, I, K)
-    difficulty: jax.Array | np.ndarray  # (S, I)
-    ceiling_gap: jax.Array | np.ndarray  # (S, I)
-    asymmetry: jax.Array | np.ndarray  # (S, I), 1 where curves are logistic
-    overdispersion: jax.Array | np.ndarray  # (S, I)
-    offset: jax.Array | np.ndarray  # (S, I) of the family, or its mean
-    offset_sd: jax.Array | np.ndarray  # (S, I) 0 for a family of the fit
-    chance: jax.Array | np.ndarray  # (S, I)
+    loading: Array  # (S, I, K)
+    difficulty: Array  # (S, I)
+    ceiling_gap: Array  # (S, I)
+    asymmetry: Array  # (S, I), 1 where curves are logistic
+    overdispersion: Array  # (S, I)
+    offset: Array  # (S, I) of the family, or its mean
+    offset_sd: Array  # (S, I) 0 for a family of the fit
+    chance: Array  # (S, I)
 
 
 class Scores(NamedTuple):
     """Scores of a new model (I,)."""
 
-    score: jax.Array | np.ndarray
-    seen: jax.Array | np.ndarray
-    inv_items: jax.Array | np.ndarray
+    score: Array
+    seen: Array
+    inv_items: Array
 
 
 def chance_at_draws(p: Mapping[str, np.ndarray], stated: jax.Array) -> np.ndarray:
