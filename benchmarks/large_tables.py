@@ -3,6 +3,7 @@
     python benchmarks/large_tables.py [--models 3000] [--families 170] [--benchmarks 12] [--calibrate 300]
 
 The table is drawn from the capability model, with 40 % of its scores missing; a further 5 % are hidden and forecast.
+Populations and benchmarks are like those of public tables: drawn from the whole priors, most scores would be chance.
 Printed: how long calibrating, placing and forecasting take against each other, the largest memory, how well the sampler
 has converged, and how many hidden scores lie inside 50 and 90 % intervals.
 """
@@ -20,10 +21,20 @@ import bayes_obscaling as bo
 from bayes_obscaling.inference.calibrated import PER_CHAIN, calibration_models
 from bayes_obscaling.inference.joining import fit_given
 from bayes_obscaling.models.layout import lay_out
+from bayes_obscaling.models.priors import HalfNormal, LogNormal, Normal
 from bayes_obscaling.results.compact import thin
 from bayes_obscaling.validation.simulate import simulate_table
 
 MISSING, HIDDEN = 0.4, 0.05
+LIKE_PUBLIC_TABLES = {
+    "intercept_mean": Normal(loc=-0.3, scale=0.3),
+    "intercept_sd": LogNormal(median=0.5, log_sd=0.1),
+    "slope_mean": Normal(loc=0.6, scale=0.1),
+    "slope_sd": LogNormal(median=0.2, log_sd=0.2),
+    "residual_sd": LogNormal(median=0.15, log_sd=0.3),
+    "loading": HalfNormal(scale=0.5),
+    "difficulty": Normal(loc=-0.3, scale=0.6),
+}
 
 
 def simulated(models: int, families: int, benchmarks: int, spec: bo.CapabilitySpec, seed: int) -> bo.ScoreTable:
@@ -50,7 +61,8 @@ def simulated(models: int, families: int, benchmarks: int, spec: bo.CapabilitySp
     cells = rng.random((models, benchmarks)) >= MISSING
     scores = [(names[m], f"bench-{i}", 0.5) for m, i in np.argwhere(cells)]
     table = bo.ScoreTable(facts, about, pd.DataFrame(scores, columns=["model", "benchmark", "score"]))
-    return simulate_table(table, lay_out(table, ["bench-0"], bo.Split.all_seen(), spec), spec, rng).table
+    drawn = spec.model_copy(update={"priors": spec.priors.model_copy(update=LIKE_PUBLIC_TABLES)})
+    return simulate_table(table, lay_out(table, ["bench-0"], bo.Split.all_seen(), spec), drawn, rng).table
 
 
 def main() -> None:

@@ -17,6 +17,8 @@ from bayes_obscaling.models.trace import Site, start_near_priors
 
 # Residual sd from which chains start, logits: wide, so that the first steps are not stiff.
 _RESIDUAL_SD = 0.6
+# Spread of capabilities around the population's line from which chains of large tables start, logits.
+_TOTAL_SD = 0.8
 # Elasticity of a loss in size, or in tokens, from which chains start, and how far accuracies follow a run's own loss.
 _ELASTICITY, _COUPLING = 0.08, 0.5
 
@@ -44,6 +46,9 @@ def from_anchors(data: Measurements, structure: Structure, rng: np.random.Genera
         theta[~rows, k] = np.polyval(lines[k], x[~rows])
     mean = lines[:, 1] + np.outer(x, lines[:, 0])
     centred = np.full(n_factors, SPARSE_CENTRING) if structure.is_sparse else centring(n_factors)
+    spread = _RESIDUAL_SD
+    if structure.integrates_lines_out:  # half-way
+        centred, spread = np.full(n_factors, 0.5), _TOTAL_SD
 
     def jitter(*shape: int) -> np.ndarray:
         return 0.1 * rng.standard_normal(shape)
@@ -55,7 +60,7 @@ def from_anchors(data: Measurements, structure: Structure, rng: np.random.Genera
         **place,
         "slope_mean": np.clip(lines[:, 0], 0.3, 2.0) + jitter(n_factors),
         "residual_sd": _RESIDUAL_SD * np.exp(jitter(n_factors)),
-        "theta_raw": centred * mean + (theta - mean) / _RESIDUAL_SD ** (1 - centred) + jitter(*theta.shape),
+        "theta_raw": centred * mean + (theta - mean) / spread ** (1 - centred) + jitter(*theta.shape),
     }
 
 

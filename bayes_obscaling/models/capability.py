@@ -26,6 +26,7 @@ from bayes_obscaling.models.capability_equations import (
     Measurements,
     TaskScores,
     benchmark_noise,
+    bent_compute,
     by_task,
     expected_benchmarks,
     expected_tasks,
@@ -35,6 +36,7 @@ from bayes_obscaling.models.capability_equations import (
     task_noise,
     task_weight,
 )
+from bayes_obscaling.models.lines import HalfWay, Scatter
 from bayes_obscaling.models.links import Numbers
 from bayes_obscaling.models.parts import chance_levels, curve_shapes, family_effect, partly_centred, place, places
 from bayes_obscaling.models.priors import Priors, believe
@@ -102,15 +104,40 @@ def _capabilities(data: Measurements, priors: Priors, s: Structure) -> tuple[dic
         if s.is_sparse:
             p["level_mean"] = believe(priors, "level_mean")
             p["intercept_mean"] = intercept_from_level(p["level_mean"], p, data, s)
-        own = ("intercept", "slope", *(("family_drift",) if s.drift == "line" else ()))
-        with plate("family", s.n_families, dim=-2):
-            of_family = {name: family_effect(name, p) for name in own}
+        if s.drift == "line":
+            with plate("family", s.n_families, dim=-2):
+                p["family_drift"] = family_effect("family_drift", p)[data.family]
     x = _with_uncertain_compute(data, priors, s)
-    mean = line({**p, **{name: value[data.family] for name, value in of_family.items()}}, x)
+    return p, (_lines_integrated_out if s.integrates_lines_out else _around_lines)(p, x, data, s)
+
+
+def _around_lines(p: dict[str, Numbers], x: Covariates, data: Measurements, s: Structure) -> jax.Array:
+    """Capabilities (M, K), partly centred around the lines of their families, which are non-centred."""
+    with plate("family", s.n_families, dim=-2), plate("factor", s.n_factors, dim=-1):
+        own = {name: family_effect(name, p)[data.family] for name in ("intercept", "slope")}
+    mean = line({**p, **own}, x)
     with plate("model", s.n_models, dim=-2), plate("factor", s.n_factors, dim=-1):
         centred = np.full(s.n_factors, SPARSE_CENTRING) if s.is_sparse else centring(s.n_factors)
-        raw = partly_centred("theta_raw", mean, p["residual_sd"], centred)
-        return p, jnp.asarray(numpyro.deterministic("theta", raw))
+        theta = partly_centred("theta_raw", mean, p["residual_sd"], centred)
+        return jnp.asarray(numpyro.deterministic("theta", theta))
+
+
+def _lines_integrated_out(p: dict[str, Numbers], x: Covariates, data: Measurements, s: Structure) -> jax.Array:
+    """Capabilities (M, K) in coordinates without the lines of their families, and those lines: the same density."""
+    shape = (s.n_models, s.n_factors)
+    mean = line({**p, **{name: jnp.broadcast_to(p[f"{name}_mean"], shape) for name in ("intercept", "slope")}}, x)
+    scatter = Scatter.of(p, bent_compute(p, x), data.family, s.n_families)
+    with plate("model", s.n_models, dim=-2), plate("factor", s.n_factors, dim=-1):
+        half = numpyro.sample("theta_raw", HalfWay(mean, scatter)) - 0.5 * mean
+        theta = numpyro.deterministic("theta", mean + scatter.half(half))
+    with plate("family", s.n_families, dim=-2), plate("factor", s.n_factors, dim=-1):
+        unit = (
+            numpyro.sample("intercept_raw", dist.Normal(0.0, 1.0)),
+            numpyro.sample("slope_raw", dist.Normal(0.0, 1.0)),
+        )
+        for name, off in zip(("intercept", "slope"), scatter.lines(half, unit), strict=True):
+            numpyro.deterministic(name, p[f"{name}_mean"] + off)
+    return jnp.asarray(theta)
 
 
 def _with_uncertain_compute(data: Measurements, priors: Priors, s: Structure) -> Covariates:

@@ -142,6 +142,12 @@ def spec_for(table: ScoreTable) -> CapabilitySpec:
     return CapabilitySpec.frontier() if is_sparse else CapabilitySpec()
 
 
+# From so many models on, the lines of families are integrated out: with hundreds of families, most of few models,
+# chains hardly move the scales of lines and residuals otherwise. In small tables that does not pay: a gradient costs
+# more so.
+MANY_MODELS = 200
+
+
 class Structure(NamedTuple):
     """Sizes and switches of a fit: with the shapes of the arrays, all that a compiled sampler depends on."""
 
@@ -165,6 +171,11 @@ class Structure(NamedTuple):
     unknown_task_chance: tuple[int, ...] = ()
     unknown_ratio: tuple[int, ...] = ()
     drifting: tuple[int, ...] = ()  # number of the category of each benchmark, where benchmarks drift
+
+    @property
+    def integrates_lines_out(self) -> bool:
+        """Whether the lines of families are integrated out of the capabilities for the sampler."""
+        return self.n_models >= MANY_MODELS and not self.is_sparse
 
     @property
     def free(self) -> tuple[int, ...]:

@@ -132,8 +132,13 @@ def test_only_a_signed_benchmark_may_fall_with_capability(layout: Layout):
     assert (np.delete(loadings, truthful, axis=1) >= 0).all()
 
 
-def test_theta_given_raw_is_the_familys_line_plus_a_residual(layout: Layout):
-    """Partial centring is only a change of variables: the implied residual is standard normal for every factor."""
+@pytest.mark.parametrize("is_large", [False, True])
+def test_theta_given_raw_is_the_familys_line_plus_a_residual(
+    layout: Layout, is_large: bool, monkeypatch: pytest.MonkeyPatch
+):
+    """Coordinates are only a change of variables: the implied residual is standard normal for every factor."""
+    monkeypatch.setattr("bayes_obscaling.models.spec.MANY_MODELS", 1 if is_large else 200)
+    assert layout.structure.integrates_lines_out == is_large
     names = ("intercept", "slope", "slope_mean", "drift", "compute", "theta", "residual_sd")
 
     @jax.jit
