@@ -5,10 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from arviz_stats import mcse
 
 from bayes_obscaling.data import ScoreTable, load_base_llms
 from bayes_obscaling.errors import InputError
 from bayes_obscaling.inference.calibrated import calibration_models
+from bayes_obscaling.inference.fit import fit_table
+from bayes_obscaling.inference.sampler import Nuts
+from bayes_obscaling.models.spec import CapabilitySpec
 
 
 def large(models: int = 400, families: int = 60, seed: int = 0) -> ScoreTable:
@@ -49,3 +53,24 @@ def test_a_small_table_is_taken_whole():
 def test_a_handful_is_refused():
     with pytest.raises(InputError, match="20 or more"):
         calibration_models(load_base_llms("paper"), 5)
+
+
+@pytest.mark.slow
+def test_large_tables_have_the_same_posterior(monkeypatch: pytest.MonkeyPatch):
+    """In the coordinates of large tables a small one has the means, and the spreads, that it has in its own."""
+    paper = load_base_llms("paper")
+    table = paper.select(list(paper.models.index[:24]))
+    spec = CapabilitySpec(n_factors=2, anchors=("HellaSwag", "MMLU"))
+    draws = []
+    for many in (200, 1):
+        monkeypatch.setattr("bayes_obscaling.models.spec.MANY_MODELS", many)
+        fit = fit_table(table, "MMLU", spec=spec, chains=4, draws=1000, sampler=Nuts())  # kernels of its own, no cache
+        names = ["theta", "intercept", "slope", "intercept_sd", "slope_sd", "residual_sd", "drift", "loading"]
+        draws.append(fit.tree["posterior"].to_dataset()[names])
+    means = [d.mean(("chain", "draw")) for d in draws]
+    errors = [mcse(d) for d in draws]
+    for name in means[0]:
+        off = (means[0][name] - means[1][name]) / np.hypot(errors[0][name], errors[1][name])
+        assert np.abs(off.where(np.isfinite(off), 0.0)).max() < 5.0, name
+        ratio = (draws[0][name].std(("chain", "draw")) / draws[1][name].std(("chain", "draw"))).to_numpy()
+        np.testing.assert_allclose(ratio[np.isfinite(ratio)], 1.0, atol=0.25, err_msg=str(name))
