@@ -142,10 +142,9 @@ def spec_for(table: ScoreTable) -> CapabilitySpec:
     return CapabilitySpec.frontier() if is_sparse else CapabilitySpec()
 
 
-# From so many models on, the lines of families are integrated out: with hundreds of families, most of few models,
-# chains hardly move the scales of lines and residuals otherwise. In small tables that does not pay: a gradient costs
-# more so.
-MANY_MODELS = 200
+# From so many families on, their lines are integrated out: with hundreds of families, most of one model, chains hardly
+# move the scales of lines and residuals otherwise. With few families that does not pay: a gradient costs more so.
+MANY_FAMILIES = 60
 
 
 class Structure(NamedTuple):
@@ -175,7 +174,7 @@ class Structure(NamedTuple):
     @property
     def integrates_lines_out(self) -> bool:
         """Whether the lines of families are integrated out of the capabilities for the sampler."""
-        return self.n_models >= MANY_MODELS and not self.is_sparse
+        return self.n_families >= MANY_FAMILIES and not self.is_sparse
 
     @property
     def free(self) -> tuple[int, ...]:

@@ -137,7 +137,7 @@ def test_theta_given_raw_is_the_familys_line_plus_a_residual(
     layout: Layout, is_large: bool, monkeypatch: pytest.MonkeyPatch
 ):
     """Coordinates are only a change of variables: the implied residual is standard normal for every factor."""
-    monkeypatch.setattr("bayes_obscaling.models.spec.MANY_MODELS", 1 if is_large else 200)
+    monkeypatch.setattr("bayes_obscaling.models.spec.MANY_FAMILIES", 1 if is_large else 60)
     assert layout.structure.integrates_lines_out == is_large
     names = ("intercept", "slope", "slope_mean", "drift", "compute", "theta", "residual_sd")
 
