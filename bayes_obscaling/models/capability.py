@@ -104,28 +104,32 @@ def _capabilities(data: Measurements, priors: Priors, s: Structure) -> tuple[dic
         if s.is_sparse:
             p["level_mean"] = believe(priors, "level_mean")
             p["intercept_mean"] = intercept_from_level(p["level_mean"], p, data, s)
-        if s.drift == "line":
-            with plate("family", s.n_families, dim=-2):
-                p["family_drift"] = family_effect("family_drift", p)[data.family]
-    x = _with_uncertain_compute(data, priors, s)
-    return p, (_lines_integrated_out if s.integrates_lines_out else _around_lines)(p, x, data, s)
+    return p, (_lines_integrated_out if s.integrates_lines_out else _around_lines)(p, data, priors, s)
 
 
-def _around_lines(p: dict[str, Numbers], x: Covariates, data: Measurements, s: Structure) -> jax.Array:
-    """Capabilities (M, K), partly centred around the lines of their families, which are non-centred."""
+def _own(names: tuple[str, ...], p: dict[str, Numbers], data: Measurements, s: Structure) -> dict[str, Numbers]:
+    """Effects (M, K) of the models' families, non-centred, and their drift where they have one."""
     with plate("family", s.n_families, dim=-2), plate("factor", s.n_factors, dim=-1):
-        own = {name: family_effect(name, p)[data.family] for name in ("intercept", "slope")}
-    mean = line({**p, **own}, x)
+        drift = ("family_drift",) if s.drift == "line" else ()
+        return {name: family_effect(name, p)[data.family] for name in (*names, *drift)}
+
+
+def _around_lines(p: dict[str, Numbers], data: Measurements, priors: Priors, s: Structure) -> jax.Array:
+    """Capabilities (M, K), partly centred around the lines of their families."""
+    own = _own(("intercept", "slope"), p, data, s)
+    mean = line({**p, **own}, _with_uncertain_compute(data, priors, s))
     with plate("model", s.n_models, dim=-2), plate("factor", s.n_factors, dim=-1):
         centred = np.full(s.n_factors, SPARSE_CENTRING) if s.is_sparse else centring(s.n_factors)
         theta = partly_centred("theta_raw", mean, p["residual_sd"], centred)
         return jnp.asarray(numpyro.deterministic("theta", theta))
 
 
-def _lines_integrated_out(p: dict[str, Numbers], x: Covariates, data: Measurements, s: Structure) -> jax.Array:
+def _lines_integrated_out(p: dict[str, Numbers], data: Measurements, priors: Priors, s: Structure) -> jax.Array:
     """Capabilities (M, K) in coordinates without the lines of their families, and those lines: the same density."""
     shape = (s.n_models, s.n_factors)
-    mean = line({**p, **{name: jnp.broadcast_to(p[f"{name}_mean"], shape) for name in ("intercept", "slope")}}, x)
+    typical = {name: jnp.broadcast_to(p[f"{name}_mean"], shape) for name in ("intercept", "slope")}
+    own, x = _own((), p, data, s), _with_uncertain_compute(data, priors, s)
+    mean = line({**p, **typical, **own}, x)
     scatter = Scatter.of(p, bent_compute(p, x), data.family, s.n_families)
     with plate("model", s.n_models, dim=-2), plate("factor", s.n_factors, dim=-1):
         half = numpyro.sample("theta_raw", HalfWay(mean, scatter)) - 0.5 * mean
