@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import jax.numpy as jnp
 import numpy as np
 
-from bayes_obscaling.models.capability import SPARSE_CENTRING, centring
+from bayes_obscaling.models.capability import centring
 from bayes_obscaling.models.capability_equations import Measurements
 from bayes_obscaling.models.ladder import LadderPriors
 from bayes_obscaling.models.links import inverse_response
@@ -45,10 +45,7 @@ def from_anchors(data: Measurements, structure: Structure, rng: np.random.Genera
             lines[k] = 1.0, theta[rows, k].mean() if rows.any() else 0.0
         theta[~rows, k] = np.polyval(lines[k], x[~rows])
     mean = lines[:, 1] + np.outer(x, lines[:, 0])
-    centred = np.full(n_factors, SPARSE_CENTRING) if structure.is_sparse else centring(n_factors)
-    spread = _RESIDUAL_SD
-    if structure.integrates_lines_out:  # half-way
-        centred, spread = np.full(n_factors, 0.5), _TOTAL_SD
+    centred, spread = centring(structure), _TOTAL_SD if structure.integrates_lines_out else _RESIDUAL_SD
 
     def jitter(*shape: int) -> np.ndarray:
         return 0.1 * rng.standard_normal(shape)

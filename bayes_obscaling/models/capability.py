@@ -119,8 +119,7 @@ def _around_lines(p: dict[str, Numbers], data: Measurements, priors: Priors, s: 
     own = _own(("intercept", "slope"), p, data, s)
     mean = line({**p, **own}, _with_uncertain_compute(data, priors, s))
     with plate("model", s.n_models, dim=-2), plate("factor", s.n_factors, dim=-1):
-        centred = np.full(s.n_factors, SPARSE_CENTRING) if s.is_sparse else centring(s.n_factors)
-        theta = partly_centred("theta_raw", mean, p["residual_sd"], centred)
+        theta = partly_centred("theta_raw", mean, p["residual_sd"], centring(s))
         return jnp.asarray(numpyro.deterministic("theta", theta))
 
 
@@ -250,6 +249,8 @@ def joint(
     heads(z[None], tasks, priors, fit_sd, structure)
 
 
-def centring(n_factors: int) -> np.ndarray:
-    """How far each factor is centred in sampling, (K,)."""
-    return np.array((_CENTRING * 2)[:n_factors])
+def centring(s: Structure) -> np.ndarray:
+    """How far each factor is centred in sampling, (K,); see `HalfWay` for lines that are integrated out."""
+    if s.integrates_lines_out:
+        return np.full(s.n_factors, 0.5)
+    return np.full(s.n_factors, SPARSE_CENTRING) if s.is_sparse else np.array((_CENTRING * 2)[: s.n_factors])

@@ -78,7 +78,8 @@ class Scatter(NamedTuple):
         intercept_sd, slope_sd, sd = (jnp.asarray(p[name]) for name in ("intercept_sd", "slope_sd", "residual_sd"))
         n, x, xx = _summed((jnp.ones_like(compute), compute, compute**2), family, n_families)
         a = Symmetric(intercept_sd**2 * n, intercept_sd * slope_sd * x, slope_sd**2 * xx).plus(sd**2)
-        return cls(intercept_sd, slope_sd, sd, compute, family, n[:, :1], a, a.root(), a.root().root())
+        a_half = a.root()
+        return cls(intercept_sd, slope_sd, sd, compute, family, n[:, :1], a, a_half, a_half.root())
 
     def half(self, y: jax.Array) -> jax.Array:
         """``S^1/4 y``: half the way from standard normal numbers to capabilities, in logarithms of scale (M, K)."""

@@ -112,7 +112,7 @@ def test_line_is_the_mean_of_theta(world: World, many: bool):
     of_models = {**p, **{name: p[name][..., world.family, :] for name in ("intercept", "slope")}}
     x = equations.as_drawn(p, world.layout.measurements[0].covariates)
     line = compiled.line(of_models, x)
-    centred = model.centring(4)
+    centred = model.centring(world.layout.structure)
     means = np.stack([np.asarray(trace["theta_raw"]["fn"].loc) for trace in world.traces])[at] / centred
     np.testing.assert_allclose(line, means, **EXACT)
     np.testing.assert_allclose(

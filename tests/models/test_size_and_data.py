@@ -31,7 +31,7 @@ def means(layout: Layout, **values: Any) -> np.ndarray:
     """Means (M, K) of the capabilities around which models scatter, at one draw of all that is not given."""
     spec = SIZED if layout.structure.compute_law == SIZED.compute_law else ALONE
     trace = trace_of(measurement, 0, layout.measurements[0], spec.priors, layout.structure, **values)
-    return np.asarray(trace["theta_raw"]["fn"].loc) / centring(4)
+    return np.asarray(trace["theta_raw"]["fn"].loc) / centring(layout.structure)
 
 
 def drawn(layout: Layout) -> dict[str, Any]:
