@@ -17,7 +17,7 @@ from scipy import stats
 from bayes_obscaling.data.ladder import Ladder, load_olmo_ladder
 from bayes_obscaling.inference.cache import content_hash
 from bayes_obscaling.inference.fit_ladder import ladder_tree
-from bayes_obscaling.inference.sampler import Arrays, Model
+from bayes_obscaling.inference.sampler import DEFAULT_SETTINGS, Arrays, Model
 from bayes_obscaling.inference.starts import of_ladder
 from bayes_obscaling.models.ladder import LadderSpec, LadderStructure
 from bayes_obscaling.models.ladder import ladder as ladder_density
@@ -135,7 +135,7 @@ def ladder_subject(
         start=lambda _, rng: of_ladder(sites, spec.priors, rng),
         derive=derive,
         ranked=(*with_priors(sites), *pooled, *derived),
-        settings=settings or Settings(warmup=1500, thin=2, target_accept=0.8, max_depth=9, dense=True),
+        settings=settings or DEFAULT_SETTINGS["ladder"].model_copy(update={"thin": 2}),
         draws=draws,
         belief=content_hash([spec.model_dump()], template),
     )
