@@ -120,3 +120,37 @@ def test_drift_is_fitted_where_it_is_asked_for(run: Run, monkeypatch: pytest.Mon
     code, out, _ = run("efficiency", "--drift", "--draws", "100")
     assert code == 0 and "A year is worth" in out
     assert [spec.drift for spec in specs] == ["family"]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--level", "70"), "The level 70.0 is not between the chance score of bench-1 (0) and 1: give 0.7"),
+        (("--level", "high"), "--level is 'high', not a score: give a number such as 0.9"),
+    ],
+)
+def test_a_level_that_is_none(dated: Path, run: Run, options: tuple[str, ...], words: str):
+    code, _, err = run("reach", "--fit", dated, "--task", "bench-1", *options)
+    assert code == 2 and words in " ".join(err.split())
+
+
+def test_a_level_in_percent(dated: Path, run: Run):
+    answers = [run("reach", "--fit", dated, "--task", "bench-1", "--level", text) for text in ("70%", "0.7")]
+    assert answers[0] == answers[1] and answers[0][0] == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--date", "03/04/2025"), "--date: '03/04/2025' may be two dates"),
+        (("--effort", "hihg"), "--effort: 'hihg' is no setting"),
+    ],
+)
+def test_the_option_that_cannot_be_read_is_named(dated: Path, run: Run, options: tuple[str, ...], words: str):
+    code, _, err = run("forecast", "--fit", dated, "-t", "bench-1", "--family", "new", "--flops", "1e24", *options)
+    assert code == 2 and words in " ".join(err.split())
+
+
+def test_an_unknown_fit_is_told_those_that_ship(run: Run):
+    code, _, err = run("forecast", "--fit", "base", "--task", "MMLU")
+    assert code == 2 and "There is no fit base" in err and "base-llms-paper" in err and "olmo-ladder" in err

@@ -93,3 +93,10 @@ def test_a_bundled_score_that_is_changed_is_sampled(run, tmp_path: Path):
     code, _, err = run("forecast", "--task", "word_unscrambling", "--scores", file)
     assert code == 2
     assert "would be sampled" in err
+
+
+@pytest.mark.usefixtures("unsampled_fits")
+def test_a_fit_of_many_tasks_answers_for_those_that_are_asked_for(run):
+    code, out, _ = run("factors", "--task", "gsm8k_cot")
+    assert code == 0 and "gsm8k_cot leans most on" in out
+    assert "parsinlu_qa" not in out and "ipa_transliterate" not in out

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from bayes_obscaling.cli.groups import Option, names
-from bayes_obscaling.cli.options import FitOptions, KeptFit, Outputs
+from bayes_obscaling.cli.options import AnswerOptions, KeptFit, Outputs
 from bayes_obscaling.cli.paths import check_folder
 from bayes_obscaling.cli.scores import TableOptions
 from bayes_obscaling.cli.show import err, out, plain, print_table, show
@@ -27,7 +27,7 @@ def predict_ahead(
     ] = None,
     *,
     table: TableOptions,
-    model: FitOptions,
+    model: AnswerOptions,
     saved: KeptFit,
 ) -> None:
     """Write dated forecasts of the next releases of every line of a sparse table, to be opened when scores come.
@@ -38,19 +38,19 @@ def predict_ahead(
     Example: bayes-obscaling predict-ahead --table frontier --output predictions
     """
     check_folder(output)
-    from bayes_obscaling.evaluation.ahead import EFFORTS, predict_ahead
+    from bayes_obscaling.data import Split
+    from bayes_obscaling.evaluation.ahead import EFFORTS, check_asked, predict_ahead
     from bayes_obscaling.evaluation.ahead_record import read_record
     from bayes_obscaling.results.fit import CapabilityFit
 
+    efforts = EFFORTS if effort is None else effort
     if saved.fit is not None:
         fitted = saved.open(CapabilityFit, table, model)
     else:
-        from bayes_obscaling.inference.fit import fit_table
-
         scores = table.load(bundled="frontier")
-        with model.sampling(table=scores) as how:
-            fitted = fit_table(scores, scores.benchmark_names, **how)
-    answer = predict_ahead(fitted, quarters=quarters, efforts=EFFORTS if effort is None else effort)
+        check_asked(model.spec(scores), quarters, efforts)
+        fitted = model.fitted(scores, scores.benchmark_names, Split.all_seen())
+    answer = predict_ahead(fitted, quarters=quarters, efforts=efforts)
     if saved.save_fit is not None:
         fitted.save(saved.save_fit)
     folder = answer.save(output)

@@ -42,6 +42,16 @@ _SUCH_AS = {"--flops": "3e24", "--size": "8e9", "--tokens": "15e12"}
 _LEAST = ("80 %", "95 %", "basis", "distance", "50 %", "FLOPs", "date", "observed")
 
 
+def _score(flag: str, text: str) -> float:
+    """A score as files may have it, also in percent."""
+    from bayes_obscaling.data.numbers import read_number
+
+    number = read_number(text)
+    if number is None:
+        raise InputError(f"{flag} is '{text}', not a score", "give a number such as 0.9")
+    return float(number.value) / (100 if number.is_percent else 1)
+
+
 def forecast(
     task: Tasks = None,
     cutoff_flops: Cutoff = None,
@@ -55,7 +65,7 @@ def forecast(
         list[float] | None, positive("Its training tokens; beside --flops read by --compute-law size-and-data.")
     ] = None,
     date: Annotated[
-        list[str] | None, "Release date: one for all models to come, or one for each; default the latest of the table."
+        list[str] | None, "Release date: one for all models to come, or one for each; default the latest of its line."
     ] = None,
     effort: Annotated[
         str | None, "Reasoning effort, from none to max, of all models forecast; default their best."
@@ -137,7 +147,7 @@ def _fitted(
     if any(scenario.date for scenario in scenarios) and model.spec(table).drift == "none":
         raise InputError("--date says nothing to a fit without a drift", "leave out --date, or fit with --drift family")
     check_scenarios(table, scenarios, [model.spec(table)], "give --flops, such as 3e24, or --size and --tokens")
-    where = "every score seen" if cutoff is None else f"cutoff {cutoff:.3g} FLOPs"
+    where = "no score hidden" if cutoff is None else f"cutoff {cutoff:.3g} FLOPs"
     if as_of is not None:
         where = Split.by_date(table, as_of).name  # refused before it is said what is fitted
     elif from_compute and not wanted and cutoff is None:
@@ -197,8 +207,11 @@ def scenarios_of(
                 f"--family Llama-2 {flag} {_SUCH_AS[flag]}."
             )
     facts = [values or [float("nan")] * len(families) for values in numbers.values()]
+    from bayes_obscaling.data.dates import iso_date
+    from bayes_obscaling.data.efforts import setting_of
     from bayes_obscaling.results.scenario import Scenario
 
+    effort, dates = setting_of(effort or "", "--effort"), [iso_date(date, "--date") for date in dates]
     if dates and not families:
         raise InputError("--date is the date of a model to come", "name it with --family")
     if len(dates) not in (0, 1, len(families)):
@@ -207,7 +220,7 @@ def scenarios_of(
         )
     dates = dates if len(dates) == len(families) else (dates or [""]) * len(families)
     return [
-        Scenario(family=name, flops=c, params=n, tokens=d, date=date, effort=effort or "")
+        Scenario(family=name, flops=c, params=n, tokens=d, date=date, effort=effort)
         for name, date, c, n, d in zip(families, dates, *facts, strict=True)
     ]
 
@@ -274,7 +287,7 @@ def _columns(rows: pd.DataFrame) -> pd.DataFrame:
 
 def reach(
     task: Annotated[str, Option("Task or benchmark.", ("--task", "-t"))],
-    level: Annotated[float, "Score to reach, such as 0.9."],
+    level: Annotated[float, Option("Score to reach, such as 0.9.", read=_score)],
     family: Annotated[str, "Family; 'new' is one never seen."] = "new",
     date: Annotated[str | None, "Ask for the compute at this release date; default the family's latest."] = None,
     flops: Annotated[float | None, flops("Ask for the release date with this training compute, in FLOPs.")] = None,
@@ -318,7 +331,7 @@ def reach(
 
 def when(
     task: Annotated[str | None, Option("Benchmark.", ("--task", "-t"))] = None,
-    level: Annotated[float | None, "Score to reach, such as 0.9."] = None,
+    level: Annotated[float | None, Option("Score to reach, such as 0.9.", read=_score)] = None,
     family: Annotated[str, "Whose typical model is followed; 'new' is a family never seen."] = "new",
     any: Annotated[bool, "Follow the best of all models released instead."] = False,
     trend_compute: Annotated[

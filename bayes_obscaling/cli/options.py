@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
@@ -389,4 +389,5 @@ class FitQuestion(Question):
         scores = self.table.load(tasks)
         check(scores)
         names, split = scores.resolve_all(tasks or scores.benchmark_names), split_of(scores, cutoff)
-        return self.model.fitted(scores, names, split)
+        fitted = self.model.fitted(scores, names, split)
+        return replace(fitted, tasks=tuple(names)) if tasks else fitted  # one that ships holds more than was asked for

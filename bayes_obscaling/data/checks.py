@@ -66,8 +66,12 @@ def check_table(
                 return findings
         checked = _checked(parsed, against, context)
     if not findings:
-        counts = f"{len(checked.models)} models, {len(checked.benchmarks)} benchmarks and tasks"
-        findings.append(Check("readable", "PASS", f"{counts}, {len(checked.scores)} scores"))
+        found = (checked.models, "model", "models"), (checked.scores, "score", "scores")
+        models, scores = (f"{len(frame)} {one if len(frame) == 1 else many}" for frame, one, many in found)
+        columns = len(checked.benchmarks)
+        text = f"{models}, {columns} benchmark{'s and tasks' if columns != 1 else ' or task'}, {scores}"
+        remedy = "give a score in at least one cell" if checked.scores.empty else ""
+        findings.append(Check("readable", "FAIL" if remedy else "PASS", text, remedy=remedy))
     findings += [Check("reading", "PASS", text) for text in _reading(checked)]
     for name, (_, passed) in CHECKS.items():
         findings += _found(name, checked) or [Check(name, "PASS", passed)]

@@ -133,7 +133,7 @@ def families(checked: Checked) -> Lines:
     if single:
         yield (
             "REVIEW",
-            f"{len(single)} families have one model only ({listed(single, MOST_LISTED)})",
+            f"{'1 family has' if len(single) == 1 else f'{len(single)} families have'} one model only ({listed(single, MOST_LISTED)})",
             "forecasts for them lean on the other families; add smaller models of the family if there are any",
         )
 

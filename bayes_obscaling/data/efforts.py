@@ -39,7 +39,7 @@ def setting_of(text: str, where: str = "") -> str:
         per_thousand = 1024 if thousands % 1024 == 0 else 1000
         thousands = thousands / per_thousand if thousands >= _LEAST_BARE else 0.0
     if thousands <= 0:
-        remedy = f"write one of {', '.join(EFFORTS)}, or a budget of tokens such as 16K, or leave the cell empty"
+        remedy = f"write one of {', '.join(EFFORTS)}, or a budget of tokens such as 16K, or nothing"
         raise InputError(f"{text!r} is no setting", remedy, where)
     return f"{thousands:g}K"
 

@@ -85,6 +85,12 @@ _ASIDE = (
     ),
 )
 _ASIDE_OF = [(why, re.compile(pattern)) for why, pattern in _ASIDE]
+_NO_MODEL = re.compile(
+    r"(global |overall |grand |column )?(average|avg|mean|median|overall|total|std|sd)( score| of all)?s?|"
+    r"(random|chance|majority)( guess(ing|er)?| baseline| chance| class| performance| level| choice)*|"
+    r"(average |non )?(human|expert)s?( experts?| average| baseline| performance| level| raters?| non experts?)*|"
+    r"sota|state of the art"
+)
 _PERCENT = re.compile(r"[\s_]*(?:\((?:in )?(?:%|percent|pct)\)|\[%\]|%|[\s_,](?:percent|pct))\s*$", re.IGNORECASE)
 _STDERR = re.compile(
     r"^(?:(?P<before>.+?)[\s_,(-]+(?:std ?_?err(?:or)?|stderr|standard[\s_]error|s\.?e\.?m?\.?|±|\+/-)(?:,none)?\)?|"
@@ -164,6 +170,11 @@ def aside(header: str) -> str:
     """Return why a column of this header holds no score, "" where it may."""
     words = plain(_UNIT.sub("", header)) or plain(header)
     return next((why for why, pattern in _ASIDE_OF if pattern.fullmatch(words)), "")
+
+
+def is_no_model(name: str) -> bool:
+    """Whether a row of this name is a summary of models, guesses or people, such as "Average" or "Human expert"."""
+    return bool(_NO_MODEL.fullmatch(plain(name)))
 
 
 def without_percent(header: str) -> tuple[str, bool]:

@@ -104,6 +104,9 @@ def _harness(content: dict[str, Any], results: dict[str, Any], stem: str) -> Out
     rows, merged = _with_old_mmlu(rows)
     metrics = "; ".join(f"{metric} of {_listed([_task_name(t) for t in tasks])}" for metric, tasks in by_metric.items())
     notes = [f"results of lm-evaluation-harness of {model}: {metrics}"] if rows else []
+    counts = {task: (n.get("effective"), n.get("original")) for task, n in samples.items() if task in chosen}
+    limited = [f"{_task_name(t)} {ran} of {of}" for t, (ran, of) in counts.items() if _number(ran) < _number(of)]
+    notes += [f"only a part of the items was run (--limit): {_listed(limited)}"] * bool(limited)
     notes += [f"shots: {_listed(shown)}"] * bool(shown) + merged
     notes += [f"left aside: {len(parts)} parts of {', '.join(sorted(set(parts.values())))}"] * bool(parts)
     unread = [task for task in everything if task not in chosen and task != "all"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -13,7 +13,7 @@ from bayes_obscaling.checks import listed
 from bayes_obscaling.data.bundled import load_base_llms, load_instruct_llms
 from bayes_obscaling.data.dates import is_year, iso_date
 from bayes_obscaling.data.declared import Declared
-from bayes_obscaling.data.headers import without_percent
+from bayes_obscaling.data.headers import is_no_model, without_percent
 from bayes_obscaling.data.layout import Columns, columns_of
 from bayes_obscaling.data.leaderboards import understood
 from bayes_obscaling.data.names import normal_form
@@ -94,6 +94,7 @@ def parse(
     read = read_sheet(source, "", "", sheet=sheet, prepare=understood)
     declared = Declared(table, benchmarks, tasks, (load_base_llms(), load_instruct_llms()))
     columns = columns_of(read, declared)
+    read = _without_summaries(table, read, columns)
     models = _models(table, read, columns, one_row_each=not columns.long and duplicates == "refuse")
     cells = (_long_cells if columns.long else _wide_cells)(read, columns, models, declared)
     percents = frozenset(name for name in read.columns if without_percent(name)[1])
@@ -125,6 +126,23 @@ class _Models:
     by_row: dict[int, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     circular: dict[str, None] = field(default_factory=dict)  # models whose FLOPs follow from scores
+
+
+def _without_summaries(table: ScoreTable, sheet: Sheet, columns: Columns) -> Sheet:
+    """Return the sheet without rows that are no models, such as averages; nothing is left aside in silence."""
+    at = next(position for position, held in columns.fields.items() if held.name == "model")
+    names = {row: sheet.text(cells[at]) for row, cells in sheet.rows}
+    left = [row for row, name in names.items() if is_no_model(name) and not table.find_model(name)]
+    if not left:
+        return sheet
+    kept = [(row, cells) for row, cells in sheet.rows if row not in left]
+    if not kept:
+        problem = f"no row is a model ({names[left[0]]} is none)"
+        raise sheet.error(problem, "add a row for each model", left[0], sheet.columns[at])
+    note = (
+        f"left aside: {listed(list(dict.fromkeys(names[row] for row in left)), _MOST_NAMED)} (rows that are no models)"
+    )
+    return replace(sheet, rows=kept, notes=(*sheet.notes, note))
 
 
 def _models(table: ScoreTable, sheet: Sheet, columns: Columns, *, one_row_each: bool) -> _Models:

@@ -88,7 +88,8 @@ def out_of_range(score: float, lower: float = 0.0, upper: float = 1.0) -> str:
 
 def two_scores(model: str, benchmark: str, where: str = "", first: str = "") -> InputError:
     """Return the error for a second score in one cell; `first` says where the first one is."""
-    return InputError(f"{model} has two scores on {benchmark}{first}", "keep one", where)
+    remedy = "keep one, or have reruns averaged (duplicates='mean', --duplicates mean)" if where else "keep one"
+    return InputError(f"{model} has two scores on {benchmark}{first}", remedy, where)
 
 
 def shared_name(alias: str, other: str, where: str = "") -> InputError:

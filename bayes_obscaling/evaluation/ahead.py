@@ -20,6 +20,7 @@ from bayes_obscaling.evaluation.ahead_record import AheadRecord, write_record
 from bayes_obscaling.evaluation.baselines import IN_TIME, baseline
 from bayes_obscaling.evaluation.scoring import OURS
 from bayes_obscaling.inference.run import describe_run
+from bayes_obscaling.models.spec import CapabilitySpec
 from bayes_obscaling.results.finding import Finding
 from bayes_obscaling.results.fit import CapabilityFit
 from bayes_obscaling.results.scenario import NEW_FAMILY, Scenario
@@ -98,7 +99,10 @@ def predict_ahead(fit: CapabilityFit, *, quarters: int = 4, efforts: Sequence[st
     benchmarks that its models of that time have scores on, and those on which a third of all lines have one. The
     baselines are those that read dates alone, from the same table.
     """
-    _check(fit, quarters)
+    settings = check_asked(fit.spec, quarters, efforts)
+    if fit.split.held_out or fit.split.hidden or fit.split.cells:
+        remedy = "fit again without a cutoff and an as-of date"
+        raise InputError("Scores were hidden from the fit, and forecasts before the fact use them all", remedy)
     now = datetime.now(UTC)
     today = now.date().isoformat()
     if (latest := _latest_fact(fit.table)) > today:
@@ -106,7 +110,6 @@ def predict_ahead(fit: CapabilityFit, *, quarters: int = 4, efforts: Sequence[st
         raise InputError(problem, "correct the clock of this machine, or the date in the table")
     asked = _questions(fit.table)
     when = quarters_from(today, quarters)
-    settings = list(dict.fromkeys(["", *(Scenario(family="new", effort=effort).effort for effort in efforts)]))
     parts = [*_ours(fit, asked, when, settings), *_baselines(fit.table, asked, when, fit.provenance["seed"])]
     table = pd.concat([part for part, _ in parts], ignore_index=True)
     record = fit.worst_convergence
@@ -148,15 +151,14 @@ def quarter_of(day: str) -> str:
     return f"{day[:4]}Q{(int(day[5:7]) - 1) // 3 + 1}"
 
 
-def _check(fit: CapabilityFit, quarters: int) -> None:
-    if not fit.layout.structure.compute_trend:
+def check_asked(spec: CapabilitySpec, quarters: int, efforts: Sequence[str]) -> list[str]:
+    """Return the efforts that are forecast, "" first; refuse what `predict_ahead` cannot, before anything is fitted."""
+    if spec.unknown_compute != "trend":
         remedy = "fit with CapabilitySpec.frontier(), as --table frontier does"
         raise InputError("The fit has no trend of compute in time", remedy)
-    if fit.split.held_out or fit.split.hidden or fit.split.cells:
-        remedy = "fit again without a cutoff and an as-of date"
-        raise InputError("Scores were hidden from the fit, and forecasts before the fact use them all", remedy)
     if not 1 <= quarters <= _MOST_QUARTERS:
         raise InputError(f"{quarters} quarters cannot be asked for", f"give 1 to {_MOST_QUARTERS}")
+    return list(dict.fromkeys(["", *(Scenario(family=NEW_FAMILY, effort=effort).effort for effort in efforts)]))
 
 
 def _latest_fact(table: ScoreTable) -> str:

@@ -16,6 +16,7 @@ from bayes_obscaling.data.bundled import tables_folder
 from bayes_obscaling.data.ladder import Ladder
 from bayes_obscaling.data.splits import Split
 from bayes_obscaling.data.table import ScoreTable
+from bayes_obscaling.errors import InputError
 from bayes_obscaling.files import write_atomically
 from bayes_obscaling.models.ladder import LadderSpec
 from bayes_obscaling.models.layout import lay_out
@@ -36,8 +37,12 @@ def fits_folder() -> Path:
 
 def fit_file(path: Path | str) -> Path:
     """Return the file of a fit: the shipped one, where the path is its name and no file of that name is there."""
-    path = Path(path)
-    return fits_folder() / f"{path}.nc" if str(path) in _index() and not path.is_file() else path
+    path, names = Path(path), list(_index())
+    if str(path) in names and not path.is_file():
+        return fits_folder() / f"{path}.nc"
+    if not path.exists() and not path.suffix and path.parent == Path():
+        raise InputError(f"There is no fit {path}", f"name a file, or one that ships: {', '.join(names)}")
+    return path
 
 
 def shipped(name: str, kind: type[OneKind]) -> OneKind:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from bayes_obscaling.results.fit import CapabilityFit
 
 # Dates that nobody gave: those of a scenario, then those of a model of the table.
-ASSUMED = ("family's latest", "latest of all", "family's mean", "middle of all")
+ASSUMED = ("family's latest", "latest of all", "latest family's", "family's mean", "middle of all")
 
 
 class Release(NamedTuple):
@@ -68,7 +68,7 @@ def releases(fit: CapabilityFit, scenarios: Sequence[Scenario]) -> list[Release]
         if scenario.date:
             return Release(date, "scenario")
         if scenario.family == NEW_FAMILY:
-            return Release(date, "latest of all")
+            return Release(date, "latest family's" if is_shared else "latest of all")
         if scenario.family not in dated_families:
             return Release(date, "middle of all")
         return Release(date, "family" if is_shared else "family's latest")

@@ -53,6 +53,26 @@ def test_standard_errors_in_other_places(file, content):
     assert table.scores["n_items"].item() == round(0.54 * 0.46 / 0.031**2)
 
 
+@pytest.mark.parametrize("name", ["Average", "Random baseline", "human experts", "Majority class", "mean", "SOTA"])
+def test_a_row_that_is_no_model_is_left_aside_and_named(file, name):
+    table = read_scores(file(f"model,quiz\nllama-7b,0.3\n{name},0.5\n"))
+    assert name not in table.models.index and len(table.scores) == 1
+    assert any(f"left aside: {name} (rows that are no models)" in note for note in table.notes)
+
+
+def test_a_model_is_not_taken_for_a_summary(file):
+    names = ["human-7b", "mean-teacher", "baseline", "random-forest-lm", "averagely"]
+    rows = "\n".join(f"{name},0.{n + 1}" for n, name in enumerate(names))
+    assert list(read_scores(file(f"model,quiz\n{rows}\n")).models.index) == names
+    with pytest.raises(InputError, match=r"row 2, column 'model': no row is a model \(Average is none\)"):
+        read_scores(file("model,quiz\nAverage,0.5\n"))
+
+
+def test_a_table_without_a_score_fails_the_check(file):
+    (one,) = found(file("model,flops,MMLU\nacme/a,8e22,\n"), "readable")
+    assert one.level == "FAIL" and "0 scores" in one.what and "give a score" in one.remedy
+
+
 def test_counts_bring_their_items(file):
     table = read_scores(file("model,family,quiz\na,A,204/400\nb,B,100/400\n"))
     assert table.scores[["score", "n_items"]].to_numpy().tolist() == [[0.51, 400], [0.25, 400]]

@@ -71,6 +71,7 @@ def test_results_of_the_harness(put):
     }
     assert table.models.at["me/fine-7b", "params"] == 7e9
     assert table.item_counts(["my_task"]).at["me/fine-7b", "my_task"] == 250
+    assert any("only a part of the items was run (--limit): my_task 250 of 300" in note for note in table.notes)
     assert table.item_counts(["ARC-C"]).at["me/fine-7b", "ARC-C"] == round(0.45 * 0.55 / 0.0145**2)
     assert table.item_counts(["HumanEval"]).at["me/fine-7b", "HumanEval"] == 164
     said = "\n".join(table.notes)

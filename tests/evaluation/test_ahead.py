@@ -223,6 +223,24 @@ def test_a_benchmark_is_drawn_by_line(predictions: Predictions):
         predictions.plot(task="juggling")
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--quarters", "0"), "0 quarters cannot be asked for"),
+        (("--effort", "hihg"), "'hihg' is no setting"),
+        (("--table", "base"), "no trend of compute"),
+    ],
+)
+def test_what_cannot_be_predicted_is_refused_before_anything_is_fitted(
+    options: tuple[str, ...], words: str, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(
+        "bayes_obscaling.cli.options.AnswerOptions.fitted", lambda *_: pytest.fail("a fit was asked for")
+    )
+    code, _, err = run("predict-ahead", "--output", tmp_path / "predictions", *options)
+    assert code == 2 and words in err and not (tmp_path / "predictions").exists()
+
+
 def test_the_commands_write_and_open(fit: CapabilityFit, tmp_path: Path, run: Run):
     saved = fit.save(tmp_path / "fit.nc")
     where = tmp_path / "predictions"

@@ -271,6 +271,8 @@ def test_a_family_of_one_date(dated_fit: CapabilityFit):
     fit = with_drift(dated_fit, "family")
     rows = forecast(fit, ["family-1-0", "family-1-3", Scenario("x", "family-1", FLOPS)], tasks="bench-1").about
     assert rows["date"].nunique() == 1 and set(rows["dated_by"]) == {"family"}
+    new = forecast(fit, Scenario("x", NEW_FAMILY, FLOPS), tasks="bench-1")
+    assert new.about["dated_by"].tolist() == ["latest family's"] and "the latest family's: x" in new.own_notes[0]
     for refused in (
         lambda: forecast(fit, Scenario("x", "family-1", FLOPS, date="2027"), tasks="bench-1"),
         lambda: date_to_reach(fit, "bench-1", 0.6, "family-1", FLOPS),
