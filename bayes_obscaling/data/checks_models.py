@@ -130,10 +130,11 @@ def families(checked: Checked) -> Lines:
     sizes = checked.context.models["family"].value_counts()
     families = checked.families.dropna().unique()
     single = [family for family in families if sizes.get(family, 1) == 1]
+    many = "1 family has" if len(single) == 1 else f"{len(single)} families have"
     if single:
         yield (
             "REVIEW",
-            f"{'1 family has' if len(single) == 1 else f'{len(single)} families have'} one model only ({listed(single, MOST_LISTED)})",
+            f"{many} one model only ({listed(single, MOST_LISTED)})",
             "forecasts for them lean on the other families; add smaller models of the family if there are any",
         )
 

@@ -151,7 +151,7 @@ def test_a_users_table_is_seen_in_the_context_of_the_bundled_one():
     checks = levels(findings)
     assert checks["replaced scores"] == checks["new benchmarks"] == checks["families"] == checks["compute"] == "REVIEW"
     assert "0.600 for 0.438" in found(findings, "replaced scores")[0].what
-    assert "1 families have one model only (Mine)" in found(findings, "families")[0].what
+    assert "1 family has one model only (Mine)" in found(findings, "families")[0].what
     assert "my_exam is new; its chance level is not said" in found(findings, "new benchmarks")[0].what
     assert "1 of 2 models have no FLOPs (me/new-3b)" in found(findings, "compute")[0].what
     assert str(found(findings, "flops")[0]).startswith("PASS")
