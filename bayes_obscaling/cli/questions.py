@@ -216,7 +216,8 @@ def _print_anomalies(answer: Finding, tasks: Sequence[str]) -> None:
     import numpy as np
 
     first = f"flagged ones first, then {', '.join(tasks)}; " if len(tasks) < _MANY else ""
-    for kind, what in (("score", "Single scores"), ("family", "Offsets of families on benchmarks")):
+    single = "Single scores, and quantiles of how far above expectation they are"
+    for kind, what in (("score", single), ("family", "Offsets of families on benchmarks")):
         rows = answer.table[answer.table["kind"] == kind]
         if rows.empty:  # sparse tables are fitted without offsets
             continue
