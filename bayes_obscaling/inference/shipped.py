@@ -36,7 +36,10 @@ def fits_folder() -> Path:
 
 
 def fit_file(path: Path | str) -> Path:
-    """Return the file of a fit: the shipped one, where the path is its name and no file of that name is there."""
+    """Return the file of a fit: the shipped one, where the path is its name and no file of that name is there.
+
+    A bare word that is neither is refused with the names of those that ship.
+    """
     path, names = Path(path), list(_index())
     if str(path) in names and not path.is_file():
         return fits_folder() / f"{path}.nc"

@@ -9,6 +9,7 @@ import pytest
 
 import bayes_obscaling as bo
 from bayes_obscaling.data import ScoreTable, Split
+from bayes_obscaling.errors import InputError
 from bayes_obscaling.inference import shipped as room
 from bayes_obscaling.inference.shipped import (
     expectation,
@@ -110,7 +111,9 @@ def test_a_folder_of_the_same_name_hides_no_fit(tmp_path: Path, monkeypatch: pyt
     (tmp_path / "frontier").mkdir()
     monkeypatch.chdir(tmp_path)
     assert room.fit_file("frontier").is_file()
-    assert room.fit_file("other") == Path("other")
+    assert room.fit_file("other.nc") == Path("other.nc")  # whoever opens it says that it is not there
+    with pytest.raises(InputError, match="There is no fit other: name a file, or one that ships: base-llms"):
+        room.fit_file("other")
 
 
 def test_shipping_ties_a_fit_to_its_table(dated_fit: CapabilityFit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
