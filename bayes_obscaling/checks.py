@@ -45,6 +45,11 @@ def worst(levels: Iterable[Level]) -> Level:
     return _LEVELS[max((_LEVELS.index(level) for level in levels), default=0)]
 
 
+def counted(number: int, one: str, many: str = "") -> str:
+    """A number and what is counted, which has an s from two on if nothing else is given."""
+    return f"{number} {one if number == 1 else many or f'{one}s'}"
+
+
 def listed(names: Sequence[str], most: int = 4) -> str:
     """Names as a list in words, at most so many."""
     shown = ", ".join(names[:most])

@@ -127,6 +127,7 @@ def test_drift_is_fitted_where_it_is_asked_for(run: Run, monkeypatch: pytest.Mon
     [
         (("--level", "70"), "The level 70.0 is not between the chance score of bench-1 (0) and 1: give 0.7"),
         (("--level", "high"), "--level is 'high', not a score: give a number such as 0.9"),
+        (("--level", "1,024"), "--level is '1,024', not a score: give a number such as 0.9"),
     ],
 )
 def test_a_level_that_is_none(dated: Path, run: Run, options: tuple[str, ...], words: str):

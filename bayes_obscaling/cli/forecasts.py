@@ -44,9 +44,12 @@ _LEAST = ("80 %", "95 %", "basis", "distance", "50 %", "FLOPs", "date", "observe
 
 def _score(flag: str, text: str) -> float:
     """A score as files may have it, also in percent."""
-    from bayes_obscaling.data.numbers import read_number
+    from bayes_obscaling.data.numbers import AmbiguousError, read_number
 
-    number = read_number(text)
+    try:
+        number = read_number(text)
+    except AmbiguousError:
+        number = None
     if number is None:
         raise InputError(f"{flag} is '{text}', not a score", "give a number such as 0.9")
     return float(number.value) / (100 if number.is_percent else 1)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from bayes_obscaling.checks import Check
+from bayes_obscaling.checks import Check, counted
 from bayes_obscaling.data import checks_chance, checks_models, checks_scores
 from bayes_obscaling.data.bundled import load_base_llms
 from bayes_obscaling.data.checked import Checked, Lines
@@ -66,10 +66,8 @@ def check_table(
                 return findings
         checked = _checked(parsed, against, context)
     if not findings:
-        found = (checked.models, "model", "models"), (checked.scores, "score", "scores")
-        models, scores = (f"{len(frame)} {one if len(frame) == 1 else many}" for frame, one, many in found)
-        columns = len(checked.benchmarks)
-        text = f"{models}, {columns} benchmark{'s and tasks' if columns != 1 else ' or task'}, {scores}"
+        columns = counted(len(checked.benchmarks), "benchmark or task", "benchmarks and tasks")
+        text = f"{counted(len(checked.models), 'model')}, {columns}, {counted(len(checked.scores), 'score')}"
         remedy = "give a score in at least one cell" if checked.scores.empty else ""
         findings.append(Check("readable", "FAIL" if remedy else "PASS", text, remedy=remedy))
     findings += [Check("reading", "PASS", text) for text in _reading(checked)]

@@ -8,7 +8,7 @@ from datetime import date
 import numpy as np
 import pandas as pd
 
-from bayes_obscaling.checks import Level, listed
+from bayes_obscaling.checks import Level, counted, listed
 from bayes_obscaling.data.checked import MOST_LISTED, Checked, Lines, expected
 from bayes_obscaling.data.names import close_names
 from bayes_obscaling.data.rules import PLAUSIBLE
@@ -130,11 +130,10 @@ def families(checked: Checked) -> Lines:
     sizes = checked.context.models["family"].value_counts()
     families = checked.families.dropna().unique()
     single = [family for family in families if sizes.get(family, 1) == 1]
-    many = "1 family has" if len(single) == 1 else f"{len(single)} families have"
     if single:
         yield (
             "REVIEW",
-            f"{many} one model only ({listed(single, MOST_LISTED)})",
+            f"{counted(len(single), 'family has', 'families have')} one model only ({listed(single, MOST_LISTED)})",
             "forecasts for them lean on the other families; add smaller models of the family if there are any",
         )
 
