@@ -49,6 +49,7 @@ def work(a: dict[str, Any]) -> tuple[pd.DataFrame, dict[str, Any]]:
     if n == a.get("awkward"):
         raise AwkwardError(n, "reason")
     if n in a.get("dies", ()):
+        until(lambda: all(path.exists() for path in a.get("outlives", ())))
         os.kill(os.getpid(), signal.SIGKILL)
     if n in a.get("dies_once", ()) and not (a["folder"] / f"died-{n}").exists():
         (a["folder"] / f"died-{n}").touch()
@@ -525,7 +526,8 @@ def test_a_machine_where_every_worker_dies_is_given_up(tmp_path: Path, store: St
 
 
 def test_a_dead_worker_of_a_pool_that_is_lent_ends_the_run(tmp_path: Path, store: Store, serial: Outcome):
-    jobs = make_jobs(tmp_path / "calls", 8, sleep={4: 0.3}, dies=(4,))
+    first = [store.path(job.key) for job in make_jobs(tmp_path / "calls", 3)]
+    jobs = make_jobs(tmp_path / "calls", 8, dies=(4,), outlives=first)
     with local_processes(2) as pool:
         outcome = run_jobs(work, jobs, store, executor=pool)
     assert set(outcome.results) | set(outcome.failures) == {job.key for job in jobs}
@@ -568,19 +570,27 @@ def test_a_folder_that_cannot_be_made_is_noticed_before_the_first_job(tmp_path: 
 
 @pytest.mark.parametrize("where", ["serial", "processes"])
 def test_an_interrupt_keeps_what_has_finished(
-    tmp_path: Path, store: Store, serial: Outcome, pool: Executor, where: str
+    tmp_path: Path, store: Store, serial: Outcome, pool: Executor, monkeypatch: pytest.MonkeyPatch, where: str
 ):
-    jobs = make_jobs(tmp_path / "calls", 8, sleep=0.02)
+    jobs = make_jobs(tmp_path / "calls", 8)
+    sent: list[Future[Any]] = []
+    submit = pool.submit
+
+    def record(*arguments: Any) -> Future[Any]:
+        sent.append(submit(*arguments))
+        return sent[-1]
+
+    monkeypatch.setattr(pool, "submit", record)
 
     def interrupt(_: str, done: int, __: int) -> None:
         if done == 3:
-            time.sleep(0.3)  # the other job in flight ends meanwhile: it is kept as well
+            until(lambda: all(future.done() for future in sent))  # what is in flight ends meanwhile: it is kept as well
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         run_jobs(work, jobs, store, executor=None if where == "serial" else pool, progress=interrupt)
     kept = [i for i, job in enumerate(jobs) if store.load(job.key) is not None]
-    assert len(kept) == (3 if where == "serial" else 4)
+    assert len(kept) == (3 if where == "serial" else len(sent))
     assert_same(run_jobs(work, jobs, store), serial)
     assert all(calls(tmp_path / "calls")[i] == 1 for i in kept)
 
