@@ -1,4 +1,4 @@
-"""How far a fit is, shown where somebody looks: bars in a terminal, lines in a notebook, nothing anywhere else."""
+"""How far a fit is: bars in a terminal, lines in a notebook, now and then a line of a command's log; else nothing."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ Progress: TypeAlias = Tell | Literal[False] | None
 
 _Parameters = ParamSpec("_Parameters")
 _Answer = TypeVar("_Answer")
-# Seconds between two updates of a notebook.
-_PATIENCE = 0.25
+# Seconds between two updates of a notebook, and between two lines of a log.
+_PATIENCE, _LOG_PATIENCE = 0.25, 15.0
 
 
 def silent(what: str, done: int, total: int) -> None:
@@ -55,7 +55,7 @@ def shows_progress(
 
 @contextmanager
 def bars(label: str = "", console: Console | None = None) -> Iterator[Tell]:
-    """Give the function to tell: it draws bars in a notebook or in a terminal, and does nothing elsewhere.
+    """Give the function to tell: bars in a notebook or in a terminal; elsewhere lines of a command, seldom.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ def bars(label: str = "", console: Console | None = None) -> Iterator[Tell]:
         with _terminal_bars(label, console) as tell:
             yield tell
     else:
-        yield silent
+        yield silent if console is None else _log_lines(label, console)
 
 
 def in_notebook() -> bool:
@@ -107,6 +107,20 @@ def _terminal_bars(label: str, console: Console | None) -> Iterator[Tell]:
             drawn.update(known[name], description=words, completed=done, total=total, count=f"{done}/{total}")
 
         yield tell
+
+
+def _log_lines(label: str, console: Console) -> Tell:
+    """A plain line every quarter of a minute: a log is read later, and what takes seconds leaves none."""
+    started = last = time.monotonic()
+
+    def tell(what: str, done: int, total: int) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= _LOG_PATIENCE:
+            last = now
+            console.print(f"{wording(label, what, done)}, {done} of {total}, {now - started:.0f} s", markup=False)
+
+    return tell
 
 
 @contextmanager

@@ -75,6 +75,20 @@ def test_standard_error_is_asked_whether_it_is_a_terminal(
     assert "capabilities" in captured.err and not captured.out
 
 
+def test_the_log_of_a_long_command_gets_a_line_now_and_then(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clock = iter([0.0, 1.0, 16.0, 20.0, 40.0])
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
+    with progress.bars("fits", Console(stderr=True, width=100)) as tell:
+        for done in range(4):
+            tell("capabilities [a]", done, 40)
+    assert capsys.readouterr().err.splitlines() == [
+        "fits: capabilities [a], 1 of 40, 16 s",
+        "fits: capabilities [a], 3 of 40, 40 s",
+    ]
+
+
 def test_a_notebook_is_drawn_again_and_emptied_in_the_end(notebook: Handle) -> None:
     works(3)
     texts = [content["text/plain"] for content in notebook.shown]
