@@ -108,12 +108,15 @@ class Checked:
 
 def _above_difficulty(scores: pd.DataFrame) -> pd.Series:
     """Return how far each model lies above the benchmarks it was scored on, in logits; NaN for few scores."""
-    clipped = scores.clip(0.01, 0.99)
-    logits = np.log(clipped / (1 - clipped))
-    models = pd.Series(0.0, index=scores.index)
+    clipped = scores.to_numpy(float).clip(0.01, 0.99)
+    seen = np.isfinite(clipped).astype(float)
+    logits = np.where(seen > 0, np.log(clipped / (1 - clipped)), 0.0)
+    per_model, per_benchmark = (seen.sum(axis=axis).clip(1) for axis in (1, 0))
+    models = np.zeros(len(scores))
     for _ in range(_ROUNDS):  # alternating means: the least-squares fit of a model and a benchmark effect
-        models = logits.sub(logits.sub(models, axis=0).mean(), axis=1).mean(axis=1)
-    return models.where(scores.notna().sum(axis=1) >= _ENOUGH)
+        benchmarks = (logits.sum(axis=0) - models @ seen) / per_benchmark
+        models = (logits.sum(axis=1) - seen @ benchmarks) / per_model
+    return pd.Series(models, index=scores.index).where(seen.sum(axis=1) >= _ENOUGH)
 
 
 def neighbours(standing: pd.Series, values: pd.Series) -> tuple[pd.Index, np.ndarray]:

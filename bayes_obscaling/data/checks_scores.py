@@ -114,14 +114,16 @@ def few(checked: Checked) -> Lines:
 
 def copies(checked: Checked) -> Lines:
     """Find columns that hold the scores of another."""
+    others, every = checked.matrix.columns, checked.matrix.to_numpy()
     for name, _, scores in checked.columns():
-        apart = checked.matrix.drop(columns=name, errors="ignore").sub(scores, axis=0).abs().dropna(how="all")
-        count = apart.notna().sum()
         if scores.nunique() > 1:
-            for other in apart.columns[(count >= _MIN_COMMON) & ((apart < 1e-9) | apart.isna()).all()]:
+            apart = np.abs(every - scores.reindex(checked.matrix.index).to_numpy()[:, None])
+            common = np.isfinite(apart)
+            is_copy = (common.sum(axis=0) >= _MIN_COMMON) & ((apart < 1e-9) | ~common).all(axis=0) & (others != name)
+            for other, count in zip(others[is_copy], common.sum(axis=0)[is_copy], strict=True):
                 yield (
                     "REVIEW",
-                    f"{name} has the scores of {other} ({count[other]} models)",
+                    f"{name} has the scores of {other} ({count} models)",
                     "leave one of them out: a copy says nothing new, and is forecast from itself",
                 )
 
