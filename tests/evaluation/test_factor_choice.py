@@ -27,6 +27,7 @@ def test_impossible_counts_are_refused(paper, counts):
         compare_factors(paper, counts, future=False)
 
 
+@pytest.mark.slow
 def test_numbers_of_factors_of_a_sparse_table_are_compared_by_date(monkeypatch: pytest.MonkeyPatch, tmp_path):
     monkeypatch.setattr("bayes_obscaling.inference.fit.default_sampler", Scatter)
     table = sparse_table()

@@ -187,6 +187,7 @@ def test_baselines_take_what_is_not_said_for_nothing(unsaid: Simulation):
     np.testing.assert_array_equal(here.draws, there.draws)
 
 
+@pytest.mark.slow
 def test_a_floor_is_found_in_sampling(tiny_spec: CapabilitySpec, quick_sampler: Nuts, cache_folder: Path):
     """Models that can do nothing score .2: the fit says so, in a note."""
     simulation = synthetic.simulate(57, tiny_spec)
