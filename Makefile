@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV ?= .venv
 TASK ?= word_unscrambling
 CUTOFF ?= 8.4e22
+# Processes of `make test`; each keeps a core busy and takes up to 4 GB.
+WORKERS ?= 2
 
 .PHONY: forecast test lint docs page record
 
@@ -11,7 +13,7 @@ forecast: $(VENV)/.installed
 	$(VENV)/bin/bayes-obscaling forecast --task $(TASK) --cutoff-flops $(CUTOFF) --cohort paper --output forecast.csv --plot forecast.png
 
 test: $(VENV)/.tested
-	$(VENV)/bin/python -m pytest
+	$(VENV)/bin/python -m pytest --numprocesses $(WORKERS) --dist loadscope
 
 lint: $(VENV)/.tested
 	$(VENV)/bin/ruff check .
