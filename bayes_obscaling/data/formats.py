@@ -46,12 +46,15 @@ class RawTable:
         What was understood in reading.
     other_sheets : tuple of str
         Further sheets of the workbook, of which one may be meant.
+    files : tuple of str
+        Of a folder: the file of each row.
     """
 
     name: str
     frame: pd.DataFrame
     notes: tuple[str, ...] = ()
     other_sheets: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
 
     def error(self, problem: str, remedy: str = "", row: int | None = None) -> InputError:
         """Return the error with its place."""
@@ -149,6 +152,7 @@ def _folder(path: Path, table: RawTable) -> RawTable:
     """Read every result of a tool in a folder."""
     frames: list[pd.DataFrame] = []
     notes: list[str] = []
+    files: list[str] = []
     for file in sorted(path.rglob("*")):
         if file.suffix not in (".json", ".eval") or not file.is_file():
             continue
@@ -159,11 +163,13 @@ def _folder(path: Path, table: RawTable) -> RawTable:
         if found.frame.attrs.get("is_output"):
             frames.append(found.frame)
             notes += found.notes
+            files += [str(file)] * len(found.frame)
     if not frames:
         raise table.error("this is a folder without results of a tool", "name a file in it")
     whole = pd.concat(frames, ignore_index=True)
     whole.index += 1
-    return replace(table, frame=whole, notes=(f"read {len(frames)} files of results", *dict.fromkeys(notes)))
+    said = (f"read {len(frames)} files of results", *dict.fromkeys(notes))
+    return replace(table, frame=whole, notes=said, files=tuple(files))
 
 
 def _zipped(data: bytes, table: RawTable, sheet: str | None) -> RawTable:

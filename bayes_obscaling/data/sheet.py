@@ -36,11 +36,13 @@ class Sheet:
     rows: list[tuple[int, list[object]]]
     notes: tuple[str, ...] = ()
     other_sheets: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
 
     def place(self, row: int | None = None, column: str | None = None) -> str:
         """Return where something stands: the file, and its row and column where they are given."""
         place = self.name
-        place += "" if row is None else f", row {row}"
+        if row is not None:
+            place = self.files[row - 1] if self.files else f"{place}, row {row}"
         return place + ("" if column is None else f", column {column!r}")
 
     def error(self, problem: str, remedy: str = "", row: int | None = None, column: str | None = None) -> InputError:
@@ -122,7 +124,7 @@ def read_sheet(
     names = [str(column).strip() for column in raw.frame.columns]
     values = raw.frame.to_numpy(dtype=object)
     rows = [(int(number), list(cells)) for number, cells in zip(raw.frame.index, values, strict=True)]
-    found = Sheet(raw.name, names, rows, raw.notes, raw.other_sheets)
+    found = Sheet(raw.name, names, rows, raw.notes, raw.other_sheets, raw.files)
     columns: set[str] = set()
     for position, column in enumerate(names, start=1):
         if column == "":

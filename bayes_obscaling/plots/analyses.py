@@ -300,6 +300,9 @@ def plot_anomalies(found: Anomalies, ax: Axes | None = None, *, rows: int = 20) 
         ax, "Scores that fit a model's, or a family's, other scores least", [label for *_, label in _FLAGS.values()]
     )
     text = f"Medians with 50 and 90 % intervals; flags: at most {found.false_flags:.0%} of them false."
+    flags, drawn = (int((table["flag"] != "").sum()) for table in (found.table, shown))
+    if drawn < flags:
+        text += f" {drawn} of {flags} flags are drawn."
     style.finding_caption(ax, text, found.problems)
     return ax
 

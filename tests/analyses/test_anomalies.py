@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from matplotlib.text import Text
 
 from bayes_obscaling.analyses.anomalies import anomalies
 from bayes_obscaling.data import ScoreTable
 from bayes_obscaling.errors import InputError
 from bayes_obscaling.inference.fit import fit_table
+from bayes_obscaling.plots import plot_anomalies
 
 
 def shifted(table: ScoreTable, models: list[str], benchmark: str, by: float) -> ScoreTable:
@@ -86,6 +88,9 @@ def test_the_plot_shows_scores_above_families_and_all_that_the_sentences_name(pl
     shown = {label.replace(" (family)", "").replace(", ", " on ") for label in labels}
     named = {s.split(": ", 1)[1].split(", ")[0] for s in planted.sentences if s.startswith("Too ")}
     assert named and named <= shown
+    flags = (planted.table["flag"] != "").sum()
+    few = plot_anomalies(planted, rows=1).figure
+    assert any(f"1 of {flags} flags are drawn." in " ".join(text.get_text().split()) for text in few.findobj(Text))
 
 
 def test_the_summary_begins_with_the_tasks_asked_for(made_fit):

@@ -94,6 +94,14 @@ def test_a_folder_of_results_of_several_models(put, tmp_path):
         read_scores(tmp_path / "empty")
 
 
+def test_what_is_wrong_in_a_folder_is_named_by_its_file(put, tmp_path):
+    for name, score in (("a-7b", 0.4), ("b-7b", 1.5)):
+        put({"results": {"mmlu": {"acc": score}}, "config": {"model_args": f"pretrained=me/{name}"}}, f"{name}.json")
+    with pytest.raises(InputError, match=r"b-7b\.json, column .*score 1\.5 is outside") as refused:
+        read_scores(tmp_path)
+    assert "row" not in str(refused.value)
+
+
 def test_a_rerun_of_one_model_is_refused_or_averaged(put, tmp_path):
     for i, score in enumerate((0.4, 0.44)):
         put({"results": {"mmlu": {"acc": score}}, "config": {"model_args": "pretrained=me/a"}}, f"results_{i}.json")
