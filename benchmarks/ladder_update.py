@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from agreement import agreement
 
 import bayes_obscaling as bo
 from bayes_obscaling.data import Ladder, load_olmo_ladder
@@ -93,22 +94,9 @@ def main() -> None:
     print(by.agg(MAE=("error", "mean"), width=("width", "mean"), held=("held", "sum"), of=("held", "size")).round(4))
     ways = {way: part.droplevel("way") for way, part in found.groupby("way")}
     moved, fitted = ways["moved"], ways["fitted"].reindex(ways["moved"].index)
-    apart = pd.DataFrame(
-        {
-            "shift (sd)": (moved["median"] - fitted["median"]) / fitted["sd"],
-            "width ratio": moved["width"] / fitted["width"],
-        }
-    ).groupby(["run", "quantity"], sort=False)
-    print(
-        pd.DataFrame(
-            {
-                "root mean square shift (sd)": apart["shift (sd)"].apply(lambda x: np.sqrt((x**2).mean())),
-                "median width ratio": apart["width ratio"].median(),
-                "from": apart["width ratio"].min(),
-                "to": apart["width ratio"].max(),
-            }
-        ).round(3)
-    )
+    shift = (moved["median"] - fitted["median"]) / fitted["sd"]
+    apart = pd.DataFrame({"shift": shift, "width": moved["width"] / fitted["width"]})
+    print(agreement(apart.groupby(["run", "quantity"], sort=False)).to_string())
 
 
 if __name__ == "__main__":

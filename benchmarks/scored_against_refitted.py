@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from agreement import agreement
 
 import bayes_obscaling as bo
 
@@ -74,18 +75,8 @@ def main() -> None:
             print(pd.read_csv(file).round(3).to_string(index=False, header=False), flush=True)
     rows = pd.concat(pd.read_csv(file) for file in sorted(asked.folder.glob("*.csv")))
     for label, part in (("all", rows), ("k below 0.7", rows[rows["k"] < 0.7])):
-        grouped = part.groupby("what")
         print(f"\n{label}: {part['model'].nunique()} models")
-        print(
-            pd.DataFrame(
-                {
-                    "root mean square shift (sd)": grouped["shift"].apply(lambda x: np.sqrt((x**2).mean())),
-                    "median width ratio": grouped["width"].median(),
-                    "from": grouped["width"].min(),
-                    "to": grouped["width"].max(),
-                }
-            ).round(3)
-        )
+        print(agreement(part.groupby("what")).to_string())
 
 
 if __name__ == "__main__":
