@@ -80,7 +80,7 @@ def test_two_recipes_are_forecast_by_name() -> None:
         (runs().drop(columns="D"), "no column for D, the number of training tokens"),
         (runs().assign(D=20), "give tokens (100B), or a multiple of Chinchilla's (5xC)"),
         (runs().assign(hellaswag=runs()["hellaswag"] * 100), "of hellaswag is outside 0..1"),
-        (runs().assign(N=1e9, D=runs()["N"] * 10 + runs()["D"]), "1 sizes: a law in N and D needs at least 3"),
+        (runs().assign(N=1e9, D=runs()["N"] * 10 + runs()["D"]), "1 size: a law in N and D needs at least 3"),
     ],
 )
 def test_what_is_missing_is_said_in_a_sentence(table: pd.DataFrame, says: str) -> None:

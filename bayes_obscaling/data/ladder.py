@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from bayes_obscaling.checks import counted
 from bayes_obscaling.data.bundled import tables_folder
 from bayes_obscaling.data.known import find_known, known_benchmarks
 from bayes_obscaling.errors import InputError
@@ -137,11 +138,11 @@ class Ladder:
         InputError
             With fewer than 3 sizes or 3 token counts.
         """
-        for what, count in (("sizes", len(self.sizes)), ("token counts", len(distinct(self.runs["tokens"])))):
+        for what, count in (("size", len(self.sizes)), ("token count", len(distinct(self.runs["tokens"])))):
             if count < 3:
                 raise InputError(
-                    f"The ladder has {count} {what}: a law in N and D needs at least 3 of each; add runs, or leave out "
-                    "fewer."
+                    f"The ladder has {counted(count, what)}: a law in N and D needs at least 3 of each; add runs, or "
+                    "leave out fewer."
                 )
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from bayes_obscaling.checks import Check, listed
+from bayes_obscaling.checks import Check, counted, listed
 from bayes_obscaling.data.ladder import Ladder
 from bayes_obscaling.data.ladder_reading import read_ladder
 from bayes_obscaling.data.sheet import Source
@@ -14,6 +14,8 @@ from bayes_obscaling.errors import InputError
 _BELOW, _NEAR = 0.05, 0.02
 # A loss this much above that of a run with fewer parameters and fewer tokens is not the seed's.
 _WORSE = 1.02
+# Parameters of the largest run; fewer were given in another unit.
+_LEAST_PARAMS = 1e5
 
 
 def check_ladder(source: Ladder | Source) -> list[Check]:
@@ -37,12 +39,15 @@ def check_ladder(source: Ladder | Source) -> list[Check]:
 def _rungs(ladder: Ladder) -> Check:
     ratio = ladder.runs["tokens"] / ladder.runs["params"]
     named = [name for name in ladder.recipes if name]
-    what = f"{len(ladder.sizes)} sizes, {ratio.min():.3g} to {ratio.max():.3g} tokens per parameter"
+    what = f"{counted(len(ladder.sizes), 'size')}, {ratio.min():.3g} to {ratio.max():.3g} tokens per parameter"
     what += f", recipes {listed(named)}" if named else ""
     try:
         ladder.check_rungs()
     except InputError as error:
         return Check("rungs", "FAIL", what, str(error), "add runs of other sizes and token counts")
+    if (most := ladder.runs["params"].max()) < _LEAST_PARAMS:
+        problem = f"no run has more than {most:.3g} parameters, so that the unit may be another"
+        return Check("rungs", "FAIL", what, problem, "give them in full, or with their unit, such as 1.3B")
     return Check("rungs", "PASS", what)
 
 

@@ -48,7 +48,7 @@ _NO_TASKS |= {"layers", "n_layers", "heads", "n_heads", "d_model", "role", "hour
 _LOSS_OF = re.compile(r"^(.+?)[_ ./-](?:task_)?(?:loss|bpb|bits_per_byte)$", re.IGNORECASE)
 _ACCURACY_OF = re.compile(r"^(.+?)[_ ./-](?:acc|accuracy)$", re.IGNORECASE)
 # Tokens as a multiple of Chinchilla's: 5xC, 0.5x.
-_MULTIPLE = re.compile(r"([\d.]+)\s*[x×]\s*c?(?:hinchilla)?", re.IGNORECASE)
+_MULTIPLE = re.compile(r"(\d+\.?\d*|\.\d+)\s*[x×]\s*c?(?:hinchilla)?", re.IGNORECASE)
 # A number above 1 and below this under "accuracy" may be a loss; above, it is a percentage.
 _LARGEST_LOSS = 5.0
 # The one task of a table that names none.

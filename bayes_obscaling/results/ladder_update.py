@@ -14,6 +14,7 @@ import numpy as np
 from scipy.special import expit, logit
 from scipy.stats import chi2
 
+from bayes_obscaling.checks import counted
 from bayes_obscaling.data.ladder import Ladder
 from bayes_obscaling.errors import InputError
 from bayes_obscaling.models.ladder_layout import losses_of
@@ -70,9 +71,12 @@ def update_ladder(
     Raises
     ------
     InputError
-        For checkpoints of another size, beyond the run's end, or without any of the ladder's tasks.
+        For checkpoints of another size, beyond the run's end, without any of the ladder's tasks, or without a value.
     """
+    checkpoints = replace(checkpoints, runs=checkpoints.runs.sort_values("tokens", kind="stable"))
     observed = _transformed(*_observed(fit, scenario, checkpoints))
+    if not np.isfinite(observed).any():
+        raise InputError("The checkpoints have no loss and no accuracy", "fill in what they scored")
     foretold, effects, expected = _foretold(fit, scenario, checkpoints, true_losses)
     use = _used(observed, fit.posterior.size)
     finished = {name: _moving(name, values) for name, values in foretold.items()}
@@ -80,9 +84,9 @@ def update_ladder(
     moved, distance = _conditioned(np.concatenate(parts, axis=1), expected[:, use], observed.ravel()[use])
     *outcomes, on_loss, on_link = np.split(moved, np.cumsum([part.shape[1] for part in parts])[:-1], axis=1)
     scores = {name: _back(name, values)[:, None] for name, values in zip(finished, outcomes, strict=True)}
-    count = use.sum() if use.any() else 0
+    count, of = int(use.sum()), int(use.reshape(len(observed), -1).any(axis=1).sum())
     sentence = (
-        f"{scenario.name}: given {count} values of {len(checkpoints.runs)} of its checkpoints, its log losses are "
+        f"{scenario.name}: given {counted(count, 'value')} of {of} of its checkpoints, its log losses are "
         f"{on_loss.mean():+.3f} and its logits {on_link.mean():+.2f} off the ladder's recipe."
     )
     problems: tuple[str, ...] = ()

@@ -88,6 +88,8 @@ class Scenario:
     @property
     def tokens_per_param(self) -> float:
         """D / N, from two of FLOPs, N and D; NaN where they are not given."""
+        if 0.0 in (self.params, self.tokens):  # named in a refusal
+            return float("nan")
         params = self.compute / (6.0 * self.tokens) if np.isnan(self.params) else self.params
         tokens = self.compute / (6.0 * params) if np.isnan(self.tokens) else self.tokens
         return tokens / params

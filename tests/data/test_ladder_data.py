@@ -104,6 +104,7 @@ def test_runs_of_two_recipes_may_share_a_name(frame):
         (lambda f: f, "rungs", "PASS", "3 sizes, 20 to 200 tokens per parameter"),
         (lambda f: f, "losses", "PASS", "they fall"),
         (lambda f: f[f["N"] < 9e8], "rungs", "FAIL", "2 sizes"),
+        (lambda f: f.assign(N=f["N"] / 1e9), "rungs", "FAIL", "no run has more than 1 parameters, so that the unit"),
         (lambda f: f.assign(loss=f["loss"].where(f.index != 8, 9.0)), "losses", "REVIEW", "worse than a smaller run"),
         (lambda f: f.drop(columns="loss"), "losses", "REVIEW", "there is none"),
         (lambda f: f.assign(task="piqa"), "below chance", "REVIEW", "piqa: accuracies far below chance"),
@@ -128,6 +129,7 @@ def test_missing_values_stay_missing(frame):
         (lambda f: f.drop(columns="D"), r"no column for D, the number of training tokens \(tokens or d\)"),
         (lambda f: f.drop(columns=["loss", "acc"]), "no column for a loss or an accuracy"),
         (lambda f: f.assign(D=20), "D, the number of training tokens, is 20 for 1e\\+08 parameters; give tokens"),
+        (lambda f: f.assign(D="10.5.xC"), "'10.5.xC' is not a number"),
         (lambda f: f.assign(recipe=[""] + ["a"] * 8), "the recipe is empty"),
         (
             lambda f: f.assign(N=f["N"].where(f.index != 3)),

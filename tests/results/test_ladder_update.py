@@ -108,7 +108,21 @@ def test_many_checkpoints_are_thinned_to_the_last(fit: LadderFit) -> None:
     early = checkpoints(fit, -0.02, 0.0)
     table = pd.concat([early.assign(D=early["D"] * share) for share in np.linspace(0.1, 1.0, 40)])
     found = update_ladder(fit, TARGET, read_checkpoints(table))
-    assert "given 100 values of 80 of its checkpoints" in found.sentences[0]
+    assert "given 100 values of 25 of its checkpoints" in found.sentences[0]
+
+
+@pytest.mark.parametrize("size", [{"params": 0, "tokens": 1e12}, {"params": 1e9, "tokens": 0}])
+def test_a_target_of_nothing_is_refused(size: dict[str, float]) -> None:
+    with pytest.raises(InputError, match=r"Scenario 7B: . is 0; give a positive number"):
+        Scenario("7B", **size)
+
+
+def test_the_order_of_checkpoints_does_not_matter(fit: LadderFit) -> None:
+    early = checkpoints(fit, -0.02, 0.0)
+    table = pd.concat([early.assign(D=early["D"] * share) for share in np.linspace(0.5, 1.0, 20)], ignore_index=True)
+    there, back = (update_ladder(fit, TARGET, read_checkpoints(one)) for one in (table, table[::-1]))
+    assert there.sentences == back.sentences
+    np.testing.assert_allclose(there.scores["loss"], back.scores["loss"], rtol=1e-9)
 
 
 def test_checkpoints_move_and_sharpen_the_forecast(fit: LadderFit) -> None:
@@ -131,5 +145,7 @@ def test_what_cannot_be_its_checkpoints(fit: LadderFit) -> None:
         bo.forecast(fit, TARGET, update=table.assign(D=table["D"].replace(3e11, 2e12)))
     with pytest.raises(InputError, match="none of the ladder's tasks"):
         bo.forecast(fit, TARGET, update=table.assign(task="quiz " + table["task"]))
+    with pytest.raises(InputError, match="have no loss and no accuracy"):
+        bo.forecast(fit, TARGET, update=table.assign(loss=np.nan, accuracy=np.nan))
     with pytest.raises(InputError, match="Checkpoints are of one run"):
         bo.forecast(fit, [TARGET, dataclasses.replace(TARGET, model="other")], update=table)
