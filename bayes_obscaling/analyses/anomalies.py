@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import false_discovery_control
 
+from bayes_obscaling.checks import counted
 from bayes_obscaling.errors import InputError
 from bayes_obscaling.results.finding import Finding
 from bayes_obscaling.results.fit import CapabilityFit
@@ -169,7 +170,7 @@ def _family_offsets(fit: CapabilityFit) -> pd.DataFrame:
                     "benchmark": name,
                     "observed": observed[name].iloc[members].mean(),
                     "tail": _tail_of_sign(_own_offset(fit, family, name)),
-                    "basis": f"offset over {len(members)} model{'s' if len(members) > 1 else ''}",
+                    "basis": f"offset over {counted(len(members), 'model')}",
                 }
             )
     return pd.concat([pd.DataFrame(rows), interval_columns(np.stack(values, axis=1))], axis=1)

@@ -6,6 +6,7 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from bayes_obscaling.checks import counted
 from bayes_obscaling.cli.forecasts import check_scenarios, named, print_forecast, scenarios_of
 from bayes_obscaling.cli.groups import names, parsed
 from bayes_obscaling.cli.options import Cutoff, FitOptions, FromCompute, Models, Outputs, Sampling, Tasks, flops
@@ -109,14 +110,14 @@ def specs_of(
     specs = {}
     none: list[Any] = [None]
     for count, curve, drift in product(counts or none, curves or none, drifts or none):
-        words = [f"{count} factor{'s' if count != 1 else ''}"] * (count is not None)
+        words = [counted(count, "factor")] if count is not None else []
         words += [str(curve)] * (curve is not None) + [f"drift {drift}"] * (drift is not None)
         options = FitOptions(factors=count, curve=curve, drift=drift)
         options.check()
         specs[", ".join(words)] = options.spec(table)
     if not 2 <= len(specs) <= _MOST_SPECS:
         raise InputError(
-            f"--factors, --curve and --drift make {len(specs)} spec{'s' if len(specs) > 1 else ''}",
+            f"--factors, --curve and --drift make {counted(len(specs), 'spec')}",
             f"name 2 to {_MOST_SPECS}",
         )
     return specs

@@ -79,7 +79,7 @@ def run_dates(checked: Checked) -> Lines:
         ]
         yield (
             "REVIEW",
-            f"{len(early)} score{'s' * (len(early) != 1)} from before the release ({listed(each, MOST_LISTED)})",
+            f"{counted(len(early), 'score')} from before the release ({listed(each, MOST_LISTED)})",
             "correct the date of the run, or that of the release: a split by date goes by both",
         )
 

@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pandas as pd
 
-from bayes_obscaling.checks import listed
+from bayes_obscaling.checks import counted, listed
 from bayes_obscaling.data.checked import MOST_LISTED, Checked, Lines, expected, has_equals, rank_correlation
 from bayes_obscaling.data.checks_chance import divided_twice, failed_runs, far_below_chance
 from bayes_obscaling.data.names import close_names
@@ -107,7 +107,7 @@ def few(checked: Checked) -> Lines:
     if checked.parsed is None:
         return
     counts = {name: len(scores) for name, _, scores in checked.columns() if name in checked.parsed.benchmarks.index}
-    few = [f"{name} has {n} score{'s' * (n != 1)}" for name, n in counts.items() if n < _FEW]
+    few = [f"{name} has {counted(n, 'score')}" for name, n in counts.items() if n < _FEW]
     if few:
         yield "REVIEW", listed(few, MOST_LISTED), "expect wide intervals; add scores of models far apart"
 
@@ -119,8 +119,9 @@ def copies(checked: Checked) -> Lines:
         if scores.nunique() > 1:
             apart = np.abs(every - scores.reindex(checked.matrix.index).to_numpy()[:, None])
             common = np.isfinite(apart)
-            is_copy = (common.sum(axis=0) >= _MIN_COMMON) & ((apart < 1e-9) | ~common).all(axis=0) & (others != name)
-            for other, count in zip(others[is_copy], common.sum(axis=0)[is_copy], strict=True):
+            models = common.sum(axis=0)
+            is_copy = (models >= _MIN_COMMON) & ((apart < 1e-9) | ~common).all(axis=0) & (others != name)
+            for other, count in zip(others[is_copy], models[is_copy], strict=True):
                 yield (
                     "REVIEW",
                     f"{name} has the scores of {other} ({count} models)",

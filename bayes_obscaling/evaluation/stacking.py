@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from bayes_obscaling.checks import counted
 from bayes_obscaling.data import ScoreTable, Split
 from bayes_obscaling.data.dates import cut_date, date_at, years_of
 from bayes_obscaling.errors import InputError
@@ -73,7 +74,7 @@ def default_specs(table: ScoreTable) -> dict[str, CapabilitySpec]:
     fewer = base.n_factors - 1
     return {
         "default": base,
-        f"{fewer} factor{'s' if fewer != 1 else ''}": CapabilitySpec(**{**base.model_dump(), "n_factors": fewer}),
+        counted(fewer, "factor"): CapabilitySpec(**{**base.model_dump(), "n_factors": fewer}),
         "logistic": logistic,
         "no drift": CapabilitySpec(**{**base.model_dump(), "drift": "none"}),
     }

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bayes_obscaling.checks import counted
 from bayes_obscaling.models.capability_equations import COMPUTE_CENTRE
 from bayes_obscaling.models.cells import reasons
 from bayes_obscaling.pages.fans import fan
@@ -82,7 +83,7 @@ def header(answer: Forecast, rows: pd.DataFrame) -> dict[str, Any]:
     return {
         "kind": "forecast",
         "title": f"Forecast of {what}",
-        "question": f"What will {models} model{'s' * (models != 1)} score on {what}?",
+        "question": f"What will {counted(models, 'model')} score on {what}?",
         "table": f"{len(fit.table.models)} models of {len(fit.table.families)} families{latest}",
         "hidden": f"{len(fit.split.held_out)} models ({fit.split.name})" if fit.split.held_out else "no score",
         "made": str(fit.provenance.get("created", ""))[:10],

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bayes_obscaling.checks import counted
 from bayes_obscaling.data.ladder import load_olmo_ladder
 from bayes_obscaling.data.sources import OWN, source_of_ladder
 from bayes_obscaling.pages.method import in_words
@@ -35,7 +36,7 @@ def gather_ladder(answer: LadderForecast) -> dict[str, Any]:
     return {
         "kind": "ladder",
         "title": f"Forecast of {', '.join(models) if len(models) < 4 else f'{len(models)} models'} from a ladder",
-        "question": f"What will {len(models)} larger model{'s' * (len(models) != 1)} reach on {len(tasks)} tasks?",
+        "question": f"What will {counted(len(models), 'larger model')} reach on {len(tasks)} tasks?",
         "table": f"{len(ladder.runs)} runs of {len(ladder.sizes)} sizes",
         "hidden": "",
         "made": str(fit.provenance.get("created", ""))[:10],

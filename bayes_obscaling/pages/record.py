@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from bayes_obscaling.checks import counted
 from bayes_obscaling.evaluation.backtest import DISTANCE_BINS, in_bins
 from bayes_obscaling.evaluation.scoring import LEVELS, OURS, inside
 from bayes_obscaling.pages.values import records, rounded
@@ -34,7 +35,7 @@ def gather_record(answer: Backtest) -> dict[str, Any]:
     return {
         "kind": "record",
         "title": f"Backtest of {what}",
-        "question": f"How good were forecasts of {models} held-out model{'s' * (models != 1)} on {what}?",
+        "question": f"How good were forecasts of {counted(models, 'held-out model')} on {what}?",
         "table": f"{len(ours)} forecasts that have been answered",
         "hidden": ", ".join(dict.fromkeys(cells["setup"])),
         "made": "",

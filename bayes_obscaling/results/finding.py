@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import pandas as pd
 
-from bayes_obscaling.checks import Level
+from bayes_obscaling.checks import Level, counted
 from bayes_obscaling.errors import InputError
 from bayes_obscaling.files import write_atomically
 from bayes_obscaling.results.readable import as_lines, readable
@@ -94,7 +94,7 @@ class Answer(ABC):
         table = readable(summary.head(_PRINTED_ROWS))
         return "\n".join(
             [
-                f"{type(self).__name__}: {len(summary)} row{'s' if len(summary) != 1 else ''}",
+                f"{type(self).__name__}: {counted(len(summary), 'row')}",
                 *as_lines(table),
                 *self._words(len(summary) - _PRINTED_ROWS),
                 f"Verdict: {self.verdict}",
@@ -111,7 +111,7 @@ class Answer(ABC):
 
     def _words(self, left: int) -> list[str]:
         """How many rows are not shown, the first sentences and problems, line by line."""
-        rows = [f"... and {left} more row{'s' if left > 1 else ''}: summary() has them all"] if left > 0 else []
+        rows = [f"... and {counted(left, 'more row')}: summary() has them all"] if left > 0 else []
         return [
             *rows,
             *_first(self.sentences, _SENTENCES, "sentences"),

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bayes_obscaling.checks import Level, worst
+from bayes_obscaling.checks import Level, counted, worst
 from bayes_obscaling.data.ladder import Ladder
 from bayes_obscaling.data.splits import Split
 from bayes_obscaling.data.table import ScoreTable
@@ -104,7 +104,7 @@ class Fit(Answer):
     def sentences(self) -> tuple[str, ...]:
         """What was fitted, and when."""
         chains, draws = self.draws.sizes["chain"], self.draws.sizes["draw"]
-        size = f"{chains} chain{'s' if chains != 1 else ''} of {draws} draws"
+        size = f"{counted(chains, 'chain')} of {draws} draws"
         if self.is_thinned:
             size += f", kept of {self.provenance['draws_made']}"
         return (f"Fit of {self.data}: {size}, {self.provenance['created']}.", *self.notes)
