@@ -35,9 +35,13 @@ class Check:
     reason: str = ""
     remedy: str = ""
 
+    @property
+    def said(self) -> str:
+        """What was found, with the reason."""
+        return self.what + (f" ({self.reason.rstrip('.')})" if self.reason else "")
+
     def __str__(self) -> str:
-        because = f" ({self.reason})" if self.reason else ""
-        return f"{self.level:6} {self.check}: {self.what}{because}" + (f" -> {self.remedy}" if self.remedy else "")
+        return f"{self.level:6} {self.check}: {self.said}" + (f" -> {self.remedy}" if self.remedy else "")
 
 
 def worst(levels: Iterable[Level]) -> Level:

@@ -10,6 +10,8 @@ from functools import wraps
 from html import escape
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeAlias, TypeVar
 
+from bayes_obscaling.errors import InputError
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -42,7 +44,10 @@ def shows_progress(
     def decorate(function: Callable[_Parameters, _Answer]) -> Callable[_Parameters, _Answer]:
         @wraps(function)
         def shown(*args: _Parameters.args, **options: _Parameters.kwargs) -> _Answer:
-            if options.get("progress") is not None:
+            wanted = options.get("progress")
+            if wanted is not None:
+                if wanted is not False and not callable(wanted):
+                    raise InputError(f"progress is {wanted!r}", "give a function to tell, or False for silence")
                 return function(*args, **options)
             with bars(label) as tell:
                 options["progress"] = tell

@@ -100,3 +100,23 @@ def test_a_fit_of_many_tasks_answers_for_those_that_are_asked_for(run):
     code, out, _ = run("factors", "--task", "gsm8k_cot")
     assert code == 0 and "gsm8k_cot leans most on" in out
     assert "parsinlu_qa" not in out and "ipa_transliterate" not in out
+
+
+@pytest.mark.usefixtures("unsampled_fits")
+def test_a_model_with_one_score_is_scored_where_a_task_does_not_read_it(run, tmp_path: Path):
+    """GSM8K is no predictor of the table's tasks: those are forecast from compute."""
+    (mine := tmp_path / "mine.csv").write_text("model,family,flops,GSM8K\nmine,nobody,1e24,0.5\n")
+    output = tmp_path / "scored.csv"
+    assert run("score", mine, "--task", "gsm8k_cot", "--task", "MMLU", "--output", output)[0] == 0
+    rows = pd.read_csv(output).set_index("task")
+    assert rows["basis"].to_dict() == {"gsm8k_cot": "compute", "MMLU": "benchmarks"}
+    assert set(rows["dated_by"]) == {"middle of all"}
+
+
+@pytest.mark.usefixtures("unsampled_fits")
+def test_a_table_that_fails_its_check_is_not_fitted(run, tmp_path: Path):
+    (mine := tmp_path / "mine.csv").write_text("model,family,flops,MMLU\na,x,1e50,0.5\nb,x,1e23,0.6\n")
+    ask = ["fit", mine, "--save-fit", tmp_path / "fit.nc"]
+    code, _, err = run(*ask)
+    assert code == 2 and "the check units failed" in err and not (tmp_path / "fit.nc").exists()
+    assert "would be sampled" in run(*ask, "--accept", "units")[2]

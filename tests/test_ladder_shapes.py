@@ -12,6 +12,7 @@ from synthetic import Scatter
 import bayes_obscaling as bo
 from bayes_obscaling import InputError, Scenario
 from bayes_obscaling.data import Ladder
+from bayes_obscaling.design.ladder import next_runs
 from bayes_obscaling.evaluation.ladder_backtest import score_runs
 from bayes_obscaling.inference.fit_ladder import fit_ladder
 
@@ -62,6 +63,36 @@ def test_a_ladder_is_read_fitted_and_forecast(name: str, tmp_path: Path) -> None
     saved = bo.open(fit.save(tmp_path / "fit.nc"))
     pd.testing.assert_frame_equal(bo.forecast(saved, TARGET).to_dataframe(), shown)
     assert set(score_runs(fit, ladder.at_size(1e9))["quantity"]) >= quantities
+
+
+def test_losses_alone_answer_for_losses() -> None:
+    fit = fit_ladder(bo.read(runs()[["N", "D", "loss"]]), chains=2, draws=100, seed=1, sampler=Scatter())
+    assert "loss" in bo.forecast(fit, TARGET).plot().get_xlabel()
+    table = next_runs(fit, [TARGET], sizes=[1e9, 3e9])
+    truth = np.log(fit.posterior.scores([TARGET])["loss_curve"]).std(axis=0).mean()
+    assert table["sd_target"].iloc[0] == pytest.approx(truth) and table["reduction"].iloc[1] > 0
+
+
+def test_a_task_without_accuracies_has_losses_only() -> None:
+    table = shapes()["two recipes"][0].drop(columns="recipe").drop_duplicates(["N", "D", "task"])
+    table["accuracy"] = table["accuracy"].where(table["task"] != "exam")
+    fit = fit_ladder(bo.read(table), chains=2, draws=100, seed=1, sampler=Scatter())
+    forecast = bo.forecast(fit, TARGET)
+    told = forecast.to_dataframe().groupby("quantity")["task"].apply(set).to_dict()
+    assert told == {"loss": {"hellaswag", "exam"}, "accuracy": {"hellaswag"}}
+    assert "No run has an accuracy on exam: none is forecast." in forecast.own_notes
+
+
+def test_a_validation_loss_of_checkpoints_is_no_loss_of_tasks() -> None:
+    fit = fit_ladder(bo.read(shapes()["two recipes"][0]), chains=2, draws=100, seed=1, sampler=Scatter())
+    early = pd.DataFrame({"N": 3e9, "D": [1e10, 2e10], "val_loss": [2.9, 2.8]})
+    with pytest.raises(InputError, match="not the ladder's, which has one of each task"):
+        bo.forecast(fit, TARGET, update=early.assign(hellaswag=np.nan))
+    both = early.assign(hellaswag=[0.5, 0.55])
+    updated = bo.forecast(fit, TARGET, update=both)
+    assert any("The loss of the checkpoints is left aside" in text for text in updated.sentences)
+    without = bo.forecast(fit, TARGET, update=both.drop(columns="val_loss"))
+    pd.testing.assert_frame_equal(updated.to_dataframe(), without.to_dataframe())
 
 
 def test_two_recipes_are_forecast_by_name() -> None:

@@ -17,8 +17,8 @@ import bayes_obscaling
 PACKAGE = Path(bayes_obscaling.__file__).parent
 # Lowest first; rooms of one tuple do not import each other.
 LINE = (
-    ("checks", "errors", "lazy", "progress"),
-    ("files",),
+    ("checks", "errors", "lazy"),
+    ("files", "progress"),
     ("data",),
     ("models",),
     ("results",),

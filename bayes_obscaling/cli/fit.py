@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from bayes_obscaling.cli.groups import Option
+from bayes_obscaling.cli.heed import Accept
 from bayes_obscaling.cli.options import Cutoff, FitOptions, Tasks
 from bayes_obscaling.cli.paths import check_file
-from bayes_obscaling.cli.scores import DescribedBy, OnDuplicates, Sheet
+from bayes_obscaling.cli.scores import DescribedBy, OnDuplicates, Sheet, TableOptions
 from bayes_obscaling.cli.show import note, out, plain
 from bayes_obscaling.errors import InputError
 
@@ -27,6 +28,7 @@ def fit(
     benchmarks: DescribedBy = None,
     sheet: Sheet = None,
     duplicates: OnDuplicates = "refuse",
+    accept: Accept = None,
     *,
     model: FitOptions,
 ) -> None:
@@ -42,11 +44,13 @@ def fit(
     if save_fit is None:
         raise InputError("A fit that is not kept answers nothing", "say where with --save-fit")
     check_file(save_fit)
-    from bayes_obscaling.data import read_scores
+    from bayes_obscaling.data import ScoreTable
     from bayes_obscaling.inference.calibrated import fit_calibrated
     from bayes_obscaling.inference.fit import fit_table, split_of
 
-    table = read_scores(file, benchmarks, tasks=task or (), sheet=sheet, duplicates=duplicates)
+    own = TableOptions(benchmarks=benchmarks, sheet=sheet, duplicates=duplicates, accept=accept)
+    own.check()
+    table = own.merged(ScoreTable.empty(), [file], task or ())
     for line in table.notes:
         note(line)
     names = table.resolve_all(task or [*table.task_names, *table.benchmark_names])

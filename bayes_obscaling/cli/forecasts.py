@@ -89,8 +89,7 @@ def forecast(
 
     Example: bayes-obscaling forecast --task word_unscrambling --cutoff-flops 8.4e22 --output forecast.csv
     """
-    if outputs.plot is not None and (len(task or ()) > 1 or task == ["all"]):
-        raise InputError("A plot shows one task: name one with --task.")
+    outputs.check_one_task(task)
     if effort and not (models or family):
         raise InputError("--effort is that of models that are named", "name them with --models or --family")
     scenarios = scenarios_of(family, flops, date, effort, size, tokens)
@@ -114,6 +113,7 @@ def forecast(
 
     known = [Scenario(model=name, effort=effort or "") for name in resolved(fitted.table, models)]
     names = list(fitted.posterior.names) if task == ["all"] else task
+    outputs.check_one_task(names or fitted.tasks)
     answer = make(fitted, [*known, *scenarios] or None, tasks=names)
     keep = saved.save_fit
     show(

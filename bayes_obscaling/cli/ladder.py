@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from bayes_obscaling.cli.groups import names
+from bayes_obscaling.cli.heed import Accept, accepted_checks, heeded
 from bayes_obscaling.cli.options import KeptFit, Outputs, PageOutput, Refit, Sampling, answers
 from bayes_obscaling.cli.show import note, print_table, show, span
 from bayes_obscaling.errors import InputError
@@ -51,6 +52,7 @@ def ladder(
     next_run: Annotated[bool, "Which extra run would shrink the forecasts most?"] = False,
     rungs: Annotated[bool, "How the forecasts sharpen as rungs are added."] = False,
     refit: Refit = False,
+    accept: Accept = None,
     *,
     sampling: Sampling,
     saved: KeptFit,
@@ -89,30 +91,36 @@ def ladder(
         raise InputError(f"--paper-runs are bundled runs, {runs} holds yours: leave one of the two out.")
     if loss and runs is None:
         raise InputError("--loss names a column of your own ladder: give its file with --runs.")
+    if accept and runs is None:
+        raise InputError("--accept is about your own ladder: give its file with --runs.")
     targets = [_target(text) for text in target or ()]
     if not targets and runs is not None and question not in ("--backtest", "--compare"):
         raise InputError(f"Your own ladder needs a target: {_TARGET}.")
     from bayes_obscaling.data.ladder_reading import read_checkpoints
     from bayes_obscaling.models.ladder import LadderSpec
     from bayes_obscaling.results.fit import LadderFit
-    from bayes_obscaling.results.ladder_forecast import OLMO_MODELS, forecast_ladder
+    from bayes_obscaling.results.ladder_forecast import OLMO_MODELS, check_asked, forecast_ladder
 
     models = [replace(model, recipe=recipe or model.recipe) for model in targets or OLMO_MODELS]
     if is_study:
-        train, every_run = _ladders(runs, paper_runs or question != "--rungs", loss)
+        train, every_run = _ladders(runs, paper_runs or question != "--rungs", loss, accept)
         spec = LadderSpec(law=law, feature=feature or train.feature)
         sizes = _sizes(hold_out)
         show(_study(question, train, every_run, models, sizes, spec, recipe, sampling), "", outputs)
         return
-    checkpoints = None if update is None else read_checkpoints(update)  # before the fit, which takes minutes
+    checkpoints = None if update is None else read_checkpoints(update, loss=loss)
     if saved.fit is None:
-        train, _ = _ladders(runs, paper_runs, loss)
+        train, _ = _ladders(runs, paper_runs, loss, accept)
+        spec = LadderSpec(law=law, feature=feature or train.feature)
+        check_asked(train, spec, models, checkpoints)  # before the fit, which takes minutes
         # the draws that ship are enough for forecasts, too few to learn from checkpoints or to compare runs by
         anew = refit or bool(question) or update is not None
-        fitted = _fit(train, LadderSpec(law=law, feature=feature or train.feature), sampling, anew)
+        fitted = _fit(train, spec, sampling, anew)
     else:
         other = {"law": law != "size-and-data", "feature": feature is not None}
-        fitted = saved.open(LadderFit, sampling, runs=runs, paper_runs=paper_runs, **other)
+        fitted = saved.open(LadderFit, sampling, runs=runs, paper_runs=paper_runs, refit=refit, **other)
+        if not targets and not fitted.ladder.is_bundled:
+            raise InputError(f"{saved.fit} is of a ladder of its own, which needs a target: {_TARGET}.")
     keep = saved.save_fit
     save = None if keep is None else lambda: [str(fitted.save(keep))]
     if next_run:
@@ -145,7 +153,9 @@ def _target(text: str) -> Scenario:
         name, mark, value = part.partition("=")
         if not mark or not value.strip():
             raise InputError(f"--target {text}: {part.strip()!r} is not of the form N=7e9; {_TARGET}.")
-        parts[name.strip().upper()] = value.strip()
+        if (key := name.strip().upper()) in parts:
+            raise InputError(f"--target {text}: {key} is there twice; {_TARGET}.")
+        parts[key] = value.strip()
     if unknown := set(parts) - {"N", "D", "NAME", "FLOPS", "RECIPE"}:
         raise InputError(f"--target {text}: {sorted(unknown)[0]!r} is not known; {_TARGET}.")
     numbers = {"FLOPS": float("nan")}
@@ -158,12 +168,16 @@ def _target(text: str) -> Scenario:
     return Scenario(name, params=numbers["N"], tokens=numbers["D"], flops=numbers["FLOPS"], recipe=recipe).as_run()
 
 
-def _ladders(runs: Path | None, paper_runs: bool, loss: str = "") -> tuple[Ladder, Ladder]:
-    """The ladder to fit, and the one that holds the runs to forecast."""
+def _ladders(runs: Path | None, paper_runs: bool, loss: str, accept: list[str] | None) -> tuple[Ladder, Ladder]:
+    """The ladder to fit, and the one that holds the runs to forecast; the user's is checked before it is believed."""
     from bayes_obscaling.data import load_olmo_ladder, read_ladder
+    from bayes_obscaling.data.ladder_checks import LADDER_CHECKS, check_ladder
 
     if runs is not None:
         own = read_ladder(runs, loss=loss)
+        accepted = accepted_checks(accept, LADDER_CHECKS)
+        found = heeded(runs, check_ladder(own), accepted)
+        own = replace(own, notes=(*own.notes, *found))
         for text in own.notes:
             note(text)
         return own, own

@@ -273,6 +273,11 @@ class Outputs(TableOutputs):
         if self.plot is not None and not is_folder(self.plot) and self.plot.suffix not in (".png", ".pdf", ".svg"):
             raise InputError(f"A plot cannot be written as {self.plot.name}: use .png, .pdf or .svg.")
 
+    def check_one_task(self, task: Sequence[str] | None) -> None:
+        """Refuse a plot of several tasks, or of all."""
+        if self.plot is not None and (len(task or ()) > 1 or task == ["all"]):
+            raise InputError("A plot shows one task: name one with --task.")
+
     def write(self, answer: Answer) -> list[str]:
         """Write what was asked for; return the names of what was written."""
         return [*self.write_table(answer.to_dataframe()), *self.draw(answer)]
@@ -332,12 +337,11 @@ class PageOutput(Options):
 
 def check_page(path: Path) -> None:
     """Refuse a page that cannot be written."""
-    from bayes_obscaling.pages.page import check_installed
+    from bayes_obscaling.pages import page
 
     check_file(path)
-    if path.suffix.lower() not in (".html", ".htm"):
-        raise InputError(f"A page cannot be written as {path.name}", "give a file that ends in .html")
-    check_installed()
+    page.check_ending(path)
+    page.check_installed()
 
 
 def page_size(path: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -31,22 +32,21 @@ def score(
         raise InputError("No scores were given", "name a table of scores of new models")
     if question.table.scores:
         raise InputError("Scores of new models are the argument", "leave out --scores")
+    question.outputs.check_one_task(task or ["all"])
     for file in files:
         if not file.exists():
             raise InputError(f"There is no file {file}", "name a table of scores of new models")
-    from bayes_obscaling.data import read_scores
     from bayes_obscaling.results.score import score as score_models
 
-    def merged(table: ScoreTable) -> ScoreTable:
-        for file in files:
-            table = read_scores(file, into=table)
-        return table
+    read: list[ScoreTable] = []  # before anything is fitted, in the table that the fit has
 
-    is_saved = question.saved.fit is not None
-    if not is_saved:
-        merged(question.table.load(task))  # refused before anything is fitted
-    fitted = question.fit(None if is_saved else task)
-    table = merged(fitted.table)
+    def read_new(known: ScoreTable) -> None:
+        read.append(question.table.merged(known, files, task or (), only_new=True))
+
+    fitted = replace(question, table=question.table.alone()).fit(
+        None if question.saved.fit is not None else task, check=read_new
+    )
+    table = read[0]
     for line in table.notes:
         if line not in fitted.table.notes:
             note(line)

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from bayes_obscaling.cli.groups import Option, Options, names
+from bayes_obscaling.cli.groups import Option, Options
+from bayes_obscaling.cli.heed import Accept, accepted_checks, heeded
 from bayes_obscaling.cli.show import note
 from bayes_obscaling.errors import InputError
 
 if TYPE_CHECKING:
-    from bayes_obscaling.checks import Check
     from bayes_obscaling.data import ScoreTable
 
 DescribedBy = Annotated[Path | None, "Chance, items, range of your own benchmarks (a table)."]
@@ -21,11 +20,7 @@ Sheet = Annotated[str | None, "Sheet of a workbook; default the first."]
 OnDuplicates = Annotated[
     Literal["refuse", "mean", "first"], "Several scores of a model on a benchmark: refuse, average, or keep the first."
 ]
-Accept = Annotated[list[str] | None, names("--accept", help="Go on although these checks of your scores failed:")]
 Bundled = Annotated[str, Option("Bundled table: base, instruct or frontier.", ("--table",))]
-
-
-_MOST_REVIEWS, _MOST_FAILED = 5, 4  # in the notes of a table; of one check, in a sentence
 
 
 def bundled_table(name: str) -> ScoreTable:
@@ -84,8 +79,7 @@ class TableOptions(Options):
         about_own = [flag for flag in self.given() if flag not in ("--cohort", "--table")]
         if not self.scores and about_own:
             raise InputError(f"{about_own[0]} is about your own table: give that table with --scores.")
-        for file in self.scores or ():
-            table = self._merged(table, file, tasks or ())
+        table = self.merged(table, self.scores or (), tasks or ())
         for line in table.notes if self.scores else ():
             note(line)
         if before is not bundled_table("base") or self.cohort != "paper":
@@ -94,41 +88,41 @@ class TableOptions(Options):
         facts = table.models
         return table.select(list(facts.index[(facts["cohort"] == self.cohort) | facts.index.isin(kept)]))
 
-    def _merged(self, table: ScoreTable, file: Path, tasks: Sequence[str]) -> ScoreTable:
-        """The table with a file that is checked before it is believed; its notes say what was found."""
+    def alone(self) -> TableOptions:
+        """The bundled table without the user's own scores."""
+        return TableOptions(bundled=self.bundled, cohort=self.cohort)
+
+    def merged(
+        self, table: ScoreTable, files: Sequence[Path], tasks: Sequence[str] = (), *, only_new: bool = False
+    ) -> ScoreTable:
+        """Return the table with files that are checked before they are believed; its notes say what was found.
+
+        With `only_new`, models that the table has are left as they are.
+
+        Raises
+        ------
+        InputError
+            If a file cannot be used, or fails a check that is not accepted.
+        """
         from bayes_obscaling.data.checks import check_merged
         from bayes_obscaling.data.parsing import parse
         from bayes_obscaling.data.reading import merge
 
         how: dict[str, Any] = {"sheet": self.sheet, "duplicates": self.duplicates}
-        parsed = parse(table, file, self.benchmarks, tasks=tuple(tasks), **how)
-        after = merge(table, parsed)
-        found = check_merged(table, parsed, after)
-        accepted = self._accepted()
-        failed = _by_check(one for one in found if one.level == "FAIL")
-        refused = [_refusal(file, name, ones) for name, ones in failed.items() if name not in accepted]
-        if refused:
-            raise InputError("\n".join(refused))
-        notes = [f"accepted although the check {name} failed: {_what(ones)}" for name, ones in failed.items()]
-        by_check = _by_check(one for one in found if one.level == "REVIEW").values()
-        reviews = [one for nth in zip_longest(*by_check) for one in nth if one]  # the first of each check comes first
-        notes += [f"REVIEW {one.check}: {one.what} -> {one.remedy}" for one in reviews[:_MOST_REVIEWS]]
-        if (more := len(reviews) - _MOST_REVIEWS) > 0:
-            notes.append(f"{more} more to review: bayes-obscaling check lists all")
-        return after.noting(f"{file}: {text}" for text in notes)
+        for file in files:
+            parsed = parse(table, file, self.benchmarks, tasks=tuple(tasks), **how)
+            parsed = parsed.without(table.models.index) if only_new else parsed
+            after = merge(table, parsed)
+            table = after.noting(heeded(file, check_merged(table, parsed, after), self._accepted()))
+        return table
 
     def _accepted(self) -> set[str]:
         """Names of the checks that are accepted, as they are spelled."""
         if not self.accept:
             return set()
         from bayes_obscaling.data.checks import CHECKS
-        from bayes_obscaling.data.names import unknown
 
-        spelled = {_words(name): name for name in CHECKS}
-        for name in self.accept:
-            if _words(name) not in spelled:
-                raise unknown("check", name, CHECKS)
-        return {spelled[_words(name)] for name in self.accept}
+        return accepted_checks(self.accept, CHECKS)
 
     def _holding(self, tasks: Sequence[str]) -> ScoreTable:
         """The first bundled table that alone holds the tasks, the base table where none does.
@@ -142,32 +136,6 @@ class TableOptions(Options):
                 if all(table.find(task) for task in tasks):
                     return table
         return base
-
-
-def _words(name: str) -> str:
-    """The words of the name of a check, however they are joined."""
-    return " ".join(name.casefold().replace("-", " ").replace("_", " ").split())
-
-
-def _by_check(found: Iterable[Check]) -> dict[str, list[Check]]:
-    """What was found by the name of the check."""
-    grouped: dict[str, list[Check]] = {}
-    for one in found:
-        grouped.setdefault(one.check, []).append(one)
-    return grouped
-
-
-def _what(found: Sequence[Check]) -> str:
-    """What one check has found, in one sentence."""
-    more = f"; and {len(found) - _MOST_FAILED} more" if len(found) > _MOST_FAILED else ""
-    return "; ".join(one.what for one in found[:_MOST_FAILED]) + more
-
-
-def _refusal(file: Path, name: str, found: Sequence[Check]) -> str:
-    """The sentence about a check that failed: what was found, what to do, and how to go on nevertheless."""
-    remedies = "; ".join(dict.fromkeys(one.remedy for one in found))
-    flag = name.replace(" ", "-")
-    return f"{file}: the check {name} failed: {_what(found)}. Remedy: {remedies}; or go on with --accept {flag}."
 
 
 def _changed_models(before: ScoreTable, table: ScoreTable) -> set[str]:

@@ -189,7 +189,7 @@ def print_checks(checks: Iterable[Check]) -> None:
     """Print one line per check: level, what was found, what to do."""
     for one in checks:
         remedy = f" -> {plain(one.remedy)}" if one.remedy else ""
-        out().print(f"  [{COLOURS[one.level]}]{one.level:6}[/] {plain(one.check)}: {plain(one.what)}{remedy}")
+        out().print(f"  [{COLOURS[one.level]}]{one.level:6}[/] {plain(one.check)}: {plain(one.said)}{remedy}")
 
 
 def print_warnings(warnings: Sequence[str], notes: Sequence[str], to: Console) -> None:

@@ -60,8 +60,7 @@ def stack(
     Example: bayes-obscaling stack --task gsm8k_cot --cutoff-flops 8.4e22 --factors 3,4 --curve asymmetric,logistic
     """
     task = named(task)
-    if outputs.plot is not None and len(task) > 1:
-        raise InputError("A plot shows one task: name one with --task.")
+    outputs.check_one_task(task)
     if weights is not None:
         check_file(weights)
     scenarios = scenarios_of(family, flops, date, None)

@@ -23,6 +23,7 @@ def check(
     benchmarks: DescribedBy = None,
     sheet: Sheet = None,
     duplicates: OnDuplicates = "refuse",
+    loss: Annotated[str, "Column of a ladder that is its loss, where it has a name of its own."] = "",
     *,
     outputs: TableOutputs,
 ) -> None:
@@ -47,12 +48,12 @@ def check(
     how: dict[str, Any] = {"benchmarks": benchmarks, "sheet": sheet, "duplicates": duplicates}
     if files:
         checks = {
-            str(file): check_ladder(file) if is_ladder(file) else check_table(file, against=against, **how)
+            str(file): check_ladder(file, loss=loss) if is_ladder(file) else check_table(file, against=against, **how)
             for file in files
         }
     else:
-        if benchmarks or sheet or duplicates != "refuse":
-            raise InputError("--benchmarks, --sheet and --duplicates are about your own table: give its file.")
+        if benchmarks or sheet or loss or duplicates != "refuse":
+            raise InputError("--benchmarks, --sheet, --duplicates and --loss are about your own table: give its file.")
         checks = {f"the bundled table {bundled}": check_table(against)}
     rows = [{"file": file, **asdict(one)} for file, found in checks.items() for one in found]
     if outputs.as_json:

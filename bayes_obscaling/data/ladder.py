@@ -113,7 +113,13 @@ class Ladder:
     @property
     def has_accuracy(self) -> bool:
         """Whether any accuracy is known."""
-        return bool(self.values["accuracy"].notna().any())
+        return bool(self.scored_tasks)
+
+    @property
+    def scored_tasks(self) -> list[str]:
+        """Tasks with an accuracy of any run."""
+        scored = set(self.values.loc[self.values["accuracy"].notna(), "task"])
+        return [str(task) for task in self.tasks.index if task in scored]
 
     def at_size(self, params: float) -> Ladder:
         """Return the runs of one size, within 2 %."""
@@ -144,6 +150,12 @@ class Ladder:
                     f"The ladder has {counted(count, what)}: a law in N and D needs at least 3 of each; add runs, or "
                     "leave out fewer."
                 )
+
+    @property
+    def is_bundled(self) -> bool:
+        """Whether these are runs of the bundled ladder."""
+        facts = ["params", "tokens"]
+        return self.runs[facts].equals(load_olmo_ladder("all").runs.reindex(self.runs.index)[facts])
 
     @property
     def data_hash(self) -> str:

@@ -14,22 +14,25 @@ from bayes_obscaling.errors import InputError
 _BELOW, _NEAR = 0.05, 0.02
 # A loss this much above that of a run with fewer parameters and fewer tokens is not the seed's.
 _WORSE = 1.02
+LADDER_CHECKS = ("rungs", "flops", "losses", "below chance", "at chance")
+# FLOPs that differ from 6 N D by more than these factors: other counts of parameters do so, or no unit of FLOPs.
+_OTHER_COUNT, _OTHER_UNIT = 3.0, 30.0
 # Parameters of the largest run; fewer were given in another unit.
 _LEAST_PARAMS = 1e5
 
 
-def check_ladder(source: Ladder | Source) -> list[Check]:
-    """Return the checks of a ladder, or of a user's file as `read_ladder` would read it.
+def check_ladder(source: Ladder | Source, *, loss: str = "") -> list[Check]:
+    """Return the checks of a ladder, or of a user's file as `read_ladder` would read it, with that column as the loss.
 
     Those named "reading" say how a file was read. A source that cannot be read is a single FAIL.
     """
     try:
-        ladder = source if isinstance(source, Ladder) else read_ladder(source)
+        ladder = source if isinstance(source, Ladder) else read_ladder(source, loss=loss)
     except InputError as error:
         return [Check("readable", "FAIL", str(error), remedy="correct the file")]
     found = [Check("readable", "PASS", f"a ladder: {len(ladder.runs)} runs, {len(ladder.tasks)} tasks")]
     found += [Check("reading", "PASS", note) for note in ladder.notes]
-    found.append(_rungs(ladder))
+    found += [_rungs(ladder), _flops(ladder)]
     found.append(_losses(ladder))
     if ladder.has_accuracy:
         found += [_below_chance(ladder), _at_chance(ladder)]
@@ -49,6 +52,20 @@ def _rungs(ladder: Ladder) -> Check:
         problem = f"no run has more than {most:.3g} parameters, so that the unit may be another"
         return Check("rungs", "FAIL", what, problem, "give them in full, or with their unit, such as 1.3B")
     return Check("rungs", "PASS", what)
+
+
+def _flops(ladder: Ladder) -> Check:
+    """Compute that is not 6 N D: in another unit, or of other parameters."""
+    runs = ladder.runs
+    ratio = runs["flops"] / (6 * runs["params"] * runs["tokens"])
+    middle, off = float(ratio.median()), np.abs(np.log(ratio))
+    far = listed([str(name) for name in runs.index[off > np.log(_OTHER_COUNT)]])
+    if abs(np.log(middle)) > np.log(_OTHER_UNIT):
+        return Check("flops", "FAIL", f"they are {middle:.3g} times 6 N D", "", "give them in FLOPs, or leave them out")
+    if far:
+        what = f"{far}: {_OTHER_COUNT:g} times more or fewer than 6 N D"
+        return Check("flops", "REVIEW", what, "", "check them: --law compute and targets without FLOPs read 6 N D")
+    return Check("flops", "PASS", "they agree with 6 N D")
 
 
 def _losses(ladder: Ladder) -> Check:

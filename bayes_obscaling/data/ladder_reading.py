@@ -51,6 +51,8 @@ _ACCURACY_OF = re.compile(r"^(.+?)[_ ./-](?:acc|accuracy)$", re.IGNORECASE)
 _MULTIPLE = re.compile(r"(\d+\.?\d*|\.\d+)\s*[x×]\s*c?(?:hinchilla)?", re.IGNORECASE)
 # A number above 1 and below this under "accuracy" may be a loss; above, it is a percentage.
 _LARGEST_LOSS = 5.0
+# Two ways to say how many tokens there were may differ by less than this factor.
+_OTHER_TOKENS = 1.5
 # The one task of a table that names none.
 ALL_TASKS = "all tasks"
 
@@ -106,15 +108,19 @@ def _rows(source: Source, loss: str, *, named: bool = True) -> tuple[Sheet, pd.D
     """The sheet as read, and a row per run and task; runs have the names in the sheet, or those of their N and D."""
     sheet = _renamed(read_sheet(source, "", ""), loss)
     at = _positions(sheet)
-    if "task" not in at and "accuracy" not in at and "params" in at:
-        sheet = _by_task(sheet, at)
+    _check_sizes(sheet, at)
+    origins: dict[str, str] = {}
+    if "task" not in at and "accuracy" not in at:
+        sheet, origins = _by_task(sheet, at)
         at = _positions(sheet)
+    elif aside := [name for i, name in enumerate(sheet.columns) if i not in at.values() and sheet.holds_numbers(i)]:
+        sheet = replace(sheet, notes=(*sheet.notes, f"left aside: {', '.join(aside)}"))
     if "task" not in at:
         raise no_column(sheet, "task", "a column 'task', since a ladder has one row per run and task")
-    _check_columns(sheet, at)
+    _check_results(sheet, at)
     if not named:
         at.pop("run", None)
-    frame = pd.DataFrame([_values(sheet, at, row, cells) for row, cells in sheet.rows])
+    frame = pd.DataFrame([_values(sheet, at, row, cells, origins) for row, cells in sheet.rows])
     if frame.empty:
         raise sheet.error("there is no row", "a ladder needs runs of at least 3 sizes")
     again = frame[frame.duplicated(["run", "task"])]
@@ -133,7 +139,9 @@ def _renamed(sheet: Sheet, loss: str) -> Sheet:
         raise no_column(sheet, loss, f"a column {loss!r}, which was named as the loss")
     losses = {*_NAMES["task_loss"], *_NAMES["c4_loss"]}
     kept = [
-        i for i, name in enumerate(sheet.columns) if name.casefold() == loss.casefold() or name.casefold() not in losses
+        i
+        for i, name in enumerate(sheet.columns)
+        if name.casefold() == loss.casefold() or not (name.casefold() in losses or _LOSS_OF.match(name))
     ]
     columns = ["task_loss" if sheet.columns[i].casefold() == loss.casefold() else sheet.columns[i] for i in kept]
     rows = [(row, [cells[i] for i in kept]) for row, cells in sheet.rows]
@@ -150,8 +158,8 @@ def _positions(sheet: Sheet) -> dict[str, int]:
     return at
 
 
-def _by_task(sheet: Sheet, at: dict[str, int]) -> Sheet:
-    """Return a sheet with a row per run and task from one with columns per task."""
+def _by_task(sheet: Sheet, at: dict[str, int]) -> tuple[Sheet, dict[str, str]]:
+    """Return a sheet with a row per run and task from one with columns per task; each task's column of accuracies."""
     free = [i for i in range(len(sheet.columns)) if i not in at.values() and sheet.holds_numbers(i)]
     ignored = [i for i in free if sheet.columns[i].casefold() in _NO_TASKS]
     losses: dict[str, int] = {}
@@ -174,7 +182,9 @@ def _by_task(sheet: Sheet, at: dict[str, int]) -> Sheet:
         places = [accuracies.get(task)] + ([losses.get(task)] if losses else [])
         for row, cells in sheet.rows:
             rows.append((row, [*(cells[i] for i in kept), task, *(None if i is None else cells[i] for i in places)]))
-    return replace(sheet, columns=columns, rows=rows, notes=(*sheet.notes, *_said(sheet, accuracies, losses, ignored)))
+    notes = (*sheet.notes, *_said(sheet, accuracies, losses, ignored))
+    origins = {task: sheet.columns[i] for task, i in accuracies.items()}
+    return replace(sheet, columns=columns, rows=rows, notes=notes), origins
 
 
 def _said(sheet: Sheet, accuracies: Iterable[str], losses: Iterable[str], ignored: list[int]) -> list[str]:
@@ -186,13 +196,17 @@ def _said(sheet: Sheet, accuracies: Iterable[str], losses: Iterable[str], ignore
     return [f"{what}: {', '.join(names)}" for what, names in parts.items() if names]
 
 
-def _check_columns(sheet: Sheet, at: dict[str, int]) -> None:
-    """Refuse a table without sizes, tokens, or anything to fit."""
+def _check_sizes(sheet: Sheet, at: dict[str, int]) -> None:
+    """Refuse a table without sizes or tokens."""
     named = {"params": "N, the number of parameters", "tokens": "D, the number of training tokens"}
     for name, words in named.items():
         if name not in at and not (name == "tokens" and "multiple" in at):
             spelled = " or ".join(_NAMES[name][:2])
             raise sheet.error(f"there is no column for {words} ({spelled})", f"add it; {_columns(sheet)}")
+
+
+def _check_results(sheet: Sheet, at: dict[str, int]) -> None:
+    """Refuse a table without anything to fit."""
     if not {"accuracy", "task_loss", "c4_loss"} & set(at):
         raise sheet.error(
             "there is no column for a loss or an accuracy", f"add task_loss or accuracy; {_columns(sheet)}"
@@ -203,14 +217,18 @@ def _columns(sheet: Sheet) -> str:
     return f"the columns are {', '.join(sheet.columns)}"
 
 
-def _values(sheet: Sheet, at: dict[str, int], row: int, cells: list[object]) -> dict[str, object]:
-    """What one row says of a run and task."""
+def _values(
+    sheet: Sheet, at: dict[str, int], row: int, cells: list[object], origins: dict[str, str]
+) -> dict[str, object]:
+    """What one row says of a run and task; `origins` are the columns of tasks that have one of their own."""
     values: dict[str, object] = {"row": row, "task": sheet.text(cells[at["task"]])}
     if not values["task"]:
         raise sheet.error("the task is empty", "name it, or remove the row", row, sheet.columns[at["task"]])
+    shown = {name: sheet.columns[position] for name, position in at.items()}
+    shown["accuracy"] = origins.get(str(values["task"]), shown.get("accuracy", ""))
     for name in ("params", "flops", *SCORES, "chance"):
         if name in at:
-            values[name] = sheet.number(row, sheet.columns[at[name]], cells[at[name]])
+            values[name] = sheet.number(row, shown[name], cells[at[name]])
     size = float(str(values["params"]))
     if not size > 0:
         problem = "N, the number of parameters, is missing or not positive"
@@ -219,7 +237,7 @@ def _values(sheet: Sheet, at: dict[str, int], row: int, cells: list[object]) -> 
     values.setdefault("accuracy", np.nan)
     if "task_loss" not in at and "c4_loss" in at:
         values["task_loss"] = values["c4_loss"]
-    _check_values(sheet, row, at, values)
+    _check_values(sheet, row, shown, values)
     name = sheet.text(cells[at["run"]]) if "run" in at else ""
     values["run"] = name or f"{size:.4g}-{values['tokens']:.4g}"
     if "recipe" in at:
@@ -241,6 +259,11 @@ def _tokens(sheet: Sheet, at: dict[str, int], row: int, cells: list[object], siz
         value = sheet.number(row, column, cell)
     else:
         value = sheet.number(row, column, cell) * CHINCHILLA * size
+    if "tokens" in at and "multiple" in at:
+        stated = sheet.number(row, sheet.columns[at["multiple"]], cells[at["multiple"]]) * CHINCHILLA * size
+        if max(stated / value, value / stated) > _OTHER_TOKENS:  # sizes are counted with and without embeddings
+            problem = f"D is {value:g}, but by {sheet.columns[at['multiple']]} {stated:g}"
+            raise sheet.error(problem, "make them agree, or take one of the columns away", row, column)
     if not value > 0:
         raise sheet.error("D, the number of training tokens, is missing or not positive", "give it", row, column)
     if value < size / CHINCHILLA:
@@ -249,17 +272,17 @@ def _tokens(sheet: Sheet, at: dict[str, int], row: int, cells: list[object], siz
     return value
 
 
-def _check_values(sheet: Sheet, row: int, at: dict[str, int], values: dict[str, object]) -> None:
+def _check_values(sheet: Sheet, row: int, shown: dict[str, str], values: dict[str, object]) -> None:
     accuracy, loss = (float(str(values.get(name, np.nan))) for name in ("accuracy", "task_loss"))
     if accuracy < 0 or accuracy > 1:
         if 0 <= loss <= 1 and 1 < accuracy < _LARGEST_LOSS:
             problem = f"loss {loss:g} and accuracy {accuracy:g} look swapped"
-            raise sheet.error(problem, "exchange the two columns", row, sheet.columns[at["accuracy"]])
+            raise sheet.error(problem, "exchange the two columns", row, shown["accuracy"])
         problem = f"accuracy {accuracy:g} of {values['task']} is outside 0..1"
         remedy = "write the fraction (45.2% is 0.452), or take the column away if it is no accuracy"
-        raise sheet.error(problem, remedy, row, sheet.columns[at["accuracy"]])
+        raise sheet.error(problem, remedy, row, shown["accuracy"])
     if loss <= 0:
-        column = sheet.columns[at.get("task_loss", at.get("c4_loss", 0))]
+        column = shown.get("task_loss", shown.get("c4_loss"))
         raise sheet.error(f"loss {loss:g} is not positive", "correct it", row, column)
 
 
@@ -268,6 +291,8 @@ def _assemble(sheet: Sheet, frame: pd.DataFrame, *, curves: bool) -> Ladder:
     notes = [f"{sheet.name}: {text}" for text in sheet.notes]
     if _one_loss(frame):
         notes.append(f"{sheet.name}: every run has one loss for all tasks, which is read as c4_loss too")
+        if "c4_loss" in frame and not frame["c4_loss"].equals(frame["task_loss"].rename("c4_loss")):
+            notes.append(f"{sheet.name}: another loss of the runs is left aside (--loss names the one to read)")
         frame = frame.assign(c4_loss=frame["task_loss"])
     if "task_loss" not in frame:
         notes.append(f"{sheet.name}: there is no loss, so that accuracies follow size and tokens in one step")
@@ -297,7 +322,7 @@ def _assemble(sheet: Sheet, frame: pd.DataFrame, *, curves: bool) -> Ladder:
 
 def _one_loss(frame: pd.DataFrame) -> bool:
     """Whether every run has one loss for all its tasks, of which there are several, or none is named."""
-    if "task_loss" not in frame:
+    if "task_loss" not in frame or frame["task_loss"].isna().all():
         return False
     several = frame["task"].nunique() > 1 or set(frame["task"]) == {ALL_TASKS}
     return several and bool((frame.groupby("run")["task_loss"].nunique() <= 1).all())

@@ -173,7 +173,8 @@ def upright(raw: RawTable) -> RawTable:
     if len(set(labels)) < len(labels) or "" in labels:
         return raw
     frame = pd.DataFrame(raw.frame.iloc[:, 1:].T.to_numpy(dtype=object), columns=labels, dtype=object)
-    frame.insert(0, "Model", columns[1:])
+    if not any(_field(label) == "model" for label in labels):  # else a row names the models
+        frame.insert(0, "Model", columns[1:])
     frame.index = pd.RangeIndex(2, len(frame) + 2)
     note = "the table has a row per benchmark and was turned: what is called a row below is one of its columns"
     return replace(raw, frame=frame).noting(note)

@@ -68,6 +68,18 @@ class Parsed:
     assumed: dict[str, str]
     notes: tuple[str, ...]
 
+    def without(self, models: Iterable[str]) -> Parsed:
+        """Return what the file says of other models than these; a note says which of its models are left aside."""
+        known = pd.Index(list(models))
+        left = [str(name) for name in self.models.index if name in known]
+        if not left:
+            return self
+        scores, others = (rows[~rows["model"].isin(left)] for rows in (self.scores, self.others))
+        note = f"left aside: {listed(left, _MOST_NAMED)} (not new: what is known of them stays)"
+        return replace(
+            self, models=self.models.drop(index=left), scores=scores, others=others, notes=(*self.notes, note)
+        )
+
 
 def parse(
     table: ScoreTable,

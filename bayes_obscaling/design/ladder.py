@@ -52,9 +52,9 @@ def next_runs(
     -------
     DataFrame
         ``run, N, D, multiple, flops`` (6 N D), for each model ``sd_<name>``, the mean over tasks of the expected
-        posterior sd of its accuracy (without a run's own luck, which no other run can foretell), and ``reduction``, the
-        share by which the root mean square of these falls; most useful first. The first row has no run: where it
-        stands now.
+        posterior sd of its accuracy, of a ladder of losses alone of its log loss (without a run's own luck, which no
+        other run can foretell), and ``reduction``, the share by which the root mean square of these falls; most useful
+        first. The first row has no run: where it stands now.
     """
     # no run of the ladder's recipe teaches what another one does
     models, posterior = tuple(replace(model, recipe=SAME) for model in checked_runs(scenarios)), fit.posterior
@@ -62,7 +62,9 @@ def next_runs(
     if sizes is None:
         ratio = (have[-1] / have[0]) ** (1 / (len(have) - 1))
         sizes = [*have, have[-1] * ratio, have[-1] * ratio**2]
-    curves = posterior.scores(models)["accuracy_curve"].reshape(posterior.size, -1)
+    has_accuracy = fit.ladder.has_accuracy
+    wanted = posterior.scores(models)["accuracy_curve" if has_accuracy else "loss_curve"]
+    curves = (wanted if has_accuracy else np.log(wanted)).reshape(posterior.size, -1)
     curves = curves - curves.mean(axis=0)
     now = curves.var(axis=0)
 
@@ -85,7 +87,7 @@ def next_runs(
         ]
         drawn = posterior.scores(runs)
         shown = [np.log(drawn["loss"])] if "loss" in drawn else []
-        shown.append(drawn["accuracy"])
+        shown += [drawn["accuracy"]] if has_accuracy else []
         for at, (run, multiple) in enumerate(zip(runs, multiples, strict=True)):
             left = _adjusted_variance(curves, np.concatenate([part[:, at] for part in shown], axis=1))
             rows.append(row(left, run.params, run.tokens, multiple))
@@ -128,8 +130,8 @@ def rung_study(
     -------
     table : DataFrame
         One row per number of rungs: ``rungs, largest`` (parameters), ``flops`` (spent on all runs so far), for each
-        model ``width_<name>`` (mean over tasks of the 90 % interval of its accuracy), and for the next rung, where
-        there is one, ``next_mae, next_coverage_90`` of its accuracies.
+        model ``width_<name>`` (mean over tasks of the 90 % interval of its accuracy, of its loss where the ladder has
+        no accuracies), and for the next rung, where there is one, ``next_mae, next_coverage_90`` of these.
     fits : list of LadderFit
         The fit of each row.
     """
@@ -139,13 +141,14 @@ def rung_study(
         shorter = ladder.below(largest * 1.05)
         fit = fit_ladder(shorter, spec, chains=chains, draws=draws, seed=seed, cache=cache, progress=progress)
         summary = forecast_ladder(fit, scenarios, recipe=SAME).to_dataframe()
-        summary = summary[summary["quantity"] == "accuracy"]
+        quantity = "accuracy" if ladder.has_accuracy else "loss"
+        summary = summary[summary["quantity"] == quantity]
         width = (summary["q95"] - summary["q5"]).groupby(summary["model"], sort=False).mean()
         row = {"rungs": count, "largest": largest, "flops": float(shorter.runs["flops"].sum())}
         row |= {f"width_{name}": value for name, value in width.items()}
         if count < len(ladder.sizes):
             scored = score_runs(fit, ladder.at_size(ladder.sizes[count]))
-            scored = scored[scored["quantity"] == "accuracy"]
+            scored = scored[scored["quantity"] == quantity]
             row["next_mae"] = float((scored["median"] - scored["observed"]).abs().mean())
             row["next_coverage_90"] = float(scored["observed"].between(scored["q5"], scored["q95"]).mean())
         rows.append(row)

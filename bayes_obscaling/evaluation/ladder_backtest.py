@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import arviz_stats as azs
@@ -123,13 +123,9 @@ def backtest_ladder(
         sizes: list[float] = [ladder.sizes[-1]]
     else:
         sizes = [float(size) for size in np.atleast_1d(np.asarray(hold_out, float))]
+    designs = [_left_out(ladder, train or ladder, size, recipe) for size in sizes]  # refused before any is fitted
     parts, fits = [], {}
-    for size in sizes:
-        tests = ladder.at_size(size)
-        if not len(tests.runs):
-            have = ", ".join(f"{x:.3g}" for x in ladder.sizes)
-            raise InputError(f"The ladder has no runs of {size:.3g} parameters to leave out: its sizes are {have}.")
-        shorter = (train or ladder).below(size)
+    for size, (shorter, tests) in zip(sizes, designs, strict=True):
         fit = fit_ladder(shorter, spec, chains=chains, draws=draws, seed=seed, cache=cache, progress=progress)
         label = f"{size:.2g}"
         fits[label] = fit
@@ -137,6 +133,17 @@ def backtest_ladder(
         if ladder.has_accuracy and ladder.feature != "none":  # the point estimate needs both of its steps
             parts.append(_score_point_estimate(shorter, tests).assign(held_out=label, method=POINT))
     return LadderBacktest(pd.concat(parts, ignore_index=True), fits)
+
+
+def _left_out(ladder: Ladder, train: Ladder, size: float, recipe: str) -> tuple[Ladder, Ladder]:
+    """Runs below a size, and those of it; refused are a size that there is not, and too few rungs below it."""
+    tests, shorter = ladder.at_size(size), train.below(size)
+    if not len(tests.runs):
+        have = ", ".join(f"{x:.3g}" for x in ladder.sizes)
+        raise InputError(f"The ladder has no runs of {size:.3g} parameters to leave out: its sizes are {have}.")
+    shorter.check_rungs()
+    recipes_of(shorter, _scenarios(tests), recipe)
+    return shorter, tests
 
 
 def score_runs(fit: LadderFit, runs: Ladder, recipe: str = "same") -> pd.DataFrame:
@@ -148,7 +155,7 @@ def score_runs(fit: LadderFit, runs: Ladder, recipe: str = "same") -> pd.DataFra
         One row per quantity, run and task: ``quantity, run, task, observed`` and the columns of `score_draws`.
     """
     losses, accuracies = losses_of(runs, fit.spec), runs.matrix("accuracy")
-    asked, _ = recipes_of(fit.ladder, [replace(scenario, recipe=recipe) for scenario in _scenarios(runs)])
+    asked, _ = recipes_of(fit.ladder, _scenarios(runs), recipe)
     draws = fit.posterior.scores(asked, losses)
     observed = {"loss": losses, **dict.fromkeys(("accuracy_given_loss", "accuracy"), accuracies)}
     return _score_all(draws, observed, runs)

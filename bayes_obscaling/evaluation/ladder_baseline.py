@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.optimize import curve_fit, minimize
+from scipy.optimize import OptimizeWarning, curve_fit, minimize
 from threadpoolctl import threadpool_limits
 
 from bayes_obscaling.data.ladder import Ladder
@@ -180,7 +181,9 @@ def _points(ladder: Ladder, task: str, loss: np.ndarray, accuracy: np.ndarray) -
 def _step_2(loss: np.ndarray, accuracy: np.ndarray, chance: float) -> np.ndarray:
     """Bhagia et al. (2024), eq. 2."""
     start, bounds = [chance - 1.0, 0.9, 3.0, 1.0], ([-np.inf, 0.0, 0.0, 0.0], [0.0, np.inf, np.inf, 1.0])
-    found, _ = curve_fit(_sigmoid, loss, accuracy, p0=start, bounds=bounds, jac=_sigmoid_slope, maxfev=100_000)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", OptimizeWarning)  # about the covariance, which is not used
+        found, _ = curve_fit(_sigmoid, loss, accuracy, p0=start, bounds=bounds, jac=_sigmoid_slope, maxfev=100_000)
     return np.asarray(found)
 
 

@@ -80,6 +80,8 @@ def lay_out_ladder(ladder: Ladder, spec: LadderSpec) -> LadderLayout:
     Refused are fewer than 3 sizes or token counts, and a ladder without a column that the spec needs.
     """
     ladder.check_rungs()
+    if spec.feature == "none" and not ladder.has_accuracy:
+        raise InputError("Without a feature accuracies are fitted, and the ladder has none", "leave out the feature")
     runs = runs_of(ladder.runs, spec.law)
     rungs = np.array(ladder.by_rung(np.asarray(runs.log_size)))
     if spec.feature != "none" and not np.isfinite(ladder.matrix(spec.feature)).any(axis=0).all():
@@ -127,7 +129,12 @@ def losses_of(ladder: Ladder, spec: LadderSpec) -> np.ndarray:
     if spec.feature == "none":
         return np.full((len(ladder.runs), len(ladder.tasks)), np.nan)
     loss = ladder.matrix(spec.feature)
-    return np.nanmean(loss, axis=1, keepdims=True) if spec.feature == "c4_loss" else loss
+    if spec.feature != "c4_loss":
+        return loss
+    seen = np.isfinite(loss)
+    total = np.where(seen, loss, 0.0).sum(axis=1, keepdims=True)
+    with np.errstate(invalid="ignore"):  # NaN, where a run has no loss
+        return np.asarray(total / seen.sum(axis=1, keepdims=True))
 
 
 def _weight(loss: np.ndarray, accuracy: np.ndarray, chance: np.ndarray) -> np.ndarray:

@@ -20,6 +20,7 @@ from bayes_obscaling.pages.values import packed, records, rounded
 from bayes_obscaling.results.fans import families_to_follow
 from bayes_obscaling.results.fit import CapabilityFit
 from bayes_obscaling.results.forecast import Forecast
+from bayes_obscaling.results.scenario import NEW_FAMILY
 
 # Levels of the quantiles from which a page works out the probability of reaching a score, per cent.
 PERCENTS = np.arange(1, 100)
@@ -50,6 +51,7 @@ def gather(answer: Forecast, family: str = "", notes: Sequence[str] = ()) -> dic
     at = np.flatnonzero(about["model"].isin(chosen.models) & about["task"].isin(chosen.tasks))
     rows = forecast_rows(answer, at)
     coming = rows.loc[~rows["is_known"], "family"]
+    coming = coming.where(coming.isin(fit.layout.families), NEW_FAMILY)  # that of a scored model may be unseen
     followed = families_to_follow(fit, [family] if family else list(coming), len(chosen.tasks))
     table = answer.to_dataframe().iloc[at]
     return {

@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 
 from bayes_obscaling.checks import counted
-from bayes_obscaling.data.ladder import load_olmo_ladder
 from bayes_obscaling.data.sources import OWN, source_of_ladder
 from bayes_obscaling.pages.method import in_words
 from bayes_obscaling.pages.values import packed, records
@@ -31,8 +30,7 @@ def gather_ladder(answer: LadderForecast) -> dict[str, Any]:
     rows["quantiles"] = packed(np.clip(np.percentile(answer.flat, _PERCENTS, axis=0).T, 0, 1))
     models, tasks = list(dict.fromkeys(rows["model"])), list(dict.fromkeys(rows["task"]))
     curves, note = _curves(fit)
-    is_bundled = set(ladder.runs.index) <= set(load_olmo_ladder("all").runs.index)
-    source = source_of_ladder() if is_bundled else {"title": OWN, "address": "", "version": "", "licence": ""}
+    source = source_of_ladder() if ladder.is_bundled else {"title": OWN, "address": "", "version": "", "licence": ""}
     return {
         "kind": "ladder",
         "title": f"Forecast of {', '.join(models) if len(models) < 4 else f'{len(models)} models'} from a ladder",

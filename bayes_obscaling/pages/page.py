@@ -77,11 +77,18 @@ def report(
     A page has room for 400 forecasts. Of more it shows the models to come, those of the user's own table, and of the
     others the latest; of more than eight tasks, unless all fit, those with the most scores. It says what is left out.
     """
+    check_ending(Path(path))
     check_installed()
     page = page_of(_facts(answer, scenarios, tasks, family, study), title).encode()
     if len(page) > MOST_BYTES:
         raise InputError(f"The page has {len(page) / 1e6:.1f} MB, more than 2", "name fewer tasks or fewer models")
     return write_or_refuse(Path(path), page, "The page")
+
+
+def check_ending(path: Path) -> None:
+    """Refuse a name that no browser opens as a page."""
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise InputError(f"A page cannot be written as {path.name}", "give a file that ends in .html")
 
 
 def check_installed() -> None:

@@ -20,15 +20,15 @@ _BANDS = ((0.9, "q5", "q95"), (0.5, "q25", "q75"))
 _LEFT_OUT: style.Look = {"markerfacecolor": "white", "markeredgecolor": style.VERMILLION, "label": "left out"}
 
 
-def plot_ladder_forecast(forecast: LadderForecast, ax: Axes | None = None, *, quantity: str = "accuracy") -> Axes:
+def plot_ladder_forecast(forecast: LadderForecast, ax: Axes | None = None, *, quantity: str = "") -> Axes:
     """Draw medians with 50 and 90 % intervals of every task, one marker per model.
 
     Parameters
     ----------
     forecast : LadderForecast
         From `bayes_obscaling.forecast_ladder`.
-    quantity : {"accuracy", "loss", "accuracy_given_loss"}
-        Which forecast.
+    quantity : {"accuracy", "loss", "accuracy_given_loss"}, optional
+        Which forecast; default accuracies, losses where there are none.
 
     Raises
     ------
@@ -36,6 +36,7 @@ def plot_ladder_forecast(forecast: LadderForecast, ax: Axes | None = None, *, qu
         When the forecast does not have the quantity.
     """
     table = forecast.to_dataframe()
+    quantity = quantity or ("accuracy" if "accuracy" in set(table["quantity"]) else "loss")
     rows = table[table["quantity"] == quantity]
     if rows.empty:
         raise InputError(f"This forecast has no {quantity}: it has {', '.join(table['quantity'].unique())}.")

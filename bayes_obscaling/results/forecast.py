@@ -225,6 +225,8 @@ def tasks_of(fit: CapabilityFit, tasks: Sequence[str] | str | None) -> list[str]
     if tasks is None:
         return list(fit.tasks)
     names = [fit.table.resolve(name) for name in ([tasks] if isinstance(tasks, str) else tasks)]
+    if not names:
+        raise InputError("No task was named", "name one that the fit holds, or leave tasks out")
     for name in names:
         if name not in fit.posterior.names:
             held = ", ".join(fit.posterior.names)
@@ -242,7 +244,10 @@ def _scenarios_of(fit: CapabilityFit, scenarios: Any, tasks: list[str]) -> list[
             )
         return [Scenario(model=model) for model in hidden]
     single = isinstance(scenarios, (Scenario, str, Mapping))
-    return [checked(fit, as_scenario(s)) for s in ([scenarios] if single else scenarios)]
+    asked = [checked(fit, as_scenario(s)) for s in ([scenarios] if single else scenarios)]
+    if not asked:
+        raise InputError("No model was named", "name one, or leave scenarios out")
+    return asked
 
 
 def checked(fit: CapabilityFit, scenario: Scenario) -> Scenario:

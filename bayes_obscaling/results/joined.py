@@ -29,6 +29,7 @@ from bayes_obscaling.results.marginal import (
     chance_at_draws,
     compute_given,
     curves_of,
+    unseen_room,
 )
 from bayes_obscaling.results.posterior import Arrays, Posterior
 
@@ -212,7 +213,7 @@ class _Places:
         base = line.intercept + self.a_year * float(np.asarray(data.covariates.date)[row])
         sd = np.sqrt(p["residual_sd"] ** 2 + wider**2)
         at = np.flatnonzero(np.asarray(data.seen)[row]).tolist()
-        room = at + [0] * (-len(at) % ROOM or (ROOM if not at else 0))
+        room = at + [0] * unseen_room(at)
         drawn = offset + offset_sd * rng.standard_normal(offset.shape)
         curves = curves_of(p, room, offset, offset_sd, self.chance)
         seen = np.arange(len(room)) < len(at)

@@ -11,14 +11,16 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from bayes_obscaling.checks import Level, listed, worst
 from bayes_obscaling.data.ladder import Ladder
 from bayes_obscaling.data.ladder_reading import read_checkpoints
 from bayes_obscaling.data.sheet import Source
 from bayes_obscaling.errors import InputError
+from bayes_obscaling.models.ladder import LadderSpec
 from bayes_obscaling.results.fit import LadderFit
 from bayes_obscaling.results.ladder_posterior import SIMILAR
 from bayes_obscaling.results.ladder_recipe import recipes_of
-from bayes_obscaling.results.ladder_update import update_ladder
+from bayes_obscaling.results.ladder_update import observed_of, update_ladder
 from bayes_obscaling.results.predictive import Predictive
 from bayes_obscaling.results.scenario import Scenario, as_scenario
 from bayes_obscaling.results.summaries import forecast_columns, with_verdict
@@ -51,7 +53,7 @@ class LadderForecast(Predictive):
         What was asked, with the recipe of each.
     recipes : tuple of str
         A sentence per scenario: which recipe it is of, and why; then what its checkpoints said.
-    update_problems : tuple of str
+    odd_checkpoints : tuple of str
         What is odd about the checkpoints of a run.
     draws : Dataset
         ``loss`` (chain, draw, scenario, loss_of), ``accuracy`` (chain, draw, scenario, task), both of a run to come;
@@ -65,23 +67,28 @@ class LadderForecast(Predictive):
     scenarios: tuple[Scenario, ...]
     draws: xr.Dataset
     recipes: tuple[str, ...] = ()
-    update_problems: tuple[str, ...] = ()
+    odd_checkpoints: tuple[str, ...] = ()
 
-    @property
-    def own_problems(self) -> tuple[str, ...]:
-        """Whether the checkpoints of a run under way can be those of such a run."""
-        return self.update_problems
+    remedy: ClassVar[str] = "take more --draws, or check the runs"
 
     @property
     def own_notes(self) -> tuple[str, ...]:
-        """Which recipe each model is of, and why."""
-        return self.recipes
+        """Which recipe each model is of, and why; tasks of which there is no accuracy."""
+        ladder = self.fit.ladder
+        scored = set(ladder.scored_tasks)
+        mute = [str(task) for task in ladder.tasks.index if task not in scored] if scored else []
+        return (*self.recipes, *([f"No run has an accuracy on {listed(mute)}: none is forecast."] if mute else []))
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """Energies that mix slowly, and where a model lies, when that matters."""
+        """Checkpoints that cannot be of such a run, energies that mix slowly, and where a model lies."""
         energy = self.fit.energy_warning if self.fit.energy_level == "REVIEW" else ()
-        return energy + _warnings(self.fit.ladder, self.scenarios)
+        return self.odd_checkpoints + energy + _warnings(self.fit.ladder, self.scenarios)
+
+    @property
+    def verdict(self) -> Level:
+        """As of `Predictive`; REVIEW at best where checkpoints cannot be of such a run."""
+        return worst([super().verdict, "REVIEW" if self.odd_checkpoints else "PASS"])
 
     @cached_property
     def about(self) -> pd.DataFrame:  # type: ignore[override]
@@ -175,13 +182,10 @@ def forecast_ladder(
     InputError
         For no scenario, one without params or tokens, two of one name, or a recipe that is not known.
     """
-    before = recipe or (SIMILAR if update is not None else "")
-    asked, sentences = recipes_of(
-        fit.ladder, [replace(s, recipe=recipe or s.recipe or before) for s in checked_runs(scenarios)]
-    )
+    asked, sentences = recipes_of(fit.ladder, checked_runs(scenarios), recipe, SIMILAR if update is not None else "")
     losses = None if true_losses is None else np.asarray(true_losses, float).reshape(len(asked), -1)
     posterior = fit.posterior
-    problems: tuple[str, ...] = ()
+    odd: tuple[str, ...] = ()
     if update is None:
         drawn = posterior.scores(asked, losses)
     else:
@@ -190,17 +194,30 @@ def forecast_ladder(
         of_run = update if isinstance(update, Ladder) else read_checkpoints(update)
         found = update_ladder(fit, asked[0], of_run, losses)
         drawn = found.scores
-        sentences, problems = (*sentences, *found.sentences), found.problems
-    if not fit.ladder.has_accuracy:
-        drawn = {name: values for name, values in drawn.items() if name.startswith("loss")}
+        sentences, odd = (*sentences, *found.sentences), found.odd
+    scored = set(fit.ladder.scored_tasks)
+    told = np.array([task in scored for task in posterior.layout.tasks])  # of others a forecast would be the prior
+    drawn = {
+        name: values if name.startswith("loss") else values[..., told]
+        for name, values in drawn.items()
+        if name.startswith("loss") or told.any()
+    }
     variables = {}
     for name, values in drawn.items():
         dim = "loss_of" if name.startswith("loss") else "task"
         variables[name] = (("chain", "draw", "scenario", dim), posterior.by_chain(values))
     used = {dims[-1] for dims, _ in variables.values()}
-    labels = {dim: names for dim, names in posterior.layout.labels.items() if dim in used}
+    every = {**posterior.layout.labels, "task": fit.ladder.scored_tasks}
+    labels = {dim: names for dim, names in every.items() if dim in used}
     dataset = xr.Dataset(variables, coords={"scenario": [scenario.name for scenario in asked], **labels})
-    return LadderForecast(fit, asked, dataset, sentences, problems)
+    return LadderForecast(fit, asked, dataset, sentences, odd)
+
+
+def check_asked(ladder: Ladder, spec: LadderSpec, scenarios: Sequence[Scenario], update: Ladder | None = None) -> None:
+    """Refuse what a fit of a ladder could not forecast, or be updated with, before it is made."""
+    asked, _ = recipes_of(ladder, checked_runs(scenarios))
+    if update is not None:
+        observed_of(ladder, spec, asked[0], update)
 
 
 def checked_runs(scenarios: Scenario | Sequence[Scenario]) -> tuple[Scenario, ...]:
@@ -224,9 +241,15 @@ def _warnings(ladder: Ladder, scenarios: Sequence[Scenario]) -> tuple[str, ...]:
     ratio = runs["tokens"] / runs["params"]
     sentences = []
     for scenario in scenarios:
-        inside = scenario.params <= runs["params"].max() and scenario.tokens <= runs["tokens"].max()
+        values = {"params": scenario.params, "tokens": scenario.tokens}
+        inside = all(value <= runs[name].max() for name, value in values.items())
+        below = [name for name, value in values.items() if value < runs[name].min()]
         beyond = np.log10(scenario.flops / (6 * runs["params"] * runs["tokens"]).max())
-        if inside:
+        if inside and below:
+            words = {"params": "parameters", "tokens": "tokens"}
+            what = " and ".join(words[name] for name in below)
+            sentences.append(f"{scenario.name} has fewer {what} than any run: the curves were not checked there.")
+        elif inside:
             sentences.append(f"{scenario.name} lies inside the ladder: this is an interpolation, not a forecast.")
         elif beyond > FAR_DECADES:
             sentences.append(

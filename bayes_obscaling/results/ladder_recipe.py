@@ -15,11 +15,14 @@ RECIPES = (SAME, SIMILAR, UNKNOWN)
 _NEAR = 1.02
 
 
-def recipes_of(ladder: Ladder, scenarios: Sequence[Scenario]) -> tuple[tuple[Scenario, ...], tuple[str, ...]]:
-    """Scenarios with their recipe filled in, and a sentence for each that says which one it is and why.
+def recipes_of(
+    ladder: Ladder, scenarios: Sequence[Scenario], asked: str = "", default: str = ""
+) -> tuple[tuple[Scenario, ...], tuple[str, ...]]:
+    """Scenarios with their recipe filled in, and a sentence for each that says which one it is, and why if it follows.
 
-    What was asked for stays. Otherwise a target whose tokens per parameter lie outside those of the runs is "similar":
-    its schedule is not one that the ladder has shown. One inside is "same".
+    That is what was `asked` of all, else the scenario's own, else the `default`. Where there is none of these, a target
+    whose tokens per parameter lie outside those of the runs is "similar": its schedule is not one that the ladder has
+    shown. One inside is "same".
 
     Raises
     ------
@@ -29,18 +32,19 @@ def recipes_of(ladder: Ladder, scenarios: Sequence[Scenario]) -> tuple[tuple[Sce
     ratio = ladder.runs["tokens"] / ladder.runs["params"]
     resolved, sentences = [], []
     named = [name for name in ladder.recipes if name]
-    for scenario in scenarios:
+    for scenario in [replace(one, recipe=asked or one.recipe or default) for one in scenarios]:
         if scenario.recipe and scenario.recipe not in (*RECIPES, *named):
             known = ", ".join((*RECIPES, *named))
             raise InputError(f"Scenario {scenario.name} has recipe '{scenario.recipe}'", f"give one of {known}")
         here = scenario.tokens / scenario.params
         inside = ratio.min() / _NEAR <= here <= ratio.max() * _NEAR
         if scenario.recipe:
-            recipe, why = scenario.recipe, "as given"
+            recipe, why = scenario.recipe, ""
         else:
             recipe = SAME if inside else SIMILAR
             where = "inside" if inside else "outside"
-            why = f"its {here:.3g} tokens per parameter are {where} the ladder's {ratio.min():.3g} to {ratio.max():.3g}"
+            span = f"{ratio.min():.3g} to {ratio.max():.3g}"
+            why = f", since its {here:.3g} tokens per parameter are {where} the ladder's {span}"
         resolved.append(replace(scenario, recipe=recipe))
-        sentences.append(f"{scenario.name}: recipe {recipe}, {why}.")
+        sentences.append(f"{scenario.name}: recipe {recipe}{why}.")
     return tuple(resolved), tuple(sentences)

@@ -17,6 +17,7 @@ from scipy.stats import chi2
 from bayes_obscaling.checks import counted
 from bayes_obscaling.data.ladder import Ladder
 from bayes_obscaling.errors import InputError
+from bayes_obscaling.models.ladder import LadderSpec
 from bayes_obscaling.models.ladder_layout import losses_of
 from bayes_obscaling.results.fit import LadderFit
 from bayes_obscaling.results.ladder_posterior import Arrays
@@ -42,14 +43,14 @@ class Updated:
         As `LadderPosterior.scores` gives them.
     effects : arrays (S, F) and (S, T)
         What the run's recipe adds to log losses, and to the link.
-    sentences, problems : tuple of str
-        What was learned, and whether the checkpoints can be those of such a run.
+    sentences, odd : tuple of str
+        What was learned, and why the checkpoints cannot be those of such a run, if so.
     """
 
     scores: Arrays
     effects: tuple[np.ndarray, np.ndarray]
     sentences: tuple[str, ...]
-    problems: tuple[str, ...]
+    odd: tuple[str, ...]
 
 
 def update_ladder(
@@ -74,9 +75,7 @@ def update_ladder(
         For checkpoints of another size, beyond the run's end, without any of the ladder's tasks, or without a value.
     """
     checkpoints = replace(checkpoints, runs=checkpoints.runs.sort_values("tokens", kind="stable"))
-    observed = _transformed(*_observed(fit, scenario, checkpoints))
-    if not np.isfinite(observed).any():
-        raise InputError("The checkpoints have no loss and no accuracy", "fill in what they scored")
+    observed = _transformed(*observed_of(fit.ladder, fit.spec, scenario, checkpoints))
     foretold, effects, expected = _foretold(fit, scenario, checkpoints, true_losses)
     use = _used(observed, fit.posterior.size)
     finished = {name: _moving(name, values) for name, values in foretold.items()}
@@ -85,23 +84,30 @@ def update_ladder(
     *outcomes, on_loss, on_link = np.split(moved, np.cumsum([part.shape[1] for part in parts])[:-1], axis=1)
     scores = {name: _back(name, values)[:, None] for name, values in zip(finished, outcomes, strict=True)}
     count, of = int(use.sum()), int(use.reshape(len(observed), -1).any(axis=1).sum())
-    sentence = (
+    sentences = [
         f"{scenario.name}: given {counted(count, 'value')} of {of} of its checkpoints, its log losses are "
         f"{on_loss.mean():+.3f} and its logits {on_link.mean():+.2f} off the ladder's recipe."
-    )
-    problems: tuple[str, ...] = ()
+    ]
+    if _is_other_loss(fit.spec, checkpoints):
+        sentences.append(f"The loss of the checkpoints is left aside: it is not the ladder's, {_of_what(fit.spec)}.")
+    odd: tuple[str, ...] = ()
     if chi2.sf(distance, count) < _FAR:
-        problems = (
+        odd = (
             f"{scenario.name}: its checkpoints are farther from what the ladder expects of a recipe "
             f"'{scenario.recipe}' than {1 - _FAR:.1%} of runs, so that the forecast is an extrapolation: check their "
             "units and metrics, or give another recipe.",
         )
-    return Updated(scores, (on_loss, on_link), (sentence,), problems)
+    return Updated(scores, (on_loss, on_link), tuple(sentences), odd)
 
 
-def _observed(fit: LadderFit, scenario: Scenario, checkpoints: Ladder) -> tuple[np.ndarray, np.ndarray]:
-    """Losses (C, F) and accuracies (C, T) of the checkpoints, on the axes of the fit; NaN where there is none."""
-    runs, tasks = checkpoints.runs, list(fit.ladder.tasks.index)
+def observed_of(
+    ladder: Ladder, spec: LadderSpec, scenario: Scenario, checkpoints: Ladder
+) -> tuple[np.ndarray, np.ndarray]:
+    """Losses (C, F) and accuracies (C, T) of the checkpoints, on the axes of a fit; NaN where there is none.
+
+    Refused are checkpoints that cannot be of the run, and those without a value that the ladder has too.
+    """
+    runs, tasks = checkpoints.runs, list(ladder.tasks.index)
     if not (runs["params"] / scenario.params - 1).abs().max() < _SAME_SIZE:
         raise InputError(
             f"The checkpoints are not of {scenario.params:.3g} parameters", "give those of the target itself"
@@ -109,19 +115,34 @@ def _observed(fit: LadderFit, scenario: Scenario, checkpoints: Ladder) -> tuple[
     if runs["tokens"].max() > scenario.tokens:
         problem = f"A checkpoint has {runs['tokens'].max():.3g} tokens, the target {scenario.tokens:.3g}"
         raise InputError(problem, "give the target's final number of tokens as D")
-    values = checkpoints.values
-    one_loss = fit.layout.losses != fit.layout.tasks
+    values, one_loss = checkpoints.values, spec.feature == "c4_loss"
     if not set(tasks) & set(values["task"]) and not (one_loss and "task_loss" in values):
         raise InputError(
             f"The checkpoints have none of the ladder's tasks ({', '.join(tasks)})", "name them as it does"
         )
-    aligned = Ladder(runs, fit.ladder.tasks, values[values["task"].isin(tasks)])
-    losses = np.full((len(runs), len(fit.layout.losses)), np.nan)
-    if one_loss and "task_loss" in values:
-        losses[:, 0] = values.groupby("run")["task_loss"].mean().reindex(runs.index)
-    elif fit.posterior.has_loss and fit.spec.feature in values:
-        losses = losses_of(aligned, fit.spec)
-    return losses, aligned.matrix("accuracy")
+    aligned = Ladder(runs, ladder.tasks, values[values["task"].isin(tasks)])
+    losses, accuracies = np.full((len(runs), 1 if one_loss else len(tasks)), np.nan), aligned.matrix("accuracy")
+    is_other = _is_other_loss(spec, checkpoints)
+    if one_loss and "c4_loss" in values:
+        losses[:, 0] = values.groupby("run")["c4_loss"].mean().reindex(runs.index)
+    elif spec.feature in values and not is_other:
+        losses = losses_of(aligned, spec)
+    if not (np.isfinite(losses).any() or np.isfinite(accuracies).any()):
+        if is_other:
+            raise InputError(f"The loss of the checkpoints is not the ladder's, {_of_what(spec)}", "give that one")
+        raise InputError("The checkpoints have no loss and no accuracy", "fill in what they scored")
+    return losses, accuracies
+
+
+def _is_other_loss(spec: LadderSpec, checkpoints: Ladder) -> bool:
+    """Whether checkpoints have one loss where the ladder has one of each task, or the other way round."""
+    if spec.feature == "none" or checkpoints.feature == "none":
+        return False
+    return "c4_loss" not in checkpoints.values if spec.feature == "c4_loss" else checkpoints.feature == "c4_loss"
+
+
+def _of_what(spec: LadderSpec) -> str:
+    return "which is one for all tasks" if spec.feature == "c4_loss" else "which has one of each task"
 
 
 def _foretold(

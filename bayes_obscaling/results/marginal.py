@@ -29,6 +29,11 @@ _DRAWS = 500  # at a time: memory stays flat
 Array: TypeAlias = jax.Array | np.ndarray
 
 
+def unseen_room(at: Sequence[int]) -> int:
+    """How many unseen benchmarks fill up those at some positions; all of the least room, where there are none."""
+    return -len(at) % ROOM if at else ROOM
+
+
 class Curves(NamedTuple):
     """Response curves of the I benchmarks that a new model was scored on, at S draws."""
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from bayes_obscaling.checks import listed
-from bayes_obscaling.data.dates import date_at
+from bayes_obscaling.data.dates import date_at, years_of
 from bayes_obscaling.errors import InputError
 from bayes_obscaling.results.scenario import NEW_FAMILY, Scenario, facts_of
 
@@ -74,6 +74,25 @@ def releases(fit: CapabilityFit, scenarios: Sequence[Scenario]) -> list[Release]
         return Release(date, "family" if is_shared else "family's latest")
 
     return [of_model(one.model) if one.is_known else of_scenario(one) for one in scenarios]
+
+
+def release_of_newcomer(fit: CapabilityFit, family: str, date: str) -> Release:
+    """Release date that is read of a model which joins the table of a fit, by the rule for models that are in it.
+
+    Without a date of its own (""), that is the mean of its family's, or where there is none the middle one of all.
+    """
+    if fit.drift == "none":
+        return Release()
+    models = fit.table.models
+    dates = years_of(models["date"])
+    of_family = dates[(models["family"] == family).to_numpy() & np.isfinite(dates)]
+    if len(of_family) and fit.drift == "family":
+        return Release(date_at(of_family.mean()), "family")
+    if date:
+        return Release(date, "model")
+    if len(of_family):
+        return Release(date_at(of_family.mean()), "family's mean")
+    return Release(date_at(np.nanmedian(dates)), "middle of all")
 
 
 def release_date(fit: CapabilityFit, family: str, date: str = "") -> str:

@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import numpy as np
 import pandas as pd
 import xarray as xr
 
+from bayes_obscaling.checks import listed
 from bayes_obscaling.data.table import ScoreTable
 from bayes_obscaling.errors import InputError
 from bayes_obscaling.models import capability_equations as equations
@@ -25,15 +26,16 @@ from bayes_obscaling.models.links import inverse_items
 from bayes_obscaling.results.forecast import Forecast, tasks_of
 from bayes_obscaling.results.leave_one_out.weights import PARETO_LIMIT, smoothed
 from bayes_obscaling.results.marginal import (
-    ROOM,
     Scores,
     capabilities_given_scores,
     chance_at_draws,
     compute_given,
     curves_of,
+    unseen_room,
 )
 from bayes_obscaling.results.posterior import Place, Posterior
 from bayes_obscaling.results.ratio import Ratio
+from bayes_obscaling.results.release import release_of_newcomer
 from bayes_obscaling.results.scenario import NEW_FAMILY
 
 if TYPE_CHECKING:
@@ -53,10 +55,22 @@ class Scored(Forecast):
         By model: how far its scores move the posterior of all else. Above .7 it is to be fitted anew.
     capabilities : DataFrame
         By model and capability: ``median, q5, q95``, in logits of the capability's anchor.
+    left_aside : tuple of str
+        New models without a score on a benchmark of the fit.
     """
 
     pareto_k: pd.Series = field(kw_only=True, repr=False)
     capabilities: pd.DataFrame = field(kw_only=True, repr=False)
+    left_aside: tuple[str, ...] = field(default=(), kw_only=True, repr=False)
+
+    @property
+    def own_notes(self) -> tuple[str, ...]:
+        """Models that were left aside, and dates that nobody gave."""
+        aside = f"Left aside, without a score on a benchmark of the fit: {listed(self.left_aside)}."
+        rows = self.about[self.about["basis"] != "benchmarks"]
+        unread = [f"{name} ({listed(list(own['task']))})" for name, own in rows.groupby("model", sort=False)]
+        without = f"Without a score that the task reads, from {listed(list(rows['basis'].unique()))}: {listed(unread)}."
+        return (*[aside] * bool(self.left_aside), *[without] * bool(unread), *super().own_notes)
 
     @property
     def remedy(self) -> str:
@@ -96,7 +110,7 @@ def score(
     Raises
     ------
     InputError
-        When there is no new model, one has no score on a benchmark of the fit, or a task is not in the fit.
+        When there is no new model, none has a score on a benchmark of the fit, or a task is not in the fit.
 
     Notes
     -----
@@ -104,7 +118,8 @@ def score(
     of the fit are resampled by the marginal likelihood of the new scores, smoothed (Vehtari et al. 2024), in each chain
     by itself. A new family's effects are drawn from the population of families, and its offsets on the benchmarks with
     the capabilities; compute that is unknown is drawn with them. Several new models are scored one by one: they do not
-    teach each other. Under a cut posterior task scores of the new model are not read.
+    teach each other. Under a cut posterior task scores of the new model are not read. A task whose predictor set holds
+    none of a model's benchmarks is forecast from the model's compute, or its date.
     """
     table = _table(fit, source)
     new = [name for name in table.models.index if name not in set(fit.layout.models)]
@@ -114,8 +129,15 @@ def score(
         raise InputError(
             "Models can be scored under the log-linear law only", "fit without --compute-law and --curvature"
         )
+    measured = table.scores[table.scores["benchmark"].isin(fit.layout.benchmarks)]["model"]
+    mute, new = [name for name in new if name not in set(measured)], [name for name in new if name in set(measured)]
+    if not new:
+        raise InputError(
+            f"There is no score on a benchmark of the fit of {listed(mute)}",
+            f"add one, such as {fit.layout.benchmarks[0]}",
+        )
     names = tasks_of(fit, tasks) if tasks is not None else _unasked(fit, table, new)
-    parts = [_Newcomer(fit, table, model) for model in new]
+    parts = [_Newcomer(fit, table, model, names) for model in new]
     answers = [part.forecast(names) for part in parts]
     means, draws = (np.concatenate([answer[k] for answer in answers], axis=1) for k in (0, 1))
     by_chain = fit.posterior.by_chain
@@ -128,15 +150,17 @@ def score(
     about = pd.DataFrame([row for part in parts for row in part.about(names)])
     k = pd.Series({part.model: part.pareto_k for part in parts}, name="pareto_k")
     capabilities = pd.DataFrame([row for part in parts for row in part.capabilities()])
-    return Scored(array, by_chain(means), about, "response", fit, pareto_k=k, capabilities=capabilities)
+    named = {"pareto_k": k, "capabilities": capabilities, "left_aside": tuple(mute)}
+    return Scored(array, by_chain(means), about, "response", fit, **named)  # type: ignore[arg-type]
 
 
 def _table(fit: CapabilityFit, source: ScoreTable | Source | Path) -> ScoreTable:
     if isinstance(source, ScoreTable):
         return source
-    from bayes_obscaling.data.reading import read_scores
+    from bayes_obscaling.data.parsing import parse
+    from bayes_obscaling.data.reading import merge
 
-    return read_scores(source, into=fit.table)
+    return merge(fit.table, parse(fit.table, source).without(fit.table.models.index))
 
 
 def _unasked(fit: CapabilityFit, table: ScoreTable, new: list[str]) -> list[str]:
@@ -147,37 +171,45 @@ def _unasked(fit: CapabilityFit, table: ScoreTable, new: list[str]) -> list[str]
     return [*(name for name in fit.tasks if name not in fit.layout.benchmarks), *missing] or list(fit.tasks)
 
 
-class _Newcomer:
-    """One new model, placed under every predictor set of a fit."""
+class _Placed(NamedTuple):
+    """A new model under one predictor set."""
 
-    def __init__(self, fit: CapabilityFit, table: ScoreTable, model: str) -> None:
+    rows: np.ndarray  # (S,) resampled draws; at these are the others
+    theta: np.ndarray  # (S, K)
+    offset: np.ndarray  # (S, I)
+    compute: np.ndarray  # (S,)
+    pareto_k: float
+    has_scores: bool
+
+
+class _Newcomer:
+    """One new model, placed under the predictor sets that tasks read."""
+
+    def __init__(self, fit: CapabilityFit, table: ScoreTable, model: str, names: list[str]) -> None:
         self.fit, self.table, self.model, self.posterior = fit, table, model, fit.posterior
         facts = table.models.loc[model]
         self.family = str(facts["family"])
         self.known_family = self.family in fit.layout.families
         self.flops = float(facts["flops"])
-        self.date = str(facts["date"])
+        self.release = release_of_newcomer(fit, self.family, str(facts["date"]))
         self.line = self.family if self.known_family else NEW_FAMILY
-        given = {"flops": np.array([self.flops if np.isfinite(self.flops) else 1.0]), "date": np.array([self.date])}
+        flops = self.flops if np.isfinite(self.flops) else 1.0
+        given = {"flops": np.array([flops]), "date": np.array([self.release.date])}
         self.covariates = self.posterior.covariates([self.line], given)
         self.released = float(np.asarray(self.covariates.date)[0])
-        sets = range(len(fit.layout.predictor_sets))
-        placed = [self._placed(predictors) for predictors in sets]
-        self.rows = [rows for rows, *_ in placed]  # resampled draws, by predictor set
-        self.theta = [theta for _, theta, *_ in placed]
-        self.offset = [offset for _, _, offset, *_ in placed]
-        self.compute = placed[self.posterior.complete][3]
-        self.pareto_k = float(max(k for *_, k in placed))
+        self.sets = {name: self.posterior.predictors_of(name) for name in names}
+        self.placed = {at: self._placed(at) for at in {self.posterior.complete, *self.sets.values()}}
+        self.compute = self.placed[self.posterior.complete].compute
+        self.pareto_k = max(place.pareto_k for place in self.placed.values())
 
     # --- the capabilities of one predictor set ------------------------------------------------------------------------
 
-    def _placed(self, predictors: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, float]:
-        """Resampled draws (S,), and there capabilities (S, K), offsets (S, I) and compute (S,); Pareto k."""
+    def _placed(self, predictors: int) -> _Placed:
         p = self.posterior.measurement(predictors)
         at, scores = self._scores(predictors)
         base, slope, variance, x_mean, x_sd = self._line(p, predictors)
         offset, offset_sd = self._offsets(p)
-        room = at + [0] * (-len(at) % ROOM)
+        room = at + [0] * unseen_room(at)
         chance = chance_at_draws(p, self.fit.layout.measurements[predictors].chance)
         curves = curves_of(p, room, offset, offset_sd, chance)
         key = jax.random.key(int(self.posterior.rng("score", self.model, str(predictors)).integers(2**31)))
@@ -191,7 +223,7 @@ class _Newcomer:
         compute = compute_given(theta - base, slope, variance, x_mean, x_sd, rng)
         effects = offset + offset_sd * self.posterior.rng("score offsets", self.model).standard_normal(offset.shape)
         effects[:, at] = of_family[:, : len(at)]
-        return rows, theta[rows], effects[rows], compute[rows], pareto_k
+        return _Placed(rows, theta[rows], effects[rows], compute[rows], pareto_k, bool(at))
 
     def _scores(self, predictors: int) -> tuple[list[int], Scores]:
         """Positions of the benchmarks that the model was scored on, and its scores filled up with unseen ones."""
@@ -199,13 +231,9 @@ class _Newcomer:
         left_out = layout.predictor_sets[predictors]
         known = [name for name in layout.benchmarks if name not in left_out and self.table.find(name)]
         values = self.table.matrix(known).loc[self.model].dropna()
-        if values.empty:
-            raise InputError(
-                f"{self.model} has no score on a benchmark of the fit", f"add one, such as {layout.benchmarks[0]}"
-            )
         at = [layout.benchmarks.index(name) for name in values.index]
         items = inverse_items(self.table.item_counts(values.index).loc[self.model].to_numpy(float))
-        fill = -len(at) % ROOM
+        fill = unseen_room(at)
         filled = (np.pad(array, (0, fill), constant_values=value) for array, value in (
             (values.to_numpy(float), 0.5), (np.ones(len(at), bool), False), (items, 1.0)
         ))  # fmt: skip
@@ -238,7 +266,7 @@ class _Newcomer:
         if not structure.compute_trend:
             prior = self.fit.spec.priors.unknown_compute
             return np.full(size, prior.loc), np.full(size, prior.scale)
-        facts = {"flops": np.array([np.nan]), "date": np.array([self.date])}
+        facts = {"flops": np.array([np.nan]), "date": np.array([self.release.date])}
         drawn = np.asarray(self.posterior.covariates([self.line], facts, typical=True).compute)
         return drawn.reshape(size), p["compute_sd"]
 
@@ -271,17 +299,18 @@ class _Newcomer:
     def forecast(self, names: list[str]) -> tuple[np.ndarray, np.ndarray]:
         """Expected scores and new evaluations (S, 1, J)."""
         result = np.empty((2, self.posterior.size, 1, len(names)))
-        for predictors in {self.posterior.predictors_of(name) for name in names}:
-            columns = [j for j, name in enumerate(names) if self.posterior.predictors_of(name) == predictors]
-            there = self.posterior.at_draws(self.rows[predictors])
+        for predictors in set(self.sets.values()):
+            columns = [j for j, name in enumerate(names) if self.sets[name] == predictors]
+            there = self.posterior.at_draws(self.placed[predictors].rows)
             chosen = [names[j] for j in columns]
             result[:, :, :, columns] = there.scores_at(self._place(there, predictors), [self.model], chosen)
         return result[0], result[1]
 
     def _place(self, there: Posterior, predictors: int) -> Place:
         sets = len(self.fit.layout.predictor_sets)
-        theta = np.repeat(self.theta[predictors][:, None, None], sets, axis=1)
-        effects = {"family_offset": np.repeat(self.offset[predictors][:, None, None], sets, axis=1)}
+        placed = self.placed[predictors]
+        theta = np.repeat(placed.theta[:, None, None], sets, axis=1)
+        effects = {"family_offset": np.repeat(placed.offset[:, None, None], sets, axis=1)}
         family = there.family_effects(self.line)
         if "task_family_offset" in family:
             effects["task_family_offset"] = family["task_family_offset"][:, None]
@@ -295,20 +324,20 @@ class _Newcomer:
         known = [name for name in names if self.table.find(name)]
         observed = self.table.matrix(known).loc[self.model].reindex(names)
         families = self.fit.table.models["family"]
+        unscored = "compute" if np.isfinite(self.flops) or not self.fit.layout.structure.compute_trend else "date"
         return [
             {
                 "model": self.model,
                 "family": self.family,
                 "flops": self.flops,
                 "task": name,
-                "basis": "benchmarks",
+                "basis": "benchmarks" if self.placed[self.sets[name]].has_scores else unscored,
                 "observed": float(observed[name]),
                 "seen": name in self.fit.layout.benchmarks and bool(np.isfinite(observed[name])),
                 "distance": np.nan,
                 "family_models": int((families == self.family).sum()),
                 **dict(zip(("latent_flops", "latent_flops_q5", "latent_flops_q95"), latent, strict=True)),
-                "date": self.date,
-                "dated_by": "model" if self.date else "",
+                **self.release._asdict(),
                 **Ratio()._asdict(),  # a fit that reads it does not score
                 "months_ahead": np.nan,
             }
@@ -317,7 +346,7 @@ class _Newcomer:
 
     def capabilities(self) -> list[dict[str, Any]]:
         """Median and 90 % interval of each capability."""
-        low, middle, high = np.percentile(self.theta[self.posterior.complete], (5, 50, 95), axis=0)
+        low, middle, high = np.percentile(self.placed[self.posterior.complete].theta, (5, 50, 95), axis=0)
         factors = self.fit.layout.factors
         return [
             {"model": self.model, "capability": name, "median": middle[k], "q5": low[k], "q95": high[k]}

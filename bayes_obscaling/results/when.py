@@ -64,7 +64,7 @@ def when(
     level : float
         Expected score, above chance and below 1.
     family : str
-        A family of the table, or "new": its typical model is followed. Not read with `best`.
+        A family of the table, or "new": its typical model is followed. None with `best`.
     best : bool
         Follow the best of all models released: lines with a release in the last year go on releasing as often as in
         it, each model around its line; what was seen before counts.
@@ -76,8 +76,8 @@ def when(
     Raises
     ------
     InputError
-        For a fit without such a trend, an unknown task or family, a level that is not between chance and 1, or a growth
-        that cannot be meant.
+        For a fit without such a trend, an unknown task or family, a family with `best`, a level that is not between
+        chance and 1, or a growth that cannot be meant.
 
     Notes
     -----
@@ -89,6 +89,8 @@ def when(
     if best and fit.posterior.has_head(name):
         remedy = "ask for a family, or give it the role 'benchmark'"
         raise InputError(f"The best of all models is followed on benchmarks, and {name} is a task", remedy)
+    if best and family != NEW_FAMILY:
+        raise InputError(f"The best of all models is not that of {family}", "leave out the family, or best")
     family = ANY if best else family_of(fit, family)
     if not fit.layout.structure.compute_trend:
         remedy = "fit with CapabilitySpec.frontier(), as --table frontier does, or ask reach"

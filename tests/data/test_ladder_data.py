@@ -110,11 +110,27 @@ def test_runs_of_two_recipes_may_share_a_name(frame):
         (lambda f: f.assign(task="piqa"), "below chance", "REVIEW", "piqa: accuracies far below chance"),
         (lambda f: f.assign(task="piqa", acc=0.5), "at chance", "REVIEW", "piqa: no run is above chance"),
         (lambda f: f.assign(loss="low"), "readable", "FAIL", "'low' is not a number"),
+        (lambda f: f, "flops", "PASS", "6 N D"),
+        (lambda f: f.assign(flops=6 * f["N"] * f["D"] / 1e18), "flops", "FAIL", "1e-18 times 6 N D"),
+        (lambda f: f.assign(flops=6 * f["N"] * f["D"] * ([1] * 8 + [4])), "flops", "REVIEW", "3 times more or fewer"),
+        (lambda f: f.iloc[::3].assign(D=6e9), "rungs", "FAIL", "1 token count"),
     ],
 )
 def test_a_ladder_is_checked(frame, spoil, name, level, says):
     found = {check.check: check for check in bo.check(spoil(frame))}
     assert found[name].level == level and says in str(found[name])
+
+
+def test_what_is_not_read_is_said(frame):
+    long = read_ladder(frame.assign(score=0.5))
+    assert any("left aside: score" in note for note in long.notes)
+    wide = frame.drop(columns=["task", "acc"]).assign(exam=frame["acc"], quiz=frame["acc"], val_loss=frame["loss"] + 1)
+    two = read_ladder(wide)
+    assert np.array_equal(two.matrix("c4_loss")[:, 0], frame["loss"])
+    assert any("another loss of the runs is left aside" in note for note in two.notes)
+    named = read_ladder(wide.assign(arc_loss=1.0), loss="val_loss")
+    assert list(named.tasks.index) == ["exam", "quiz"] and named.feature == "c4_loss"
+    assert np.array_equal(named.matrix("task_loss")[:, 0], frame["loss"] + 1)
 
 
 def test_missing_values_stay_missing(frame):
@@ -142,6 +158,15 @@ def test_missing_values_stay_missing(frame):
         (lambda f: f.assign(loss="low"), "'low' is not a number"),
         (lambda f: f.iloc[:0], "no row"),
         (lambda f: f.assign(chance=1.0), "must be a fraction from 0 to below 1"),
+        (lambda f: f.assign(chinchilla=5), "but by chinchilla 1e[+]10; make them agree"),
+        (
+            lambda f: f[["D", "loss"]].assign(exam=f["acc"]),
+            r"no column for N, the number of parameters \(params or n\)",
+        ),
+        (
+            lambda f: f[["N", "D", "loss"]].assign(ARC=100 * f["acc"]),
+            "row 1, column 'ARC': accuracy 30 of ARC is outside",
+        ),
     ],
 )
 def test_what_cannot_be_a_ladder_is_refused(frame, spoil, says):

@@ -178,3 +178,9 @@ def objects(shape: str) -> Any:
 def test_json_in_every_shape(tmp_path: Path, shape: str, indent: int | None):
     (tmp_path / "scores.json").write_text(json.dumps(objects(shape), indent=indent))
     right(read_scores(tmp_path / "scores.json", into=BASE))
+
+
+def test_a_turned_table_may_have_a_row_of_models(tmp_path: Path):
+    rows = ["what,a,b", "Model,m-1,m-2", "flops,1e23,2e23", "MMLU,0.5,0.6"]
+    (tmp_path / "scores.csv").write_text("\n".join(rows))
+    assert list(read_scores(tmp_path / "scores.csv").models.index) == ["m-1", "m-2"]

@@ -50,16 +50,16 @@ def test_the_default_recipe_follows_from_tokens_per_parameter(fit: LadderFit) ->
     outside = Scenario("outside", params=3e9, tokens=3e12)
     resolved, sentences = recipes_of(fit.ladder, [INSIDE, outside, dataclasses.replace(INSIDE, recipe="unknown")])
     assert [scenario.recipe for scenario in resolved] == ["same", "similar", "unknown"]
-    assert sentences[0] == "inside: recipe same, its 100 tokens per parameter are inside the ladder's 20 to 200."
-    assert "similar, its 1e+03 tokens per parameter are outside" in sentences[1]
-    assert sentences[2].endswith("recipe unknown, as given.")
+    assert sentences[0] == "inside: recipe same, since its 100 tokens per parameter are inside the ladder's 20 to 200."
+    assert "similar, since its 1e+03 tokens per parameter are outside" in sentences[1]
+    assert sentences[2].endswith("recipe unknown.")
     assert {model.recipe for model in OLMO_MODELS} == {"similar"}
 
 
 def test_a_forecast_says_its_recipe(fit: LadderFit) -> None:
     forecast = bo.forecast(fit, INSIDE, recipe="similar")
     assert set(forecast.to_dataframe()["recipe"]) == {"similar"}
-    assert any("recipe similar, as given" in sentence for sentence in forecast.sentences)
+    assert any("recipe similar." in sentence for sentence in forecast.sentences)
     with pytest.raises(InputError, match="recipe 'mine': give one of same, similar, unknown"):
         bo.forecast(fit, INSIDE, recipe="mine")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,6 +12,7 @@ import pytest
 
 import bayes_obscaling as bo
 from bayes_obscaling.data import ScoreTable
+from bayes_obscaling.data.dates import date_at, years_of
 from bayes_obscaling.models.capability_equations import BENCHMARK_FLOOR_SD
 from bayes_obscaling.models.links import response, score_variance
 from bayes_obscaling.results.fit import CapabilityFit
@@ -135,7 +138,7 @@ def test_far_scores_are_told(dated_fit: CapabilityFit, like: str, monkeypatch: p
 def test_what_cannot_be_scored_is_refused(dated_fit: CapabilityFit, like: str):
     with pytest.raises(bo.InputError, match="Every model is in the fit already"):
         score(dated_fit, dated_fit.table)
-    with pytest.raises(bo.InputError, match="mute has no score on a benchmark of the fit"):
+    with pytest.raises(bo.InputError, match="no score on a benchmark of the fit of mute"):
         score(dated_fit, with_model(dated_fit.table, like, "mute", keep=()))
     with pytest.raises(bo.InputError, match="task-1"):
         score(dated_fit, with_model(dated_fit.table, like, "copy"), tasks="task-9")
@@ -151,3 +154,56 @@ def test_the_command_prints_capabilities_and_forecasts(dated_fit: CapabilityFit,
     code, _, err = run("score", tmp_path / "nothing.csv", "--fit", saved)
     assert code == 2 and "There is no file" in err
     assert run("score", "--fit", saved)[0] == 2
+
+
+def test_a_model_without_a_date_has_that_of_its_family_or_the_middle_of_all(dated_fit: CapabilityFit, like: str):
+    models = dated_fit.table.models
+    years = years_of(models["date"])
+    family = years[(models["family"] == models.at[like, "family"]).to_numpy()]
+    for changes, date, whose in (
+        ({}, models.at[like, "date"], "model"),
+        ({"date": ""}, date_at(family.mean()), "family's mean"),
+        ({"date": "", "family": "nobody's"}, date_at(np.median(years)), "middle of all"),
+    ):
+        answer = score(dated_fit, with_model(dated_fit.table, like, "late", **changes), tasks="task-0")
+        assert answer.about[["date", "dated_by"]].iloc[0].tolist() == [date, whose]
+        assert any("Release date assumed" in note for note in answer.own_notes) == (whose != "model")
+
+
+def test_who_has_no_score_and_who_is_known_is_left_aside(dated_fit: CapabilityFit, like: str):
+    table = with_model(with_model(dated_fit.table, like, "mute", keep=()), like, "copy")
+    answer = score(dated_fit, table, tasks="task-0")
+    assert set(answer.about["model"]) == {"copy"} and any("mute" in note for note in answer.own_notes)
+    frame = pd.DataFrame({"model": ["mine", like], "flops": [1e23, 5e25], "bench-0": [0.6, 0.9]})
+    mixed = score(dated_fit, frame, tasks="task-0")
+    alone = score(dated_fit, frame.iloc[:1], tasks="task-0")
+    np.testing.assert_array_equal(mixed.flat, alone.flat)
+
+
+def test_bad_arguments_are_one_sentence(dated_fit: CapabilityFit, tmp_path: Path):
+    frame = pd.DataFrame({"model": ["mine"], "flops": [1e23], "bench-0": [0.6]})
+    with pytest.raises(bo.InputError, match="No task was named"):
+        score(dated_fit, frame, tasks=[])
+    with pytest.raises(bo.InputError, match="A NoneType is no table"):
+        score(dated_fit, None)  # type: ignore[arg-type]
+    with pytest.raises(bo.InputError, match="No model was named"):
+        bo.forecast(dated_fit, [])
+    answer = score(dated_fit, frame, tasks="task-0")  # of a family that the fit does not know
+    assert "mine" in bo.report(answer, tmp_path / "page.html").read_text()
+    with pytest.raises(bo.InputError, match=r"A page cannot be written as page\.txt"):
+        bo.report(answer, tmp_path / "page.txt")
+
+
+def test_the_command_checks_the_scores_first(dated_fit: CapabilityFit, run, tmp_path):  # type: ignore[no-untyped-def]
+    saved, mine = dated_fit.save(tmp_path / "fit.nc"), tmp_path / "mine.csv"
+    mine.write_text("model,family,flops,bench-0,bench-1\nmine,nobody,1e50,0.6,0.5\n")
+    ask = ["score", mine, "--fit", saved, "--task", "task-0"]
+    code, out, err = run(*ask)
+    assert code == 2 and not out and "the check units failed: mine (row 2) has flops 1e+50" in err
+    code, out, err = run(*ask, "--accept", "units")
+    assert code == 0 and "accepted although the check units failed" in err and "mine" in out
+    mine.write_text("model,bench-0\nmine,0.6\nmine,0.7\n")
+    assert "--duplicates mean" in run(*ask)[2]
+    assert run(*ask, "--duplicates", "mean")[0] == 0
+    code, _, err = run(*ask[:-2], "--plot", tmp_path / "x.png")
+    assert code == 2 and "A plot shows one task" in err
