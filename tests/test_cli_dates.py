@@ -126,6 +126,7 @@ def test_drift_is_fitted_where_it_is_asked_for(run: Run, monkeypatch: pytest.Mon
     ("options", "words"),
     [
         (("--level", "70"), "The level 70.0 is not between the chance score of bench-1 (0) and 1: give 0.7"),
+        (("--level", "1.5"), "The level 1.5 is not between the chance score of bench-1 (0) and 1: give another"),
         (("--level", "high"), "--level is 'high', not a score: give a number such as 0.9"),
         (("--level", "1,024"), "--level is '1,024', not a score: give a number such as 0.9"),
     ],

@@ -10,6 +10,7 @@ import pandas as pd
 import xarray as xr
 from sklearn.decomposition import PCA
 
+from bayes_obscaling.checks import listed
 from bayes_obscaling.data import ScoreTable
 from bayes_obscaling.data.components import fill_scores
 from bayes_obscaling.data.names import family_named
@@ -64,7 +65,7 @@ class Efficiency(Finding):
 
 
 def efficiency(
-    fit: CapabilityFit, *, capability: str = OVERALL, flops: float = REFERENCE_FLOPS, family: str = REFERENCE_FAMILY
+    fit: CapabilityFit, *, capability: str = OVERALL, flops: float = REFERENCE_FLOPS, family: str = ""
 ) -> Efficiency:
     """Compare families by what they make of their compute.
 
@@ -78,13 +79,14 @@ def efficiency(
     flops : float
         Reference compute at which they are ranked: lines with different slopes cross.
     family : str
-        The family in whose FLOPs the others are expressed; the first one of the table where there is none of that
-        name.
+        The family in whose FLOPs the others are expressed; default Llama-2, or where the table has none of its FLOPs
+        that with most models of known FLOPs.
 
     Raises
     ------
     InputError
-        For an unknown capability, a compute that is not positive, or a table without two families of known FLOPs.
+        For an unknown capability, a compute that is not positive, a family without a model of known FLOPs, or a table
+        without two families that have one.
 
     Notes
     -----
@@ -100,10 +102,7 @@ def efficiency(
     families = [name for name in fit.layout.families if name in set(known["family"])]
     if len(families) < 2:
         raise InputError("Fewer than two families have models of known FLOPs: there is nothing to compare.")
-    if family not in families:
-        if family != REFERENCE_FAMILY:
-            _family_of(fit, family)
-        family = families[0]
+    family = _reference(fit, family)
     facts = known.groupby("family")["flops"].agg(["size", "min", "max"]).loc[families]
 
     main = direction_of(fit, capability)
@@ -189,7 +188,7 @@ def _ranking(ranked: np.ndarray, facts: pd.DataFrame, flops: float) -> dict[str,
 def equivalent_compute(
     fit: CapabilityFit,
     models: str | Sequence[str] | None = None,
-    family: str = REFERENCE_FAMILY,
+    family: str = "",
     capability: str = OVERALL,
 ) -> xr.DataArray:
     """Compute at which a family's typical model is as capable as given models: "worth X FLOPs of Llama-2".
@@ -201,7 +200,7 @@ def equivalent_compute(
     models : str or sequence of str, optional
         Models of the table; default all.
     family : str
-        The family whose FLOPs count.
+        The family whose FLOPs count; default as in `efficiency`.
     capability : str
         As in `efficiency`.
 
@@ -214,11 +213,11 @@ def equivalent_compute(
     Raises
     ------
     InputError
-        For an unknown model, family or capability.
+        For an unknown model, family or capability, or a family without a model of known FLOPs.
     """
     wanted = fit.layout.models if models is None else [models] if isinstance(models, str) else models
     names = [fit.table.resolve_model(name) for name in wanted]
-    direction, family = direction_of(fit, capability), _family_of(fit, family)
+    direction, family = direction_of(fit, capability), _reference(fit, family)
     rows = [fit.layout.models.index(name) for name in names]
     places = direction.places(fit.posterior.measurement(direction.predictors)["theta"][:, rows])
     return xr.DataArray(
@@ -246,17 +245,18 @@ class Worth(Finding):
 def worth(
     fit: CapabilityFit,
     models: str | Sequence[str] | None = None,
-    family: str = REFERENCE_FAMILY,
+    family: str = "",
     capability: str = OVERALL,
 ) -> Worth:
     """Summarise `equivalent_compute`, with the same parameters and errors."""
+    family = _reference(fit, family)
     draws = equivalent_compute(fit, models, family, capability)
     table = interval_columns(draws.to_numpy().reshape(-1, draws.sizes["model"]))
     facts = fit.table.models.loc[draws["model"].to_numpy()]
     table.insert(0, "flops", facts["flops"].to_numpy())
     table.insert(0, "family", facts["family"].to_numpy())
     table.insert(0, "model", facts.index)
-    sentences, whose = [], f"{family}{released(release_date(fit, _family_of(fit, family)))}"
+    sentences, whose = [], f"{family}{released(release_date(fit, family))}"
     for row in table.head(5).itertuples():
         own = f"its own are {row.flops:.2g}" if np.isfinite(row.flops) else "its own are unknown"
         sentences.append(
@@ -266,8 +266,18 @@ def worth(
     return Worth(table, tuple(sentences), fit.problems, {}, capability, family)
 
 
-def _family_of(fit: CapabilityFit, name: str) -> str:
-    return family_named(name, fit.layout.families, "name one that 'models' lists")
+def _reference(fit: CapabilityFit, name: str) -> str:
+    """The family in whose FLOPs others are expressed; "" is the usual one, or that with most models of known FLOPs."""
+    models = fit.table.models
+    known = models.loc[models["flops"].notna(), "family"].value_counts()
+    if known.empty:
+        raise InputError("No model has known FLOPs", "give some models theirs")
+    name = name or (REFERENCE_FAMILY if REFERENCE_FAMILY in known.index else str(known.index[0]))
+    family = family_named(name, fit.layout.families, "name one that 'models' lists")
+    if family not in known.index:
+        shown = listed([str(one) for one in known.index])
+        raise InputError(f"The FLOPs of no model of {family} are known", f"name another family, such as {shown}")
+    return family
 
 
 def _heterogeneity(fit: CapabilityFit) -> pd.DataFrame:

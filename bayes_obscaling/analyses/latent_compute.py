@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from bayes_obscaling.checks import counted
 from bayes_obscaling.errors import InputError
 from bayes_obscaling.models.capability_equations import COMPUTE_CENTRE
 from bayes_obscaling.results.finding import Finding
@@ -66,7 +67,7 @@ def latent_compute(fit: CapabilityFit, *, widen: float = 1.0) -> LatentCompute:
     table, _ = compute_of(fit, unknown, widen)
     alone = table[table["siblings"] == 0]
     sentences = [
-        f"{len(table)} models of unknown FLOPs, {len(alone)} of them in families of which no FLOPs are known.",
+        f"{counted(len(table), 'model')} of unknown FLOPs, {len(alone)} of them in families of which none are known.",
         _prior_in_words(fit)
         + f"; the scores took away {table['learned'].min():.0%} to {table['learned'].max():.0%} of its variance.",
         f"Intervals are widened by a factor of {widen:g}."

@@ -39,11 +39,13 @@ def predict_ahead(
     """
     check_folder(output)
     from bayes_obscaling.data import Split
-    from bayes_obscaling.evaluation.ahead import EFFORTS, check_asked, predict_ahead
-    from bayes_obscaling.evaluation.ahead_record import read_record
+    from bayes_obscaling.data.efforts import setting_of
+    from bayes_obscaling.evaluation.ahead import EFFORTS, check_asked, predict_ahead, today_utc
+    from bayes_obscaling.evaluation.ahead_record import check_day, read_record
     from bayes_obscaling.results.fit import CapabilityFit
 
-    efforts = EFFORTS if effort is None else effort
+    check_day(output, today_utc())
+    efforts = EFFORTS if effort is None else [setting_of(one, "--effort") for one in effort]
     if saved.fit is not None:
         fitted = saved.open(CapabilityFit, table, model)
     else:
@@ -62,7 +64,9 @@ def predict_ahead(
 
 def score_ahead(
     folder: Annotated[Path, Option("Folder that predict-ahead wrote, of a day or of all.", is_argument=True)],
-    fingerprint: Annotated[str, "SHA-256 of about.json as it was published: refuse another one."] = "",
+    fingerprint: Annotated[
+        str | None, "SHA-256 of about.json as it was published, or its first 8 digits or more: refuse another one."
+    ] = None,
     *,
     table: TableOptions,
     outputs: Outputs,

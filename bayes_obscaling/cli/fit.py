@@ -55,7 +55,7 @@ def fit(
         note(line)
     names = table.resolve_all(task or [*table.task_names, *table.benchmark_names])
     split = split_of(table, cutoff_flops)
-    out().print(f"Fit of {plain(file)}: {len(table.models)} models, {len(table.families)} families.")
+    out().print(f"Fit of {plain(file)}: {table.extent}.")
     with model.sampling(table=table) as how:
         options: dict[str, Any] = {"split": split, **how}
         done: CapabilityFit = (

@@ -6,6 +6,7 @@ from itertools import product
 from typing import TYPE_CHECKING, Annotated
 
 from bayes_obscaling import ask
+from bayes_obscaling.checks import counted
 from bayes_obscaling.cli.groups import Option
 from bayes_obscaling.cli.options import (
     AnswerOptions,
@@ -155,9 +156,7 @@ def _fitted(
         where = Split.by_date(table, as_of).name  # refused before it is said what is fitted
     elif from_compute and not wanted and cutoff is None:
         raise InputError("--from-compute needs --models, --cutoff-flops or --as-of, to know whose scores to hide.")
-    (err() if outputs.as_json else out()).print(
-        f"Forecast of [bold]{_named(names)}[/]: {len(table.models)} models, {len(table.families)} families, {where}."
-    )
+    (err() if outputs.as_json else out()).print(f"Forecast of [bold]{_named(names)}[/]: {table.extent}, {where}.")
     split = split_of(table, cutoff, as_of, (wanted or True) if from_compute else False)
     return model.fitted(table, names, split)
 
@@ -246,7 +245,7 @@ def print_forecast(answer: Forecast) -> None:
     for task, rows in summary.groupby("task", sort=False):
         ordered = rows.sort_values(["own", "median"], ascending=False)
         seen = int(answer.fit.posterior.seen[task].sum())
-        print_table(_columns(ordered), f"{task} (scores 0 to 1; {seen} models' scores were seen)", least=_LEAST)
+        print_table(_columns(ordered), f"{task} (scores 0 to 1; seen: {counted(seen, 'score')})", least=_LEAST)
         scored = rows[rows["observed"].notna() & ~rows["seen"]]
         if len(scored):
             hits = {

@@ -11,7 +11,7 @@ import click
 
 from bayes_obscaling.cli.groups import Option, names
 from bayes_obscaling.cli.options import FitOptions, FolderOutputs, FromCompute, Outputs, PageOutput, Tasks, flops
-from bayes_obscaling.cli.paths import is_folder, make_folder
+from bayes_obscaling.cli.paths import check_folder, is_folder, make_folder
 from bayes_obscaling.cli.scores import TableOptions, resolved
 from bayes_obscaling.cli.show import (
     err,
@@ -67,7 +67,7 @@ def diagnose(
         Path,
         Option("A fit saved with --save-fit or fit.save() (netCDF), or the name of one that ships.", is_argument=True),
     ],
-    details: Annotated[Path | None, f"Write {_PARTS} into this folder (CSV)."] = None,
+    details: Annotated[Path | None, f"Write {_PARTS} into this folder (CSV), made if need be."] = None,
     *,
     outputs: CheckOutputs,
 ) -> None:
@@ -78,8 +78,8 @@ def diagnose(
 
     Example: bayes-obscaling diagnose fit.nc --plot checks.png
     """
-    if details is not None and not details.is_dir():
-        raise InputError(f"There is no folder {details}: make it, or name another for --details.")
+    if details is not None:
+        check_folder(details)
     from bayes_obscaling.checks import Check
     from bayes_obscaling.inference.cache import default_cache_dir, use_compile_cache
     from bayes_obscaling.inference.shipped import fit_file
@@ -101,6 +101,7 @@ def diagnose(
     def write_parts() -> list[str]:
         if details is None:
             return []
+        make_folder(details)
         for name, part in answer.parts.items():
             write(details / f"{name}.csv", part.to_csv(index=False).encode())
         return [f"{len(answer.parts)} tables to {details}"]

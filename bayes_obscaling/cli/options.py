@@ -171,6 +171,8 @@ class AnswerOptions(FitOptions):
                 note(f"capabilities come from the {_about_shipped(joinable)}; --refit samples them anew")
                 with self.sampling(table=table) as how:
                     return fit_given(joinable, table, names, split=split, cache=how["cache"], progress=how["progress"])
+            if (table.models["cohort"] == "user").any():
+                note("no fit that ships can take your table in, so that everything is sampled")
         with self.sampling(table=table) as how:
             return fit_table(table, names, split=split, **how)
 

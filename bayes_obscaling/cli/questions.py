@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from bayes_obscaling.data import ScoreTable
     from bayes_obscaling.results.finding import Finding
 
-_FOLDS, _REFERENCE = 5, "Llama-2"
+_FOLDS = 5
 # Rows that anomalies prints of each kind, and tasks from which on none of them comes first.
 _MOST_ODD, _MANY = 15, 5
 
@@ -89,7 +89,9 @@ def factors(
 def efficiency(
     capability: Annotated[str, "What to rank by: overall, a factor such as MMLU, or a task."] = "overall",
     flops: Annotated[float | None, flops("Reference compute in FLOPs; default 8.4e22.")] = None,
-    family: Annotated[str, "In whose FLOPs the others are expressed."] = _REFERENCE,
+    family: Annotated[
+        str, "In whose FLOPs the others are expressed; default Llama-2, or that with most models of known FLOPs."
+    ] = "",
     models: Annotated[
         list[str] | None, names("--models", help="What are these worth in that family's FLOPs?", old=("--model",))
     ] = None,
@@ -106,19 +108,20 @@ def efficiency(
         raise InputError("--models needs no reference compute: leave out --flops.")
     reference = {} if flops is None else {"flops": flops}
     if question.model.drift:
-        if models or capability != "overall" or family != _REFERENCE:
+        if models or capability != "overall" or family:
             raise InputError("--drift compares years: leave out --models, --capability and --family.")
         _show_drift(question, reference)
         return
 
     def check(table: ScoreTable) -> None:
         resolved(table, models)
-        if family != _REFERENCE:  # may be missing in a table that lacks it; then another takes its place
+        if family:
             check_family(table, family)
 
     fitted = question.fit(check=check)
     if models:
-        question.show(ask.worth(fitted, models, family=family, capability=capability), f"FLOPs of {family}")
+        worth = ask.worth(fitted, models, family=family, capability=capability)
+        question.show(worth, f"FLOPs of {worth.family}")
         return
     answer = ask.efficiency(fitted, capability=capability, family=family, **reference)
     show(answer, "", question.outputs, layout=lambda: _print_ranking(answer))

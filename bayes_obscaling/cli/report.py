@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from bayes_obscaling.cli.forecasts import scenarios_of
+from bayes_obscaling.cli.forecasts import check_scenarios, scenarios_of
 from bayes_obscaling.cli.groups import Option
 from bayes_obscaling.cli.options import Models, Tasks, check_page, flops, page_size
-from bayes_obscaling.cli.scores import check_family, resolved
+from bayes_obscaling.cli.scores import resolved
 from bayes_obscaling.cli.show import note, out, plain, print_sampler
 
 if TYPE_CHECKING:
@@ -56,8 +56,7 @@ def report(
     fitted = open_as(fit_file(fit), CapabilityFit)
     for text in fitted.notes:
         note(text)
-    for scenario in coming:
-        check_family(fitted.table, scenario.family)
+    check_scenarios(fitted.table, coming, [fitted.spec], "give --flops, such as 3e24")
     names = list(fitted.posterior.names) if task == ["all"] else task
     known = resolved(fitted.table, models) or not_seen(fitted, tasks_of(fitted, names))
     asked: list[str | Scenario] = [*known, *coming]

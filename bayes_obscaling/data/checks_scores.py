@@ -193,9 +193,10 @@ def replaced(checked: Checked) -> Lines:
     changed = overrides(checked.before, checked.parsed)
     if len(changed):
         each = [f"{x.model} on {x.benchmark}: {x.score:.3f} for {x.score_table:.3f}" for x in changed.itertuples()]
+        what = counted(len(changed), "score replaces one that differs", "scores replace others that differ")
         yield (
             "REVIEW",
-            f"{len(changed)} scores replace others that differ by more than .02 ({listed(each, 4)})",
+            f"{what} by more than .02 ({listed(each, 4)})",
             "make sure that they were measured in the same way (prompt, shots, metric)",
         )
 

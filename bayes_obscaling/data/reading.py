@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bayes_obscaling.checks import counted
 from bayes_obscaling.data.bundled import known_corrections
 from bayes_obscaling.data.frames import KEY
 from bayes_obscaling.data.names import close_names
@@ -87,9 +88,10 @@ def merge(table: ScoreTable, parsed: Parsed, *, strict: bool = True) -> ScoreTab
     changed = overrides(table, parsed)
     if len(changed):
         first = changed.iloc[0]
+        what = counted(len(changed), "score differs from the one it replaces", "scores differ from those they replace")
         notes.append(
-            f"{parsed.sheet.name}: {len(changed)} scores differ from those they replace by more than {OVERRIDE_NOTED}, "
-            f"first {first['model']} on {first['benchmark']}: {first['score']:.3f} for {first['score_table']:.3f}"
+            f"{parsed.sheet.name}: {what} by more than {OVERRIDE_NOTED}, first "
+            f"{first['model']} on {first['benchmark']}: {first['score']:.3f} for {first['score_table']:.3f}"
         )
     scores, others = _merged_scores(table, parsed)
     return ScoreTable(models, benchmark_rows, scores, [*table.notes, *notes], other_settings=others)

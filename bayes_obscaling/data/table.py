@@ -8,6 +8,7 @@ from functools import cached_property
 
 import pandas as pd
 
+from bayes_obscaling.checks import counted
 from bayes_obscaling.data.frames import (
     KEY,
     OPTIONAL,
@@ -273,6 +274,11 @@ class ScoreTable:
 
     def __hash__(self) -> int:
         return hash(self.data_hash)
+
+    @property
+    def extent(self) -> str:
+        """How many models and families there are, in words."""
+        return f"{counted(len(self._models), 'model')}, {counted(len(self.families), 'family', 'families')}"
 
     def __repr__(self) -> str:
         return (

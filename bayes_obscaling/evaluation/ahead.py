@@ -135,6 +135,11 @@ def predict_ahead(fit: CapabilityFit, *, quarters: int = 4, efforts: Sequence[st
     )
 
 
+def today_utc() -> str:
+    """Today, YYYY-MM-DD: the day of forecasts that are made now."""
+    return datetime.now(UTC).date().isoformat()
+
+
 def quarters_from(today: str, count: int) -> list[Quarter]:
     """The quarter of tomorrow and those after it."""
     start, found = date.fromisoformat(today) + timedelta(days=1), []

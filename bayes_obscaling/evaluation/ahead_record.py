@@ -54,6 +54,15 @@ class AheadRecord:
         return str(self.about["made"])[:10]
 
 
+def check_day(folder: Path, day: str) -> Path:
+    """The place of the record of a day inside a folder; refused is one that is there, which is never overwritten."""
+    place = folder / day
+    if place.exists():
+        remedy = "keep them, since forecasts are never overwritten: write into another folder, or on another day"
+        raise InputError(f"There are forecasts of {day} in {folder}", remedy)
+    return place
+
+
 def write_record(record: AheadRecord, folder: Path) -> Path:
     """Write a record into a folder of its day inside `folder`, whole or not at all, and never over another one.
 
@@ -62,10 +71,7 @@ def write_record(record: AheadRecord, folder: Path) -> Path:
     InputError
         When there is one of that day, or it cannot be written.
     """
-    place = folder / record.day
-    if place.exists():
-        remedy = "keep it: nothing that was forecast is overwritten; write into another folder, or on another day"
-        raise InputError(f"There are forecasts of {record.day} in {folder}", remedy)
+    place = check_day(folder, record.day)
     draws = np.round(record.draws * _UNIT).astype(np.uint16)
     buffer = io.BytesIO()
     pd.DataFrame(draws, columns=[str(i) for i in range(draws.shape[1])]).to_parquet(buffer, compression="zstd")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bayes_obscaling.checks import counted
 from bayes_obscaling.data.efforts import EFFORTS, effort_level
 from bayes_obscaling.data.names import normal_form
 from bayes_obscaling.data.table import ScoreTable
@@ -29,6 +31,7 @@ from bayes_obscaling.results.finding import Finding
 from bayes_obscaling.results.scenario import NEW_FAMILY
 
 _JUDGED = (50, 80, 90)  # per cent
+_LEAST_DIGITS = 8  # of a fingerprint, that stand for it
 _WHERE = ["task", "effort", "quarter"]  # what a forecast and a score have in common, beside the line
 
 
@@ -47,7 +50,7 @@ class AheadScores(Finding):
     front = ("model", "task", "effort", "quarter", "method", "observed", "median", "q5", "q95", "crps", "pit")
 
 
-def score_ahead(folder: str | Path, table: ScoreTable, *, fingerprint: str = "") -> AheadScores:
+def score_ahead(folder: str | Path, table: ScoreTable, *, fingerprint: str | None = None) -> AheadScores:
     """Return how good forecasts were that `predict_ahead` wrote, by the scores of a table that has grown since.
 
     Parameters
@@ -56,8 +59,9 @@ def score_ahead(folder: str | Path, table: ScoreTable, *, fingerprint: str = "")
         Of the forecasts of one day, or of several days.
     table : ScoreTable
         Scores of models that came later, with a family, a date of release and, where known, setting and date of run.
-    fingerprint : str
-        SHA-256 of ``about.json`` as it was published; of several days, one of them has it.
+    fingerprint : str, optional
+        SHA-256 of ``about.json`` as it was published, or its first 8 digits or more; of several days, one of them has
+        it.
 
     Raises
     ------
@@ -71,8 +75,10 @@ def score_ahead(folder: str | Path, table: ScoreTable, *, fingerprint: str = "")
     and those that were released or run on the day of the forecasts or before, prove nothing, and are left aside.
     """
     records = read_records(Path(folder))
-    expected = fingerprint.strip().casefold()
-    if expected and expected not in [record.fingerprint for record in records]:
+    expected = None if fingerprint is None else fingerprint.strip().casefold()
+    if expected is not None and not re.fullmatch(f"[0-9a-f]{{{_LEAST_DIGITS},64}}", expected):
+        raise InputError(f"'{fingerprint}' is no fingerprint", f"give its first {_LEAST_DIGITS} digits or more")
+    if expected is not None and not any(record.fingerprint.startswith(expected) for record in records):
         problem = f"The fingerprint of {records[-1].day} is {records[-1].fingerprint}, not {expected}"
         raise InputError(problem, "take the folder from where it was published")
     scores = _scores(table)
@@ -129,7 +135,7 @@ def _placed(scores: pd.DataFrame, record: AheadRecord) -> pd.DataFrame:
     ours = record.table[record.table["method"] == OURS]
     there = pd.MultiIndex.from_frame(ours[["family", *_WHERE]])
     reasons: list[tuple[Any, str]] = [
-        (frame["date"] == "", "no date of release"),
+        (frame["date"] == "", "without a date of release"),
         (frame["date"] <= record.day, f"released on {record.day} or before"),
         ((frame["evaluated"] != "") & (frame["evaluated"] <= record.day), f"run on {record.day} or before"),
         (~frame["quarter"].isin(ours["quarter"]), "released after the last quarter that was forecast"),
@@ -176,13 +182,13 @@ def _sentences(
     ]
     for day, ours in cells[cells["method"] == OURS].groupby("setup"):
         held = ", ".join(f"the {level} % interval {ours[f'in_{level}'].mean():.0%}" for level in _JUDGED)
-        texts.append(
-            f"{len(ours)} scores of {ours['model'].nunique()} models on {ours['task'].nunique()} benchmarks that came "
-            f"after {day} were opened: {held} held the score; mean CRPS {ours['crps'].mean():.4f}."
-        )
+        models, tasks = (ours[name].nunique() for name in ("model", "task"))
+        who = f"{counted(len(ours), 'score')} of {counted(models, 'model')} on {counted(tasks, 'benchmark')}"
+        mean = ours["crps"].mean()
+        texts.append(f"Opened of what came after {day}: {who}; {held} held the score; mean CRPS {mean:.4f}.")
     for row in differences.itertuples():
         words = difference_in_words(row.difference, row.se)
-        texts.append(f"{row.setup}, CRPS less that of {row.method} on {row.n} scores: {words}.")
+        texts.append(f"{row.setup}, CRPS less that of {row.method} on {counted(row.n, 'score')}: {words}.")
     if len(aside):
         texts.append(f"Left aside: {'; '.join(_counted(aside['why']))}.")
     return tuple(texts)

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from bayes_obscaling.analyses.latent_compute import LatentCompute, compute_of
+from bayes_obscaling.checks import counted
 from bayes_obscaling.data import ScoreTable
 from bayes_obscaling.errors import InputError
 from bayes_obscaling.inference.fit import fit_table
@@ -91,7 +92,8 @@ def _folds(known: pd.DataFrame, folds: int, whole_families: bool, seed: int) -> 
     if not 2 <= folds <= len(names):
         what = "families" if whole_families else "models"
         raise InputError(
-            f"{folds} folds of {len(names)} {what} of known FLOPs: take at least 2 and at most as many as there are."
+            f"{counted(folds, 'fold')} of {len(names)} {what} of known FLOPs: take at least 2 and at most as many as "
+            "there are."
         )
     shuffled = np.random.default_rng(seed).permutation(names)
     return units.map(dict(zip(shuffled, np.arange(len(names)) % folds, strict=True)))

@@ -14,6 +14,7 @@ import numpyro
 import numpyro.distributions as dist
 import pandas as pd
 
+from bayes_obscaling.checks import counted
 from bayes_obscaling.data import ScoreTable, Split
 from bayes_obscaling.data.names import family_named
 from bayes_obscaling.errors import InputError
@@ -149,8 +150,8 @@ def _cutoffs(members: pd.DataFrame, counts: Sequence[int] | None) -> dict[int, f
     possible = {k: cutoff for k, cutoff in every.items() if k >= _FEWEST}
     if not possible:
         raise InputError(
-            f"{family} has {len(members)} models of known FLOPs: a line through two needs a third, larger one to "
-            "forecast."
+            f"{family} has {counted(len(members), 'model')} of known FLOPs: a line through two needs a third, larger "
+            "one to forecast."
         )
     wanted = sorted(possible if counts is None else set(counts))
     if strange := [k for k in wanted if k not in possible]:

@@ -87,7 +87,9 @@ def header(answer: Forecast, rows: pd.DataFrame) -> dict[str, Any]:
         "title": f"Forecast of {what}",
         "question": f"What will {counted(models, 'model')} score on {what}?",
         "table": f"{len(fit.table.models)} models of {len(fit.table.families)} families{latest}",
-        "hidden": f"{len(fit.split.held_out)} models ({fit.split.name})" if fit.split.held_out else "no score",
+        "hidden": f"{counted(len(fit.split.held_out), 'model')} ({fit.split.name})"
+        if fit.split.held_out
+        else "no score",
         "made": str(fit.provenance.get("created", ""))[:10],
         "version": version("bayes_obscaling"),
         "verdict": answer.verdict,

@@ -77,7 +77,7 @@ def check_level(task: str, chance: float, level: float) -> None:
     """Refuse a score to reach that is not between the chance score of a task (NaN: not known) and 1."""
     floor = "0" if chance != chance else f"the chance score of {task} ({chance:g})"
     if not np.nan_to_num(chance) < level < 1:
-        percent = 1 < level < 100
+        percent = 2 <= level < 100  # 1.5 is no way to write 1.5 %
         raise InputError(
             f"The level {level} is not between {floor} and 1: give {f'{level / 100:g}' if percent else 'another'}."
         )

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from bayes_obscaling.analyses.efficiency import efficiency, equivalent_compute, first_component, worth
+from bayes_obscaling.data import ScoreTable
 from bayes_obscaling.errors import InputError
 from bayes_obscaling.models.capability_equations import COMPUTE_CENTRE
 
@@ -122,3 +123,15 @@ def test_the_plot_is_the_table(found):
     rows = found.table[(found.table["capability"] == "bench-0") & (found.table["quantity"] == "capability")]
     expected = rows.set_index("family")["median"].loc[ranking["family"]]
     assert [drawn[i] for i in range(6)] == pytest.approx(expected.tolist())
+
+
+def test_the_reference_is_a_family_whose_flops_are_known(made_fit):
+    models = made_fit.table.models
+    assert efficiency(made_fit).family == worth(made_fit).family == models["family"].value_counts().index[0]
+    of_secret = models["flops"].where(models["family"] != "family-0")
+    table = ScoreTable(models.assign(flops=of_secret), made_fit.table.benchmarks, made_fit.table.scores)
+    secret = dataclasses.replace(made_fit, table=table)
+    assert efficiency(secret).family != "family-0"
+    for ask in (efficiency, worth):
+        with pytest.raises(InputError, match="The FLOPs of no model of family-0 are known: name another family"):
+            ask(secret, family="family-0")

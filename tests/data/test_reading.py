@@ -90,7 +90,7 @@ def test_the_users_score_wins_and_is_noted(file):
     assert score(table, LLAMA, "MMLU") == 0.6
     assert score(table, LLAMA, "GSM8K") == 0.145
     assert len(table.scores) == len(BASE.scores)
-    assert "1 scores differ" in table.notes[0]
+    assert "1 score differs from the one it replaces" in table.notes[0]
     assert "0.600 for 0.438" in table.notes[0]
 
 

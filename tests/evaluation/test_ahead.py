@@ -16,7 +16,7 @@ from sparse_tables import HIDDEN, sparse_fit, sparse_table
 import bayes_obscaling as bo
 from bayes_obscaling.data import ScoreTable, Split
 from bayes_obscaling.data.dates import date_at, years_of
-from bayes_obscaling.evaluation.ahead import Predictions, quarter_of, quarters_from
+from bayes_obscaling.evaluation.ahead import Predictions, quarter_of, quarters_from, today_utc
 from bayes_obscaling.evaluation.ahead_record import read_record, read_records
 from bayes_obscaling.results.fit import CapabilityFit
 from bayes_obscaling.results.scenario import Scenario
@@ -116,7 +116,7 @@ def test_a_record_is_read_back_and_never_written_over(predictions: Predictions, 
     np.testing.assert_allclose(record.draws, predictions.draws, atol=5.01e-4)
     assert record.about["verdict"] == predictions.verdict == "FAIL" and record.about["models"][0] == "Aster-0"
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
-    with pytest.raises(bo.InputError, match="nothing that was forecast is overwritten"):
+    with pytest.raises(bo.InputError, match="forecasts are never overwritten"):
         predictions.save(folder.parent)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]
@@ -197,15 +197,27 @@ def test_scores_that_came_are_held_against_their_forecasts(predictions: Predicti
     assert set(baselines["model"]) == {"Birch-9", "Fern-1"} and set(baselines["effort"]) == {""}
     why = found.parts["left_aside"].set_index("model")["why"]
     assert why["Aster-8"] == f"released on {day} or before" and why["Aster-9"] == f"run on {day} or before"
-    assert why["Cedar-9"] == "no date of release" and "last quarter" in why["Dahlia-9"]
+    assert why["Cedar-9"] == "without a date of release" and "last quarter" in why["Dahlia-9"]
     assert not {"Aster-0", "Birch-0"} & set(why.index)  # known then: ignored
-    assert "3 scores of 2 models on" in found.sentences[1] and found.verdict == "FAIL"  # draws that only scatter
+    assert ": 3 scores of 2 models on" in found.sentences[1] and found.verdict == "FAIL"  # draws that only scatter
     assert len(found.plot().get_yticklabels()) == 3
     assert set(found.parts["scores"]["method"]) == set(cells["method"])
     page = (Path(__file__).parents[2] / "docs" / "reference" / "columns.md").read_text(encoding="utf-8")
     described = set(re.findall(r"`([^`\n]+)`", page))
     for table in (predictions.table, cells, *found.parts.values()):
         assert set(table) <= described
+
+
+def test_the_first_digits_of_a_fingerprint_stand_for_it(folder: Path):
+    published = read_record(folder).fingerprint
+    for given in (published, published[:8].upper()):
+        with pytest.raises(bo.InputError, match="No score can be held"):
+            bo.evaluation.score_ahead(folder, sparse_table(), fingerprint=given)
+    for given in ("", published[:7], "not hex at all"):
+        with pytest.raises(bo.InputError, match="is no fingerprint: give its first 8 digits or more"):
+            bo.evaluation.score_ahead(folder, sparse_table(), fingerprint=given)
+    with pytest.raises(bo.InputError, match="The fingerprint of"):
+        bo.evaluation.score_ahead(folder, sparse_table(), fingerprint=published[1:])
 
 
 def test_nothing_to_open_is_one_sentence(folder: Path):
@@ -227,7 +239,7 @@ def test_a_benchmark_is_drawn_by_line(predictions: Predictions):
     ("options", "words"),
     [
         (("--quarters", "0"), "0 quarters cannot be asked for"),
-        (("--effort", "hihg"), "'hihg' is no setting"),
+        (("--effort", "hihg"), "--effort: 'hihg' is no setting"),
         (("--table", "base"), "no trend of compute"),
     ],
 )
@@ -239,6 +251,9 @@ def test_what_cannot_be_predicted_is_refused_before_anything_is_fitted(
     )
     code, _, err = run("predict-ahead", "--output", tmp_path / "predictions", *options)
     assert code == 2 and words in err and not (tmp_path / "predictions").exists()
+    (tmp_path / today_utc()).mkdir()
+    code, _, err = run("predict-ahead", "--output", tmp_path)
+    assert code == 2 and "forecasts are never overwritten" in err
 
 
 def test_the_commands_write_and_open(fit: CapabilityFit, tmp_path: Path, run: Run):

@@ -365,7 +365,7 @@ def test_the_command_writes_a_page(made_fit: CapabilityFit, tmp_path: Path, run:
     for arguments, message in (
         (("-o", tmp_path / "a.pdf"), ".html"),
         (("-o", tmp_path / "absent" / "a.html"), "absent"),
-        (("-o", output, "--family", "new"), "FLOPs"),
+        (("-o", output, "--family", "new"), "needs its compute"),
         (("-o", output, "--models", "nobody"), "nobody"),
         (("-o", fit), "both"),
         (("-o", output, "--study", tmp_path), "no scored forecasts"),

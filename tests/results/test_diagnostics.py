@@ -375,18 +375,19 @@ def test_command_line(run: Callable[..., tuple[int, str, str]], healthy: Capabil
     good, bad = healthy.save(tmp_path / "good.nc"), _slow_energy(healthy, 0.9).save(tmp_path / "bad.nc")
     folder = tmp_path / "plots"
     folder.mkdir()
-    code, out, _ = run("diagnose", good, "--output", tmp_path / "checks.csv", "--plot", folder, "--details", folder)
+    tables = tmp_path / "tables"  # made if need be
+    code, out, _ = run("diagnose", good, "--output", tmp_path / "checks.csv", "--plot", folder, "--details", tables)
     assert code == 0
     table = pd.read_csv(tmp_path / "checks.csv")
     assert list(table) == ["check", "level", "what", "reason", "remedy"]
     assert f"{good}"[-10:] in out.replace("\n", "") and "R-hat" in out
     assert {f"{name}.png" for name in plots.PLOTS} <= {file.name for file in folder.iterdir()}
-    assert len(pd.read_csv(folder / "scores.csv")) > 100
+    assert len(pd.read_csv(tables / "scores.csv")) > 100
     code, out, err = run("diagnose", bad, "--json")
     assert code == 1
     assert '"verdict": "FAIL"' in out and "FAIL" in err
     assert run("diagnose", tmp_path / "none.nc")[0] == 2
-    assert "folder" in run("diagnose", good, "--details", tmp_path / "none")[2]
+    assert "give a folder" in run("diagnose", good, "--details", bad)[2]
 
 
 @pytest.mark.slow
