@@ -15,6 +15,7 @@ from bayes_obscaling.data import Ladder
 from bayes_obscaling.design.ladder import next_runs
 from bayes_obscaling.evaluation.ladder_backtest import score_runs
 from bayes_obscaling.inference.fit_ladder import fit_ladder
+from bayes_obscaling.models.ladder import LadderSpec
 
 TARGET = Scenario("target", params=3e9, tokens=6e10)
 
@@ -63,6 +64,26 @@ def test_a_ladder_is_read_fitted_and_forecast(name: str, tmp_path: Path) -> None
     saved = bo.open(fit.save(tmp_path / "fit.nc"))
     pd.testing.assert_frame_equal(bo.forecast(saved, TARGET).to_dataframe(), shown)
     assert set(score_runs(fit, ladder.at_size(1e9))["quantity"]) >= quantities
+
+
+def test_the_same_ladder_is_not_sampled_twice(tmp_path: Path) -> None:
+    ladder, how = bo.read(runs()), {"chains": 2, "draws": 100, "cache": tmp_path}
+    first = fit_ladder(ladder, seed=1, sampler=Scatter(), **how)
+
+    class Refusing(Scatter):
+        def start(self, *_: object) -> None:
+            raise AssertionError("sampled")
+
+    again = fit_ladder(ladder, seed=1, sampler=Refusing(), **how)
+    frames = [bo.forecast(fit, TARGET).to_dataframe() for fit in (first, again)]
+    pd.testing.assert_frame_equal(*frames)
+    assert again.worst_convergence == first.worst_convergence and again.notes == first.notes
+    other = LadderSpec(feature="none")
+    for changed in ({"seed": 2}, {"seed": 1, "spec": other}):
+        with pytest.raises(AssertionError, match="sampled"):
+            fit_ladder(ladder, sampler=Refusing(), **how, **changed)
+    with pytest.raises(AssertionError, match="sampled"):
+        fit_ladder(ladder.select(list(ladder.runs.index[1:])), seed=1, sampler=Refusing(), **how)
 
 
 def test_losses_alone_answer_for_losses() -> None:

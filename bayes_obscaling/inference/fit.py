@@ -16,7 +16,8 @@ import xarray as xr
 from bayes_obscaling.data import ScoreTable, Split
 from bayes_obscaling.data.splits import Hides
 from bayes_obscaling.errors import InputError
-from bayes_obscaling.inference.cache import content_hash, load_arrays, open_cache, store_arrays
+from bayes_obscaling.inference.cache import content_hash, open_cache
+from bayes_obscaling.inference.kept import kept_or_made
 from bayes_obscaling.inference.limits import check_sampling
 from bayes_obscaling.inference.run import VERSIONS, Sampled, Values, describe_run, sample, whole_chunks
 from bayes_obscaling.inference.sampler import Model, Sampler, Target, default_sampler
@@ -29,12 +30,8 @@ from bayes_obscaling.models.spec import CapabilitySpec, Structure, spec_for
 from bayes_obscaling.models.trace import Site, sites_of, start_near_priors
 from bayes_obscaling.progress import Progress, Tell, silent
 from bayes_obscaling.results.chance import chance_notes, inferred_chance
-from bayes_obscaling.results.convergence import Convergence
 from bayes_obscaling.results.fit import CapabilityFit
-from bayes_obscaling.results.stages import Settings, Stage
-
-# In the cache, sampler statistics lie beside the draws under names that no site has.
-_STATS = "stats "
+from bayes_obscaling.results.stages import Stage
 
 
 def bound_measurement(fixed: Any, _: Any, structure: Structure) -> None:
@@ -260,9 +257,6 @@ class Run:
             fields.pop()
         content = [{name: believed[name] for name in used}, fields, settings.model_dump()]
         key = content_hash([*content, self.chains, self.draws, self.seed, VERSIONS], data)
-        if self.folder is not None and (stored := load_arrays(self.folder, key)) is not None:
-            self.tell(label, 1, 1)
-            return _from_cache(*stored)
 
         def start(chain: int) -> Values:
             rng = np.random.default_rng([self.seed, 1, chain])
@@ -271,12 +265,12 @@ class Run:
         target = Target(Model(bound_measurement, (structure,)), (data, self.priors), None, start)
         # By name, not by position: the same draws whatever else is fitted.
         who = int(content_hash(layout.predictor_sets[index], ()), 16)
-        sampled = self.sample(target, "measurement", sites, [self.seed, 1, who], label)
-        if self.folder is not None:
-            facts = {"convergence": sampled.convergence.model_dump(), "settings": sampled.settings.model_dump()}
-            stats = {f"{_STATS}{name}": value for name, value in sampled.stats.items()}
-            store_arrays(self.folder, key, {**sampled.values, **stats}, facts)
-        return sampled
+        return kept_or_made(
+            self.folder,
+            key,
+            lambda: self.sample(target, "measurement", sites, [self.seed, 1, who], label),
+            lambda: self.tell(label, 1, 1),
+        )
 
     def heads(self, theta: np.ndarray) -> tuple[Sampled, dict[str, Site]]:
         """Task heads along draws of the capabilities: chain c of the heads walks along chain c of theta (a cut).
@@ -326,11 +320,6 @@ class Run:
             seed=seed,
             tell=lambda done, total: self.tell(label, done, total),
         )
-
-
-def _from_cache(arrays: Values, facts: dict[str, Any]) -> Sampled:
-    stats = {name.removeprefix(_STATS): arrays.pop(name) for name in list(arrays) if name.startswith(_STATS)}
-    return Sampled(arrays, stats, Convergence(**facts["convergence"]), Settings(**facts["settings"]))
 
 
 def rows_to_fit(seen: np.ndarray) -> np.ndarray:

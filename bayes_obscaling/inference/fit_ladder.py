@@ -14,9 +14,10 @@ import numpy as np
 import xarray as xr
 
 from bayes_obscaling.data.ladder import Ladder
-from bayes_obscaling.inference.cache import open_cache
+from bayes_obscaling.inference.cache import content_hash, open_cache
+from bayes_obscaling.inference.kept import kept_or_made
 from bayes_obscaling.inference.limits import check_sampling
-from bayes_obscaling.inference.run import Sampled, Values, describe_run, sample, whole_chunks
+from bayes_obscaling.inference.run import VERSIONS, Sampled, Values, describe_run, sample, whole_chunks
 from bayes_obscaling.inference.sampler import Model, Sampler, Target, default_sampler
 from bayes_obscaling.inference.starts import of_ladder
 from bayes_obscaling.models import ladder as model
@@ -61,7 +62,7 @@ def fit_ladder(
     seed : int
         Random seed. Same seed, machine and versions give the same draws.
     cache : path, optional
-        Folder in which compiled programs are kept.
+        Folder in which draws and compiled programs are kept: the same question is not sampled twice.
     progress : callable or False, optional
         Told ``(label, done, total)``.
     sampler : Sampler, optional
@@ -78,24 +79,31 @@ def fit_ladder(
     sampler, tell = sampler or default_sampler(), progress or silent
     check_sampling(chains, draws, seed)
     layout = lay_out_ladder(ladder, spec)
-    open_cache(cache)
+    folder = open_cache(cache)
     fixed = (layout.data, jax.tree.map(jnp.asarray, spec.priors))
     sites = sites_of(_ladder, fixed, None, layout.structure)
 
     def start(chain: int) -> Values:
         return of_ladder(sites, spec.priors, np.random.default_rng([seed, 4, chain]))
 
-    sampled = sample(
-        Target(Model(_ladder, (layout.structure,)), fixed, None, start),
-        sampler,
-        sampler.settings["ladder"],
-        lambda name: name in sites and (sites[name].is_variable or sites[name].is_part),
-        chains=chains,
-        draws=whole_chunks(draws),
-        seed=[seed, 4],
-        tell=lambda done, total: tell(LABEL, done, total),
-        mend=True,
-    )
+    settings, draws = sampler.settings["ladder"], whole_chunks(draws)
+
+    def make() -> Sampled:
+        return sample(
+            Target(Model(_ladder, (layout.structure,)), fixed, None, start),
+            sampler,
+            settings,
+            lambda name: name in sites and (sites[name].is_variable or sites[name].is_part),
+            chains=chains,
+            draws=draws,
+            seed=[seed, 4],
+            tell=lambda done, total: tell(LABEL, done, total),
+            mend=True,
+        )
+
+    believed = [LABEL, spec.model_dump()["priors"], list(layout.structure), settings.model_dump()]
+    key = content_hash([*believed, chains, draws, seed, VERSIONS], layout.data)
+    sampled = kept_or_made(folder, key, make, lambda: tell(LABEL, 1, 1))
     tree = ladder_tree(layout, spec, sites, sampled.values, seed)
     tree["sample_stats"] = xr.DataTree(_sample_stats(sampled))
     stage = Stage(
