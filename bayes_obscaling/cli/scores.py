@@ -109,9 +109,9 @@ class TableOptions(Options):
         from bayes_obscaling.data.reading import merge
 
         how: dict[str, Any] = {"sheet": self.sheet, "duplicates": self.duplicates}
+        known = table.models.index if only_new else ()
         for file in files:
-            parsed = parse(table, file, self.benchmarks, tasks=tuple(tasks), **how)
-            parsed = parsed.without(table.models.index) if only_new else parsed
+            parsed = parse(table, file, self.benchmarks, tasks=tuple(tasks), **how).without(known)
             after = merge(table, parsed)
             table = after.noting(heeded(file, check_merged(table, parsed, after), self._accepted()))
         return table

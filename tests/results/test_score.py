@@ -205,5 +205,8 @@ def test_the_command_checks_the_scores_first(dated_fit: CapabilityFit, run, tmp_
     mine.write_text("model,bench-0\nmine,0.6\nmine,0.7\n")
     assert "--duplicates mean" in run(*ask)[2]
     assert run(*ask, "--duplicates", "mean")[0] == 0
+    (more := tmp_path / "more.csv").write_text("model,bench-1,bench-2\nmine,0.5,0.4\n")
+    code, _, err = run("score", mine, more, "--fit", saved, "--task", "task-0", "--duplicates", "mean")
+    assert code == 0 and "left aside" not in err  # a model may be in several files
     code, _, err = run(*ask[:-2], "--plot", tmp_path / "x.png")
     assert code == 2 and "A plot shows one task" in err
