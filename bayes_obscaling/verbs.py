@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, overload
 
@@ -133,6 +134,7 @@ def read(
     InputError
         If a file cannot be used: one sentence with file, row, column and remedy.
     """
+    into = None if into is None else _table(into)
     if into is None and benchmarks is None and sheet is None and is_ladder(source):
         return read_ladder(source)
     return read_scores(source, benchmarks, tasks=tasks, into=into, sheet=sheet, duplicates=duplicates)
@@ -292,8 +294,11 @@ def forecast(fit: CapabilityFit | Stack | LadderFit, *args: Any, **options: Any)
 
     if isinstance(fit, Stack):
         return fit.forecast(*args, **options)
+    from bayes_obscaling.results.fit import CapabilityFit
     from bayes_obscaling.results.forecast import forecast as forecast_scores
 
+    if not isinstance(fit, CapabilityFit):
+        raise InputError(f"{type(fit).__name__} is no fit", "make one with fit(...) or open(...)")
     return forecast_scores(fit, *args, **options)
 
 
@@ -367,6 +372,8 @@ def open(path: str | Path, spec: CapabilitySpec | LadderSpec | None = None) -> C
     from bayes_obscaling.inference.shipped import fit_file
     from bayes_obscaling.results.storage import open_fit
 
+    if not isinstance(path, (str, PathLike)):
+        raise InputError(f"{type(path).__name__} is no path", "give that of a saved fit, or the name of one that ships")
     return open_fit(fit_file(path), spec)
 
 

@@ -250,3 +250,40 @@ def test_former_spellings_are_understood_but_not_shown(run: Run):
 def test_one_family_has_no_standard_error():
     assert difference_in_words(0.1, math.nan) == "difference +0.1000, no standard error: one family only"
     assert difference_in_words(-0.1, 0.02, 2) == "difference -0.10, standard error 0.02"
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        lambda _: bo.forecast("base-llms"),
+        lambda fit: bo.forecast(fit, 3),
+        lambda fit: bo.forecast(fit, tasks=5),
+        lambda _: bo.read(pd.DataFrame({"model": ["a"], "MMLU": [0.5]}), into="base-llms"),
+        lambda _: bo.read([]),
+        lambda _: bo.open(None),
+    ],
+)
+def test_other_types_are_refused_in_python(question: Callable[[CapabilityFit], object], made_fit: CapabilityFit):
+    with pytest.raises(bo.InputError):
+        question(made_fit)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fragment"),
+    [
+        ("forecast -t MMLU --cutoff-flops 1.1e23 --family Llama-2 --flops 1e24 --date 2025-01", "has one date"),
+        ("forecast -t MMLU --cutoff-flops 1.1e23 --family Llama-2 --flops 1e24 --effort high", "knows no efforts"),
+        ("forecast -t MMLU --cutoff-flops 1.1e23 --models Llama-2-7b-hf --effort high", "knows no efforts"),
+        ("forecast -t MMLU --family Llama-2 --size 8 --tokens 15", "give it in full, or as 7B or 15T"),
+        ("reach -t MMLU --level 0.9 --family Llama-2 --date 2025-01 --cutoff-flops 1.1e23", "has one date"),
+        ("efficiency --factors 3 --capability foo", "no capability 'foo'"),
+        ("when --table frontier -t frontiermath_v2 --level 0.9 --trend-compute -1", "Compute cannot grow -1 times"),
+        ("ladder --target N=7,D=4", "N is 7, so that the unit may be another"),
+    ],
+)
+def test_what_no_fit_answers_is_refused_before_one_is_made(
+    arguments: str, fragment: str, run: Run, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(options.AnswerOptions, "fitted", lambda *_: pytest.fail("a fit was asked for"))
+    code, _, err = run(*arguments.split())
+    assert code == 2 and fragment in " ".join(err.split())

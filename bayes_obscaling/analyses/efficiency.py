@@ -17,6 +17,7 @@ from bayes_obscaling.data.names import family_named
 from bayes_obscaling.data.rules import check_flops
 from bayes_obscaling.errors import InputError
 from bayes_obscaling.models.capability_equations import line, line_slope
+from bayes_obscaling.results.beyond import stray
 from bayes_obscaling.results.curves import matching_compute
 from bayes_obscaling.results.directions import OVERALL, Direction, direction_of
 from bayes_obscaling.results.finding import Finding
@@ -91,10 +92,10 @@ def efficiency(
     Notes
     -----
     A typical model has no residual of its own: ``a_f + b_f x`` (Ruan et al. 2024, section 3.3 and eq. 3, where it is a
-    least-squares line per family). Families of which no model's FLOPs are known are left out: their line and their
-    compute cannot be told apart. A family's line far from its own compute leans on the population of slopes; the
-    column ``distance`` says how far (decades). With a drift, a family's line is that at its latest release; what a year
-    is worth, `drift` says.
+    least-squares line per family), which may stray outside the compute of the family's models as forecasts do. Families
+    of which no model's FLOPs are known are left out: their line and their compute cannot be told apart. A family's line
+    far from its own compute leans on the population of slopes; the column ``distance`` says how far (decades). With a
+    drift, a family's line is that at its latest release; what a year is worth, `drift` says.
     """
     check_flops("The reference compute", flops)
     models = fit.table.models
@@ -108,6 +109,7 @@ def efficiency(
     main = direction_of(fit, capability)
     ranked, _ = _typical(fit, main, families, flops)
     worth = 10.0 ** (matching_compute(fit, main, family, ranked) - np.log10(flops))
+    worth[:, families.index(family)] = 1.0  # a line that strays may pass its own height before
     parts = {
         **_ranking(ranked, facts, flops),
         "residual_sd": _heterogeneity(fit),
@@ -135,7 +137,9 @@ def _typical(
     x = fit.posterior.covariates(families, {"flops": np.full(len(rows), flops)})
     if fit.layout.structure.is_sparse:  # of models that reason, or of none: compared alike
         x = x._replace(reasoning=np.zeros(len(rows)))
-    return direction.places(np.asarray(line(p, x))), direction.differences(np.asarray(line_slope(p, x)))
+    strayed = stray(fit.posterior, families, x.date, np.full(len(rows), flops))
+    strayed = strayed[:, min(direction.predictors, strayed.shape[1] - 1)] if strayed.ndim > 1 else strayed
+    return direction.places(np.asarray(line(p, x)) + strayed), direction.differences(np.asarray(line_slope(p, x)))
 
 
 def _table(fit: CapabilityFit, capability: str, counts: pd.Series, flops: float, worth: np.ndarray) -> pd.DataFrame:

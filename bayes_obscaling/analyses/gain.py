@@ -135,7 +135,7 @@ def paired_gains(fit: CapabilityFit, scenarios: list[Scenario], names: list[str]
 
 def _curve(fit: CapabilityFit, family: str, names: list[str]) -> pd.DataFrame:
     """Gain of a new model of a family by compute, from its smallest model to beyond its largest."""
-    models, family = fit.table.models, family_of(fit, family)
+    models, family = fit.table.models, family_of(fit.layout, family)
     known = models["flops"][(models["family"] == family) | (family == NEW_FAMILY)].dropna()
     if known.empty:
         raise InputError(f"No FLOPs are known in the family {family}: name another.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import product
 from typing import TYPE_CHECKING, Annotated
 
 from bayes_obscaling import ask
@@ -21,24 +20,23 @@ from bayes_obscaling.cli.options import (
     flops,
     positive,
 )
+from bayes_obscaling.cli.scenarios import check_asked, check_scenarios, scenarios_of
 from bayes_obscaling.cli.scores import TableOptions, check_family, resolved
 from bayes_obscaling.cli.show import err, out, plain, print_table, show, warn
 from bayes_obscaling.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     import pandas as pd
 
     from bayes_obscaling.data import ScoreTable
-    from bayes_obscaling.models.spec import CapabilitySpec
     from bayes_obscaling.results.fit import CapabilityFit
     from bayes_obscaling.results.forecast import Forecast
     from bayes_obscaling.results.scenario import Scenario
 
 _INTERVALS = {"50 %": ("q25", "q75"), "80 %": ("q10", "q90"), "90 %": ("q5", "q95"), "95 %": ("q2.5", "q97.5")}
 _MOST_NAMED = 12
-_SUCH_AS = {"--flops": "3e24", "--size": "8e9", "--tokens": "15e12"}
 # Columns that a narrow terminal does without, the least important one first.
 _LEAST = ("80 %", "95 %", "basis", "distance", "50 %", "FLOPs", "date", "observed")
 
@@ -95,7 +93,7 @@ def forecast(
         raise InputError("--effort is that of models that are named", "name them with --models or --family")
     scenarios = scenarios_of(family, flops, date, effort, size, tokens)
     if saved.fit is None:
-        fitted = _fitted(task, cutoff_flops, as_of, models, scenarios, from_compute, table, model, outputs)
+        fitted = _fitted(task, cutoff_flops, as_of, models, scenarios, effort, from_compute, table, model, outputs)
     else:
         from bayes_obscaling.results.fit import CapabilityFit
 
@@ -133,6 +131,7 @@ def _fitted(
     as_of: str | None,
     models: list[str] | None,
     scenarios: list[Scenario],
+    effort: str | None,
     from_compute: bool,
     options: TableOptions,
     model: AnswerOptions,
@@ -158,6 +157,7 @@ def _fitted(
         raise InputError("--from-compute needs --models, --cutoff-flops or --as-of, to know whose scores to hide.")
     (err() if outputs.as_json else out()).print(f"Forecast of [bold]{_named(names)}[/]: {table.extent}, {where}.")
     split = split_of(table, cutoff, as_of, (wanted or True) if from_compute else False)
+    check_asked(table, names, split, model.spec(table), [(name, effort or "") for name in wanted], scenarios)
     return model.fitted(table, names, split)
 
 
@@ -176,55 +176,6 @@ def named(task: list[str] | None) -> list[str]:
     if not task:
         raise InputError("No task was named: use --task, such as --task word_unscrambling; 'tasks' lists them.")
     return task
-
-
-def check_scenarios(
-    table: ScoreTable, scenarios: Sequence[Scenario], specs: Iterable[CapabilitySpec], remedy: str
-) -> None:
-    """Refuse models to come that fits by these specs cannot forecast; `remedy` is for compute that is missing."""
-    from bayes_obscaling.results.ratio import check_sizes
-
-    for spec, scenario in product(specs, scenarios):
-        check_family(table, scenario.family)
-        if scenario.compute != scenario.compute and spec.unknown_compute == "prior":
-            raise InputError(f"A model to come (family {scenario.family}) needs its compute", remedy)
-        check_sizes(spec.compute_law, scenario)
-
-
-def scenarios_of(
-    families: list[str] | None,
-    flops: list[float] | None,
-    dates: list[str] | None,
-    effort: str | None,
-    sizes: list[float] | None = None,
-    tokens: list[float] | None = None,
-) -> list[Scenario]:
-    """Models to come, from the options that describe them; refused are those that do not pair."""
-    families, flops, dates = families or [], flops or [], dates or []
-    numbers = {"--flops": flops, "--size": sizes or [], "--tokens": tokens or []}
-    for flag, values in numbers.items():
-        if len(values) not in (0, len(families)):
-            raise InputError(
-                f"--family was given {len(families)} times and {flag} {len(values)} times: give them in pairs, such as "
-                f"--family Llama-2 {flag} {_SUCH_AS[flag]}."
-            )
-    facts = [values or [float("nan")] * len(families) for values in numbers.values()]
-    from bayes_obscaling.data.dates import iso_date
-    from bayes_obscaling.data.efforts import setting_of
-    from bayes_obscaling.results.scenario import Scenario
-
-    effort, dates = setting_of(effort or "", "--effort"), [iso_date(date, "--date") for date in dates]
-    if dates and not families:
-        raise InputError("--date is the date of a model to come", "name it with --family")
-    if len(dates) not in (0, 1, len(families)):
-        raise InputError(
-            f"--date was given {len(dates)} times for {len(families)} models", "give one for all, or one for each"
-        )
-    dates = dates if len(dates) == len(families) else (dates or [""]) * len(families)
-    return [
-        Scenario(family=name, flops=c, params=n, tokens=d, date=date, effort=effort)
-        for name, date, c, n, d in zip(families, dates, *facts, strict=True)
-    ]
 
 
 def _say_if_data_changed(fitted: CapabilityFit) -> None:
@@ -307,6 +258,7 @@ def reach(
     """
     from bayes_obscaling.data.dates import iso_date
     from bayes_obscaling.results.reach import check_growth, check_level
+    from bayes_obscaling.results.release import check_drift
 
     if flops is None and (growth or start):
         raise InputError("--growth and --start are of a compute", "give it with --flops, or leave them out")
@@ -318,9 +270,14 @@ def reach(
     def check(table: ScoreTable) -> None:
         check_level(table.resolve(task), table.chance(task), level)
         check_family(table, family)
-        if (flops is not None or date) and not is_saved and question.model.spec(table).drift == "none":
+        if is_saved or (flops is None and not date):
+            return
+        drift = question.model.spec(table).drift
+        if drift == "none":
             what = "--date is a release date" if date else "--flops asks for a release date"
             raise InputError(f"{what}, which a fit without a drift does not know", "fit with --drift family")
+        if date:
+            check_drift(drift, family)
 
     is_saved = question.saved.fit is not None
     fitted = question.fit(None if is_saved else [task], cutoff=cutoff_flops, check=check)
@@ -353,7 +310,9 @@ def when(
     """
     from bayes_obscaling.data.dates import iso_date
     from bayes_obscaling.results.reach import check_level
+    from bayes_obscaling.results.when import check_trend
 
+    check_trend(trend_compute)
     begin = iso_date(start or "", "--start")
     if check is not None:
         if question.saved.fit is not None or task or level or any or start:

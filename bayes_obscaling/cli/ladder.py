@@ -146,6 +146,7 @@ def _sizes(texts: list[str] | None) -> list[float] | None:
 
 def _target(text: str) -> Scenario:
     from bayes_obscaling.data.numbers import amount
+    from bayes_obscaling.data.rules import check_amount
     from bayes_obscaling.results.scenario import Scenario
 
     parts: dict[str, str] = {}
@@ -163,6 +164,8 @@ def _target(text: str) -> Scenario:
         if name not in parts:
             raise InputError(f"--target {text}: {name} is missing; {_TARGET}.")
         numbers[name] = amount(f"--target {text}: {name}", parts[name], "3.6e25" if name == "FLOPS" else "7e9 or 7B")
+        if name != "FLOPS":
+            check_amount(f"--target {text}: {name}", numbers[name])
     name = parts.get("NAME", f"N={parts['N']},D={parts['D']}")
     recipe = parts.get("RECIPE", "")
     return Scenario(name, params=numbers["N"], tokens=numbers["D"], flops=numbers["FLOPS"], recipe=recipe).as_run()

@@ -9,7 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from bayes_obscaling.cli.groups import Option, Options, names
-from bayes_obscaling.cli.paths import check_destination, check_file, check_folder, file_at, is_folder, make_folder
+from bayes_obscaling.cli.paths import (
+    check_destination,
+    check_file,
+    check_folder,
+    check_page,
+    file_at,
+    is_folder,
+    make_folder,
+    page_size,
+)
 from bayes_obscaling.cli.scores import TableOptions
 from bayes_obscaling.cli.show import note, progress_bars, save_plot, show, write
 from bayes_obscaling.cli.written import check_ending, table_bytes
@@ -48,11 +57,12 @@ def _read(flag: str, text: str) -> float:
 
 
 def positive(help: str) -> Option:
-    """An option that takes a positive number of parameters or tokens."""
+    """An option that takes a number of parameters or tokens."""
 
     def check(flag: str, value: float) -> None:
-        if not 0 < value < float("inf"):
-            raise InputError(f"{flag} is {value:g}", "give a positive number")
+        from bayes_obscaling.data.rules import check_amount
+
+        check_amount(flag, value)
 
     return Option(help, read=_read, check=check)
 
@@ -171,8 +181,13 @@ class AnswerOptions(FitOptions):
                 note(f"capabilities come from the {_about_shipped(joinable)}; --refit samples them anew")
                 with self.sampling(table=table) as how:
                     return fit_given(joinable, table, names, split=split, cache=how["cache"], progress=how["progress"])
-            if (table.models["cohort"] == "user").any():
-                note("no fit that ships can take your table in, so that everything is sampled")
+        if not self.refit:
+            why = (
+                "--chains, --draws and --seed ask for one"
+                if self.says_how
+                else "none that ships has these data and spec"
+            )
+            note(f"a fit is sampled, which takes minutes: {why}")
         with self.sampling(table=table) as how:
             return fit_table(table, names, split=split, **how)
 
@@ -335,20 +350,6 @@ class PageOutput(Options):
         from bayes_obscaling.pages.page import report
 
         return [page_size(report(answer, self.report, **options))]  # type: ignore[arg-type]
-
-
-def check_page(path: Path) -> None:
-    """Refuse a page that cannot be written."""
-    from bayes_obscaling.pages import page
-
-    check_file(path)
-    page.check_ending(path)
-    page.check_installed()
-
-
-def page_size(path: Path) -> str:
-    """Name and size of a page that was written."""
-    return f"{path} ({path.stat().st_size / 1e6:.1f} MB)"
 
 
 @dataclass(frozen=True)

@@ -57,3 +57,17 @@ def check_folder(folder: Path) -> None:
         there = there.parent
     if not (there.is_dir() and os.access(there, os.W_OK)):
         raise InputError(f"{folder} cannot be made or written (no permission in {there}): write elsewhere.")
+
+
+def check_page(path: Path) -> None:
+    """Refuse a page that cannot be written."""
+    from bayes_obscaling.pages import page
+
+    check_file(path)
+    page.check_ending(path)
+    page.check_installed()
+
+
+def page_size(path: Path) -> str:
+    """Name and size of a page that was written."""
+    return f"{path} ({path.stat().st_size / 1e6:.1f} MB)"

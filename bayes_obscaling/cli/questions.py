@@ -113,8 +113,12 @@ def efficiency(
         _show_drift(question, reference)
         return
 
+    from bayes_obscaling.data.names import unknown
+
     def check(table: ScoreTable) -> None:
         resolved(table, models)
+        if capability != "overall" and not table.find(capability):
+            raise unknown("capability", capability, ["overall", *table.benchmark_names])
         if family:
             check_family(table, family)
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from bayes_obscaling.cli.forecasts import check_scenarios, scenarios_of
 from bayes_obscaling.cli.groups import Option
-from bayes_obscaling.cli.options import Models, Tasks, check_page, flops, page_size
+from bayes_obscaling.cli.options import Models, Tasks, flops
+from bayes_obscaling.cli.paths import check_page, page_size
+from bayes_obscaling.cli.scenarios import check_scenarios, scenarios_of
 from bayes_obscaling.cli.scores import resolved
 from bayes_obscaling.cli.show import note, out, plain, print_sampler
 

@@ -97,7 +97,7 @@ class TableOptions(Options):
     ) -> ScoreTable:
         """Return the table with files that are checked before they are believed; its notes say what was found.
 
-        With `only_new`, models that the table has are left as they are.
+        With `only_new`, models that the table has are left as they are, and columns that it does not have aside.
 
         Raises
         ------
@@ -109,9 +109,10 @@ class TableOptions(Options):
         from bayes_obscaling.data.reading import merge
 
         how: dict[str, Any] = {"sheet": self.sheet, "duplicates": self.duplicates}
-        known = table.models.index if only_new else ()
+        known = table
         for file in files:
-            parsed = parse(table, file, self.benchmarks, tasks=tuple(tasks), **how).without(known)
+            parsed = parse(table, file, self.benchmarks, tasks=tuple(tasks), **how)
+            parsed = parsed.of_new_models(known) if only_new else parsed
             after = merge(table, parsed)
             table = after.noting(heeded(file, check_merged(table, parsed, after), self._accepted()))
         return table

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from bayes_obscaling.checks import counted
-from bayes_obscaling.cli.forecasts import check_scenarios, named, print_forecast, scenarios_of
+from bayes_obscaling.cli.forecasts import named, print_forecast
 from bayes_obscaling.cli.groups import names, parsed
 from bayes_obscaling.cli.options import Cutoff, FitOptions, FromCompute, Models, Outputs, Sampling, Tasks, flops
 from bayes_obscaling.cli.paths import check_file
+from bayes_obscaling.cli.scenarios import check_scenarios, scenarios_of
 from bayes_obscaling.cli.scores import TableOptions, resolved
 from bayes_obscaling.cli.show import err, out, plain, print_table, show, write
 from bayes_obscaling.errors import InputError

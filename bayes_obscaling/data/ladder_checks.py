@@ -7,6 +7,7 @@ import numpy as np
 from bayes_obscaling.checks import Check, counted, listed
 from bayes_obscaling.data.ladder import Ladder
 from bayes_obscaling.data.ladder_reading import read_ladder
+from bayes_obscaling.data.rules import LEAST_AMOUNT
 from bayes_obscaling.data.sheet import Source
 from bayes_obscaling.errors import InputError
 
@@ -17,8 +18,6 @@ _WORSE = 1.02
 LADDER_CHECKS = ("rungs", "flops", "losses", "below chance", "at chance")
 # FLOPs that differ from 6 N D by more than these factors: other counts of parameters do so, or no unit of FLOPs.
 _OTHER_COUNT, _OTHER_UNIT = 3.0, 30.0
-# Parameters of the largest run; fewer were given in another unit.
-_LEAST_PARAMS = 1e5
 
 
 def check_ladder(source: Ladder | Source, *, loss: str = "") -> list[Check]:
@@ -48,7 +47,7 @@ def _rungs(ladder: Ladder) -> Check:
         ladder.check_rungs()
     except InputError as error:
         return Check("rungs", "FAIL", what, str(error), "add runs of other sizes and token counts")
-    if (most := ladder.runs["params"].max()) < _LEAST_PARAMS:
+    if (most := ladder.runs["params"].max()) < LEAST_AMOUNT:
         problem = f"no run has more than {most:.3g} parameters, so that the unit may be another"
         return Check("rungs", "FAIL", what, problem, "give them in full, or with their unit, such as 1.3B")
     return Check("rungs", "PASS", what)

@@ -68,16 +68,23 @@ class Parsed:
     assumed: dict[str, str]
     notes: tuple[str, ...]
 
-    def without(self, models: Iterable[str]) -> Parsed:
-        """Return what the file says of other models than these; a note says which of its models are left aside."""
-        known = pd.Index(list(models))
-        left = [str(name) for name in self.models.index if name in known]
-        if not left:
-            return self
-        scores, others = (rows[~rows["model"].isin(left)] for rows in (self.scores, self.others))
-        note = f"left aside: {listed(left, _MOST_NAMED)} (not new: what is known of them stays)"
+    def of_new_models(self, known: ScoreTable) -> Parsed:
+        """Return what the file says of models that a table does not know, on what it knows; notes say what is left."""
+        left = [str(name) for name in self.models.index if name in known.models.index]
+        columns = [str(name) for name in self.benchmarks.index]
+        whys = {"not new: what is known of them stays": left, "not in the fit: forecast --scores fits it": columns}
+        notes = [f"left aside: {listed(names, _MOST_NAMED)} ({why})" for why, names in whys.items() if names]
+        scores, others = (
+            rows[~rows["model"].isin(left) & ~rows["benchmark"].isin(columns)] for rows in (self.scores, self.others)
+        )
         return replace(
-            self, models=self.models.drop(index=left), scores=scores, others=others, notes=(*self.notes, note)
+            self,
+            models=self.models.drop(index=left),
+            benchmarks=self.benchmarks.iloc[:0],
+            scores=scores,
+            others=others,
+            assumed={},
+            notes=(*self.notes, *notes),
         )
 
 

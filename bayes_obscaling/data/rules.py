@@ -22,6 +22,8 @@ FLOPS = (1e15, 1e30)
 
 PLAUSIBLE = {"params": (1e6, 1e13), "tokens": (1e8, 1e14), "flops": (1e15, 1e28)}
 """Sizes, data and compute of known models; one unit slip is a factor of 1000."""
+LEAST_AMOUNT = 1e5
+"""Parameters, or tokens, below which a number is one of another unit: 7 for 7B."""
 FLOPS_CONFIDENCE = {"confident": 0.29, "likely": 0.61, "speculative": 0.90}
 """Epoch AI's words for how well compute is known, a factor of 3, 10 and 30 at 90 %, as sd of log10 FLOPs in decades."""
 
@@ -61,6 +63,14 @@ def check_flops(what: str, flops: float, where: str = "") -> None:
         raise InputError(f"{what} is {flops} FLOPs", "give a positive number, such as 8.4e22", where)
     if not low <= value <= high:
         raise InputError(f"{what} is {value:g} FLOPs", f"give a number from {low:g} to {high:g}", where)
+
+
+def check_amount(what: str, value: float) -> None:
+    """Refuse parameters or tokens of a model that are no positive number, or so few that another unit is meant."""
+    if not (math.isfinite(value) and value > 0):
+        raise InputError(f"{what} is {value:g}", "give a positive number")
+    if value < LEAST_AMOUNT:
+        raise InputError(f"{what} is {value:g}, so that the unit may be another", "give it in full, or as 7B or 15T")
 
 
 def check_role(role: str, where: str = "") -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from bayes_obscaling.checks import counted
 from bayes_obscaling.data.dates import run_date
 from bayes_obscaling.data.efforts import effort_level, setting_of
 from bayes_obscaling.data.frames import KEY
@@ -76,9 +77,8 @@ def best_settings(scores: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, str
         return scores, others, ""
     nameless = int((others["setting"] == "").sum())
     cells = len(others.drop_duplicates(KEY))
-    note = (
-        f"{cells} scores are given in several settings: the highest effort is the score, the others are kept beside it"
-    )
+    given = f"{counted(cells, 'score is', 'scores are')} given in several settings"
+    note = f"{given}: the highest effort is the score, the others are kept beside it"
     note += f"; {nameless} without a setting are left out" if nameless else ""
     return scores[best].reset_index(drop=True), others[others["setting"] != ""].reset_index(drop=True), note
 

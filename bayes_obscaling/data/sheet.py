@@ -120,7 +120,7 @@ def read_sheet(
     """
     is_frame = isinstance(source, pd.DataFrame)
     if not isinstance(source, (pd.DataFrame, str, os.PathLike)):
-        raise InputError(f"A {type(source).__name__} is no table", "give a path or a DataFrame")
+        raise InputError(f"No table is read from {type(source).__name__!r}", "give a path or a DataFrame")
     raw = from_frame(source) if is_frame else open_table(Path(source), sheet)
     raw = prepare(_without_index(raw))
     names = [str(column).strip() for column in raw.frame.columns]

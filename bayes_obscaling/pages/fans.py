@@ -29,7 +29,7 @@ def fan(fit: CapabilityFit, tasks: Sequence[str], family: str) -> dict[str, Any]
     ``quantiles`` of a new evaluation at every two per cent, packed. It is empty where the fit has no compute, or
     no drift, to follow.
     """
-    return _packed(family_of(fit, family), fans(fit, tasks, family))
+    return _packed(family_of(fit.layout, family), fans(fit, tasks, family))
 
 
 def former_fans(study: Backtest, tasks: Sequence[str], families: Sequence[str]) -> list[dict[str, Any]]:

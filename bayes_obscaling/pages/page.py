@@ -218,6 +218,7 @@ def _forecast(
         scenarios = not_seen(fit, names)
     elif isinstance(scenarios, (Scenario, str, Mapping)):
         scenarios = [scenarios]
-    asked = {scenario.name: scenario for scenario in (checked(fit, as_scenario(one)) for one in scenarios)}
+    resolved = (checked(fit.table, fit.layout, as_scenario(one)) for one in scenarios)
+    asked = {scenario.name: scenario for scenario in resolved}
     chosen = choose(fit, list(asked), names)
     return forecast(fit, [asked[name] for name in chosen.models], tasks=chosen.tasks), chosen.notes

@@ -27,7 +27,8 @@ _MOST_FAMILIES, _MOST_FANS = 5, 20
 def families_to_follow(fit: CapabilityFit, first: Sequence[str], n_tasks: int) -> list[str]:
     """Families whose fans are worth their room: the first ones, a family never seen, then those with most models."""
     sizes = fit.table.models["family"].value_counts(sort=True)
-    wanted = dict.fromkeys([*(family_of(fit, one) for one in first), NEW_FAMILY, *map(str, sizes.index[sizes > 1])])
+    named = [family_of(fit.layout, one) for one in first]
+    wanted = dict.fromkeys([*named, NEW_FAMILY, *map(str, sizes.index[sizes > 1])])
     return list(wanted)[: max(1, min(_MOST_FAMILIES, _MOST_FANS // n_tasks))]
 
 
@@ -41,7 +42,7 @@ def fans(fit: CapabilityFit, tasks: Sequence[str], family: str) -> pd.DataFrame:
         follows its trend) and ``date`` of the model; ``median, q5, q25, q75, q95`` of its expected score; ``new_q2 ...
         new_q98`` of a new evaluation. None along what the fit does not follow: it has no compute, or no drift.
     """
-    family = family_of(fit, family)
+    family = family_of(fit.layout, family)
     facts = fit.table.models
     flops = facts["flops"].dropna()
     own = flops[facts.loc[flops.index, "family"] == family]

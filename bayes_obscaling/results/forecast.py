@@ -29,6 +29,8 @@ from bayes_obscaling.results.seen import Seen, seen_of
 from bayes_obscaling.results.summaries import forecast_columns, with_verdict
 
 if TYPE_CHECKING:
+    from bayes_obscaling.data.table import ScoreTable
+    from bayes_obscaling.models.layout import Layout
     from bayes_obscaling.results.reach import ComputeToReach, DateToReach
 
 Kind = Literal["response", "mean"]
@@ -224,6 +226,8 @@ def tasks_of(fit: CapabilityFit, tasks: Sequence[str] | str | None) -> list[str]
     """Canonical names of tasks, default those that the fit was made for; refused are those that it does not hold."""
     if tasks is None:
         return list(fit.tasks)
+    if not isinstance(tasks, Iterable):
+        raise InputError(f"tasks is {tasks!r}", "give names")
     names = [fit.table.resolve(name) for name in ([tasks] if isinstance(tasks, str) else tasks)]
     if not names:
         raise InputError("No task was named", "name one that the fit holds, or leave tasks out")
@@ -244,24 +248,26 @@ def _scenarios_of(fit: CapabilityFit, scenarios: Any, tasks: list[str]) -> list[
             )
         return [Scenario(model=model) for model in hidden]
     single = isinstance(scenarios, (Scenario, str, Mapping))
-    asked = [checked(fit, as_scenario(s)) for s in ([scenarios] if single else scenarios)]
+    if not single and not isinstance(scenarios, Iterable):
+        raise InputError(f"scenarios is {scenarios!r}", "give names of models, or Scenario(...)")
+    asked = [checked(fit.table, fit.layout, as_scenario(s)) for s in ([scenarios] if single else scenarios)]
     if not asked:
         raise InputError("No model was named", "name one, or leave scenarios out")
     return asked
 
 
-def checked(fit: CapabilityFit, scenario: Scenario) -> Scenario:
-    """Scenario with the names that the table uses.
+def checked(table: ScoreTable, layout: Layout, scenario: Scenario) -> Scenario:
+    """Scenario with the names that a table uses, for a fit of this layout.
 
     Refused are an unknown model or family, and a model that does not exist yet without FLOPs or with a date that the
     fit does not read.
     """
-    structure = fit.layout.structure
+    structure = layout.structure
     if scenario.effort and not structure.is_sparse:
         raise InputError("The fit knows no efforts", "leave the effort out, or fit a table with settings")
     if scenario.is_known:
-        name = fit.table.resolve_model(scenario.model)
-        if scenario.effort not in ("", "none") and not reasons(fit.table)[name]:
+        name = table.resolve_model(scenario.model)
+        if scenario.effort not in ("", "none") and not reasons(table)[name]:
             raise InputError(f"{name} has no score with reasoning", "leave the effort out")
         return Scenario(model=name, effort=scenario.effort)
     check_sizes(structure.compute_law, scenario)
@@ -269,24 +275,24 @@ def checked(fit: CapabilityFit, scenario: Scenario) -> Scenario:
     if structure.compute_law != SIZE_AND_DATA:
         scenario = replace(scenario, params=np.nan, tokens=np.nan)
     if np.isnan(scenario.flops) and structure.compute_trend:
-        return replace(scenario, family=family_of(fit, scenario.family))
+        return replace(scenario, family=family_of(layout, scenario.family))
     if not 0 < scenario.flops < np.inf:
         raise InputError(
             f"The scenario '{scenario.name}' has FLOPs {scenario.flops}: a model that does not exist yet needs a "
             "positive number, such as 3e24."
         )
     check_flops(f"The compute of the scenario '{scenario.name}'", scenario.flops)
-    family = family_of(fit, scenario.family)
+    family = family_of(layout, scenario.family)
     if scenario.date:
-        check_drift(fit.drift, family)
+        check_drift(structure.drift, family)
     return replace(scenario, family=family)
 
 
-def family_of(fit: CapabilityFit, name: str) -> str:
+def family_of(layout: Layout, name: str) -> str:
     """Name of a family as the table writes it, "new" for an unseen one; refused is one that does not exist."""
     if name == NEW_FAMILY:
         return name
-    return family_named(name, fit.layout.families, "name one, or 'new' for an unseen one")
+    return family_named(name, layout.families, "name one, or 'new' for an unseen one")
 
 
 # --- what a reader needs ------------------------------------------------------------------------------------------
@@ -332,7 +338,7 @@ def _about(fit: CapabilityFit, scenarios: list[Scenario], tasks: list[str]) -> p
                     # what was observed is the score at the model's best effort
                     "observed": np.nan if at is None or scenario.effort else observed[at, j],
                     "seen": False if at is None or scenario.effort else bool(seen[at, j]),
-                    "distance": _decades_outside(compute, flops[leaned]),
+                    "distance": decades_outside(compute, flops[leaned]),
                     "since": max(dates[others_seen], default="") if as_of is None else as_of,
                     "released": scenario.date if at is None else dates[at],
                     "family_models": int(same.sum()),
@@ -358,7 +364,7 @@ def _latent_flops(fit: CapabilityFit, model: int, predictors: int) -> list[float
     return list(10.0 ** (np.percentile(values, (50, 5, 95)) + COMPUTE_CENTRE))
 
 
-def _decades_outside(flops: float, seen: np.ndarray) -> float:
+def decades_outside(flops: float, seen: np.ndarray) -> float:
     """Decades of compute above the largest (positive) or below the smallest (negative) of `seen`; 0 between them."""
     seen = seen[np.isfinite(seen)]
     if not np.isfinite(flops) or not len(seen):

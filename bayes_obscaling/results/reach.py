@@ -187,7 +187,7 @@ def _asked(fit: CapabilityFit, task: str, level: float, family: str) -> tuple[st
     """Names of the task and the family as the table writes them; refused is what cannot be asked."""
     (name,) = tasks_of(fit, task)
     check_level(name, fit.chance(name), level)
-    return name, family_of(fit, family)
+    return name, family_of(fit.layout, family)
 
 
 def _row(draws: np.ndarray, first: float, **asked: Any) -> pd.DataFrame:

@@ -7,7 +7,7 @@ how likely it makes the new model's scores: exact up to Monte Carlo error, as it
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,13 +17,14 @@ import pandas as pd
 import xarray as xr
 
 from bayes_obscaling.checks import listed
+from bayes_obscaling.data.dates import months_between
 from bayes_obscaling.data.table import ScoreTable
 from bayes_obscaling.errors import InputError
 from bayes_obscaling.models import capability_equations as equations
 from bayes_obscaling.models.capability_equations import COMPUTE_CENTRE, Covariates
 from bayes_obscaling.models.cells import reasons
 from bayes_obscaling.models.links import inverse_items
-from bayes_obscaling.results.forecast import Forecast, tasks_of
+from bayes_obscaling.results.forecast import Forecast, decades_outside, tasks_of
 from bayes_obscaling.results.leave_one_out.weights import PARETO_LIMIT, smoothed
 from bayes_obscaling.results.marginal import (
     Scores,
@@ -71,6 +72,32 @@ class Scored(Forecast):
         unread = [f"{name} ({listed(list(own['task']))})" for name, own in rows.groupby("model", sort=False)]
         without = f"Without a score that the task reads, from {listed(list(rows['basis'].unique()))}: {listed(unread)}."
         return (*[aside] * bool(self.left_aside), *[without] * bool(unread), *super().own_notes)
+
+    def alone(self, model: str) -> Scored:
+        """Return what is said of one of the models."""
+        at, rows = list(self.pareto_k.index).index(model), self.about["model"] == model
+        return replace(
+            self,
+            draws=self.draws.isel(scenario=[at]),
+            means=self.means[:, :, [at]],
+            about=self.about[rows].reset_index(drop=True),
+            pareto_k=self.pareto_k.iloc[[at]],
+            capabilities=self.capabilities[self.capabilities["model"] == model],
+        )
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """As of `Forecast`; what the sampler says of itself is said of each model, since they are scored one by one."""
+        if len(self.pareto_k) < 2:
+            return super().to_dataframe()
+        return pd.concat([self.alone(str(name)).to_dataframe() for name in self.pareto_k.index], ignore_index=True)
+
+    @property
+    def own_problems(self) -> tuple[str, ...]:
+        """What went wrong in the forecast quantities themselves, by model."""
+        if len(self.pareto_k) < 2:
+            return super().own_problems
+        parts = {str(name): self.alone(str(name)).own_problems for name in self.pareto_k.index}
+        return tuple(f"{name}, {problem}" for name, problems in parts.items() for problem in problems)
 
     @property
     def remedy(self) -> str:
@@ -160,7 +187,7 @@ def _table(fit: CapabilityFit, source: ScoreTable | Source | Path) -> ScoreTable
     from bayes_obscaling.data.parsing import parse
     from bayes_obscaling.data.reading import merge
 
-    return merge(fit.table, parse(fit.table, source).without(fit.table.models.index))
+    return merge(fit.table, parse(fit.table, source).of_new_models(fit.table))
 
 
 def _unasked(fit: CapabilityFit, table: ScoreTable, new: list[str]) -> list[str]:
@@ -323,7 +350,10 @@ class _Newcomer:
             latent = list(10.0 ** (np.percentile(self.compute, (50, 5, 95)) + COMPUTE_CENTRE))
         known = [name for name in names if self.table.find(name)]
         observed = self.table.matrix(known).loc[self.model].reindex(names)
-        families = self.fit.table.models["family"]
+        models, posterior = self.fit.table.models, self.posterior
+        flops, measured = models["flops"].to_numpy(), posterior.measured.to_numpy()
+        same = measured & (models["family"] == self.family).to_numpy()
+        own_date, as_of = str(self.table.models.at[self.model, "date"]), self.fit.split.as_of
         unscored = "compute" if np.isfinite(self.flops) or not self.fit.layout.structure.compute_trend else "date"
         return [
             {
@@ -331,17 +361,20 @@ class _Newcomer:
                 "family": self.family,
                 "flops": self.flops,
                 "task": name,
-                "basis": "benchmarks" if self.placed[self.sets[name]].has_scores else unscored,
+                "basis": "benchmarks" if has_scores else unscored,
                 "observed": float(observed[name]),
                 "seen": name in self.fit.layout.benchmarks and bool(np.isfinite(observed[name])),
-                "distance": np.nan,
-                "family_models": int((families == self.family).sum()),
+                "distance": decades_outside(self.flops, flops[leaned]),
+                "family_models": int(same.sum()),
                 **dict(zip(("latent_flops", "latent_flops_q5", "latent_flops_q95"), latent, strict=True)),
                 **self.release._asdict(),
                 **Ratio()._asdict(),  # a fit that reads it does not score
-                "months_ahead": np.nan,
+                "months_ahead": float(months_between(as_of or max(models["date"][seen], default=""), own_date)),
             }
             for name in names
+            for seen in [posterior.seen[name].to_numpy()]
+            for has_scores in [self.placed[self.sets[name]].has_scores]
+            for leaned in [seen if has_scores else same if self.known_family else measured]
         ]
 
     def capabilities(self) -> list[dict[str, Any]]:

@@ -91,17 +91,15 @@ def when(
         raise InputError(f"The best of all models is followed on benchmarks, and {name} is a task", remedy)
     if best and family != NEW_FAMILY:
         raise InputError(f"The best of all models is not that of {family}", "leave out the family, or best")
-    family = ANY if best else family_of(fit, family)
+    family = ANY if best else family_of(fit.layout, family)
     if not fit.layout.structure.compute_trend:
         remedy = "fit with CapabilitySpec.frontier(), as --table frontier does, or ask reach"
         raise InputError("The fit has no trend of compute in time", remedy)
     first = years_of(iso_date(start)).item() if start else fit.posterior.latest[NEW_FAMILY]
     years = first + np.arange(0.0, HORIZON_YEARS + _STEP, _STEP)
     extra = None
+    check_trend(trend_compute)
     if trend_compute is not None:
-        if not 1 <= trend_compute <= _FASTEST:
-            remedy = f"give a factor from 1 to {_FASTEST:g}, such as 4.5"
-            raise InputError(f"Compute cannot grow {trend_compute:g} times a year", remedy)
         extra = np.log10(trend_compute) * (years - first)
     seen = _best_seen(fit, name, first)
     curves = _best_of_all(fit, name, years, extra) if best else _line(fit, name, family, years, extra)
@@ -116,7 +114,17 @@ def when(
     asked |= {"start": date_at(first), "until": date_at(years[-1])}
     for column, value in reversed(asked.items()):
         table.insert(0, column, value)
-    return When(table, (_sentence(table.iloc[0]),), fit.problems, draws=draws)
+    sentences = [_sentence(table.iloc[0])]
+    if first > fit.posterior.latest[NEW_FAMILY] and table["already"].iloc[0] > 0.5:
+        sentences.append(f"It was looked for from {date_at(first)} on only: it may be reached long before.")
+    return When(table, tuple(sentences), fit.problems, draws=draws)
+
+
+def check_trend(factor: float | None) -> None:
+    """Refuse a yearly factor of compute that cannot be meant."""
+    if factor is not None and not 1 <= factor <= _FASTEST:
+        remedy = f"give a factor from 1 to {_FASTEST:g}, such as 4.5"
+        raise InputError(f"Compute cannot grow {factor:g} times a year", remedy)
 
 
 def _best_seen(fit: CapabilityFit, task: str, first: float) -> float:

@@ -135,3 +135,19 @@ def test_the_reference_is_a_family_whose_flops_are_known(made_fit):
     for ask in (efficiency, worth):
         with pytest.raises(InputError, match="The FLOPs of no model of family-0 are known: name another family"):
             ask(secret, family="family-0")
+
+
+def test_a_family_is_worth_itself_wherever_its_line_strays(dated_fit):
+    strays = dataclasses.replace(dated_fit, spec=dated_fit.spec.model_copy(update={"line_walk": 0.3}))
+    models = strays.table.models
+    family = models["family"].iloc[0]
+    found = efficiency(strays, flops=1e20, family=family)
+    rows = found.table[(found.table["quantity"] == "multiplier")].set_index("family")
+    assert rows.loc[family, ["q5", "median", "q95"]].tolist() == [1.0, 1.0, 1.0]
+    still = efficiency(dated_fit, flops=1e20, family=family).table
+    levels = [
+        table[(table["quantity"] == "capability") & (table["capability"] == "overall")].set_index("family")
+        for table in (found.table, still)
+    ]
+    widths = [level["q95"] - level["q5"] for level in levels]
+    assert (widths[0] > widths[1]).all()  # a line strays below its models as in forecasts

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import jax
@@ -12,7 +13,7 @@ import pytest
 
 import bayes_obscaling as bo
 from bayes_obscaling.data import ScoreTable
-from bayes_obscaling.data.dates import date_at, years_of
+from bayes_obscaling.data.dates import date_at, months_between, years_of
 from bayes_obscaling.models.capability_equations import BENCHMARK_FLOOR_SD
 from bayes_obscaling.models.links import response, score_variance
 from bayes_obscaling.results.fit import CapabilityFit
@@ -184,7 +185,7 @@ def test_bad_arguments_are_one_sentence(dated_fit: CapabilityFit, tmp_path: Path
     frame = pd.DataFrame({"model": ["mine"], "flops": [1e23], "bench-0": [0.6]})
     with pytest.raises(bo.InputError, match="No task was named"):
         score(dated_fit, frame, tasks=[])
-    with pytest.raises(bo.InputError, match="A NoneType is no table"):
+    with pytest.raises(bo.InputError, match="No table is read from 'NoneType'"):
         score(dated_fit, None)  # type: ignore[arg-type]
     with pytest.raises(bo.InputError, match="No model was named"):
         bo.forecast(dated_fit, [])
@@ -210,3 +211,35 @@ def test_the_command_checks_the_scores_first(dated_fit: CapabilityFit, run, tmp_
     assert code == 0 and "left aside" not in err  # a model may be in several files
     code, _, err = run(*ask[:-2], "--plot", tmp_path / "x.png")
     assert code == 2 and "A plot shows one task" in err
+
+
+def test_a_far_model_says_nothing_of_the_others(dated_fit: CapabilityFit, like: str):
+    table = with_model(with_model(dated_fit.table, like, "good"), like, "odd")
+    answer = score(dated_fit, table, tasks="task-0")
+    draws = answer.means.copy()
+    draws[0, :, 1] += 3.0  # one chain of the odd one elsewhere
+    spoilt = dataclasses.replace(answer, means=draws)
+    verdicts = spoilt.to_dataframe().set_index("model")["verdict"].to_dict()
+    assert verdicts == {"good": "PASS", "odd": "FAIL"} and spoilt.verdict == "FAIL"
+    assert spoilt.own_problems and all(text.startswith("odd, forecast: ") for text in spoilt.own_problems)
+    alone = score(dated_fit, with_model(dated_fit.table, like, "good"), tasks="task-0").to_dataframe()
+    pd.testing.assert_frame_equal(spoilt.to_dataframe().iloc[:1], alone)
+
+
+def test_a_scored_model_says_where_it_stands(dated_fit: CapabilityFit, like: str):
+    flops = dated_fit.table.models["flops"].max()
+    table = with_model(dated_fit.table, like, "later", flops=10 * flops, date="2030-01-01")
+    row = score(dated_fit, table, tasks="task-0").to_dataframe().iloc[0]
+    assert row["distance"] == pytest.approx(1.0)
+    assert row["months_ahead"] == pytest.approx(
+        float(months_between(dated_fit.table.models["date"].max(), "2030-01-01"))
+    )
+
+
+def test_a_column_that_the_fit_does_not_know_is_left_aside(dated_fit: CapabilityFit, run, tmp_path):  # type: ignore[no-untyped-def]
+    saved, mine = dated_fit.save(tmp_path / "fit.nc"), tmp_path / "mine.csv"
+    mine.write_text("model,family,flops,bench-0,my_exam\nmine,nobody,1e23,0.6,0.5\n")
+    code, _, err = run("score", mine, "--fit", saved, "--task", "task-0")
+    said = " ".join(err.split())
+    assert code == 0 and "left aside: my_exam (not in the fit: forecast --scores fits it)" in said
+    assert "chance" not in said
