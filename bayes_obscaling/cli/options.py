@@ -231,7 +231,7 @@ class SavedFit(Options):
 
         open_cache(default_cache_dir())  # what is asked of a fit compiles as well
         file = fit_file(self.fit or "")
-        opened = open_as(file, kind)
+        opened = open_as(file, kind, self.fit)
         if file != self.fit:
             note(f"the {_about_shipped(opened)}")
         for text in opened.notes:

@@ -54,7 +54,7 @@ def report(
     from bayes_obscaling.results.forecast import tasks_of
     from bayes_obscaling.results.storage import open_as
 
-    fitted = open_as(fit_file(fit), CapabilityFit)
+    fitted = open_as(fit_file(fit), CapabilityFit, fit)
     for text in fitted.notes:
         note(text)
     check_scenarios(fitted.table, coming, [fitted.spec], "give --flops, such as 3e24")

@@ -232,7 +232,8 @@ def new_benchmarks(checked: Checked) -> Lines:
     if checked.parsed is None or checked.before is None:
         return
     for name, assumed in checked.parsed.assumed.items():
-        near = close_names(name, list(checked.before.benchmarks.index), cutoff=0.8)
+        known = checked.before.benchmarks
+        near = close_names(name, [*known.index, *known["aliases"].explode().dropna()], cutoff=0.8)
         hint = f"if it is {near[0]}, name it so; else " if near else ""
         yield (
             "REVIEW",

@@ -90,13 +90,13 @@ def open_fit(path: str | Path, spec: CapabilitySpec | LadderSpec | None = None) 
         raise InputError(f"{path} lacks a part of a saved fit ({error}): save the fit again.") from error
 
 
-def open_as(path: str | Path, kind: type[OneKind]) -> OneKind:
-    """Read a saved fit of one kind; errors as of `open_fit`, and for a fit of the other model."""
+def open_as(path: str | Path, kind: type[OneKind], called: object = None) -> OneKind:
+    """Read a saved fit of one kind; errors as of `open_fit`, and for a fit of the other model, as it was `called`."""
     fit = open_fit(path)
     if isinstance(fit, kind):
         return fit
     of, other = ("scores", "forecast") if kind is LadderFit else ("a ladder", "ladder")
-    raise InputError(f"{path} is a saved fit of {of}", f"give it to the {other} command")
+    raise InputError(f"{called or path} is a saved fit of {of}", f"give it to the {other} command")
 
 
 def _read(path: Path) -> tuple[xr.DataTree, dict[str, Any], dict[str, str]]:
