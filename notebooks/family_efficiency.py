@@ -43,7 +43,7 @@ def say(finding):
 # %% [markdown]
 # ## The fit and its diagnostics
 #
-# The default: asymmetric curves, drift by family. Stored outputs are of 2026-11-30, 2 busy cores.
+# The default: asymmetric curves, drift by family. Stored outputs are of 2026-12-01, 2 cores.
 
 # %%
 table = bo.load("base-llms", only="paper")
@@ -167,13 +167,13 @@ display(bo.forecast(fit, bo.Scenario(family="Llama-3", flops=flops), tasks="MMLU
 # %% [markdown]
 # ## What the intervals allow one to say
 #
-# - Phi makes the most of its compute at 8.4e22 FLOPs (probability .90 of being first): one FLOP of Phi is worth 2.6
-#   of Llama-2 (1.4 to 5.4). Its two models lie .6 decades below that compute, and it was trained on synthetic text,
+# - Phi makes the most of its compute at 8.4e22 FLOPs (probability .85 of being first): one FLOP of Phi is worth 2.6
+#   of Llama-2 (1.2 to 6.0). Its two models lie .6 decades below that compute, and it was trained on synthetic text,
 #   which may help benchmarks more than anything else: the intervals know nothing of that.
-# - Most of the order below is open: 17 of 18 pairs of neighbours cannot be told apart at 90 %. What is sure are
+# - Most of the order below is open: none of 18 pairs of neighbours can be told apart at 90 %. What is sure are
 #   groups: Qwen and Qwen1.5 above the MPT, Falcon and Pythia of the middle, OPT, XGLM and StarCoder at the end.
 # - By the code capability, code families move up, and Phi is far outside of what its compute explains: the ratio to
-#   Llama-2 (530) means only that Llama-2 would need very much more compute for such HumanEval scores.
+#   Llama-2 (550) means only that Llama-2 would need very much more compute for such HumanEval scores.
 # - phi-2 is worth 7.3e22 FLOPs of Llama-2 (3.8e22 to 1.4e23), 3.2 times its own; Mixtral, whose FLOPs are unknown,
 #   8.3e23 (5.1e23 to 1.6e24).
 # - A model varies around its family's line by an sd of .10 to .25 decades of compute, depending on the capability.
