@@ -340,6 +340,7 @@ def _about(fit: CapabilityFit, scenarios: list[Scenario], tasks: list[str]) -> p
                     "seen": False if at is None or scenario.effort else bool(seen[at, j]),
                     "distance": decades_outside(compute, flops[leaned]),
                     "since": max(dates[others_seen], default="") if as_of is None else as_of,
+                    "first": "" if at is not None else min(filter(None, dates[others_seen]), default=""),
                     "released": scenario.date if at is None else dates[at],
                     "family_models": int(same.sum()),
                     **dict(zip(("latent_flops", "latent_flops_q5", "latent_flops_q95"), latent, strict=True)),
@@ -348,7 +349,8 @@ def _about(fit: CapabilityFit, scenarios: list[Scenario], tasks: list[str]) -> p
                 }
             )
     about = pd.DataFrame(rows)
-    return about.assign(months_ahead=months_between(about.pop("since"), about.pop("released")))
+    since, released, first = (about.pop(name) for name in ("since", "released", "first"))
+    return about.assign(months_ahead=months_between(since, released), months_before=months_between(released, first))
 
 
 def _drawn_flops(fit: CapabilityFit, scenario: Scenario) -> list[float]:
@@ -386,6 +388,9 @@ def _warnings(about: pd.DataFrame) -> tuple[str, ...]:
         "goes on being worth what it was."
         for row in late.drop_duplicates("model").itertuples()
     ]
+    early = about[(about["dated_by"] == "scenario") & (about.get("months_before", np.nan) > FAR_MONTHS)]
+    first = early.drop_duplicates("model").itertuples()
+    found += [f"{row.model} comes {row.months_before / 12:.0f} years before the first model seen." for row in first]
     lonely = about[(about["basis"] == "compute") & (about["family_models"] <= 1) & (about["family"] != NEW_FAMILY)]
     found += [
         f"{row.model}: {row.family_models} other measured models of its family; the forecast leans on other families."

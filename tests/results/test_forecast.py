@@ -319,3 +319,12 @@ def test_numpy_reads_the_compute_to_reach_as_its_draws(made_fit: CapabilityFit):
     assert np.quantile(reach, 0.5) == np.quantile(reach.draws, 0.5) and len(reach) == len(reach.draws)
     assert f"{reach.table['median'].item():.2g} FLOPs" in reach.sentences[0]
     assert reach.plot().get_title(loc="left").startswith("task-0")
+
+
+def test_a_date_before_all_that_was_seen_is_warned_of(dated_fit: CapabilityFit):
+    early, inside = (
+        forecast(dated_fit, Scenario(family="new", flops=1e23, date=date), tasks="task-0")
+        for date in ("2005-01-01", dated_fit.table.models["date"].iloc[0])
+    )
+    assert any("years before the first model seen" in text for text in early.warnings)
+    assert not any("before the first model seen" in text for text in inside.warnings)
