@@ -57,7 +57,7 @@ def check_table(
             parsed = parse(against, source, benchmarks, **how)
             context = merge(against, parsed)
         except InputError as error:
-            findings.append(_unreadable(error))
+            findings.append(unreadable(error))
             try:  # what can be understood is checked all the same, beside all that the file says
                 parsed = parse(against, source, benchmarks, chance_corrected=True, **how)
                 possible = replace(parsed, scores=parsed.scores.assign(score=parsed.scores["score"].clip(lower=0)))
@@ -116,7 +116,8 @@ def _reading(checked: Checked) -> list[str]:
     ]
 
 
-def _unreadable(error: InputError) -> Check:
+def unreadable(error: InputError) -> Check:
+    """The FAIL of a source that cannot be read."""
     place = f"{error.where}: " if error.where else ""
     return Check("readable", "FAIL", place + error.problem, remedy=error.remedy or "correct the table")
 

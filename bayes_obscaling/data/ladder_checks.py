@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from bayes_obscaling.checks import Check, counted, listed
+from bayes_obscaling.data.checks import unreadable
 from bayes_obscaling.data.ladder import Ladder
 from bayes_obscaling.data.ladder_reading import read_ladder
 from bayes_obscaling.data.rules import LEAST_AMOUNT
@@ -28,7 +29,7 @@ def check_ladder(source: Ladder | Source, *, loss: str = "") -> list[Check]:
     try:
         ladder = source if isinstance(source, Ladder) else read_ladder(source, loss=loss)
     except InputError as error:
-        return [Check("readable", "FAIL", str(error), remedy="correct the file")]
+        return [unreadable(error)]
     found = [Check("readable", "PASS", f"a ladder: {len(ladder.runs)} runs, {len(ladder.tasks)} tasks")]
     found += [Check("reading", "PASS", note) for note in ladder.notes]
     found += [_rungs(ladder), _flops(ladder)]
