@@ -17,7 +17,7 @@ def test_each_command_prints_writes_and_draws(saved, run, tmp_path):
     for command, word, column in (
         (["factors"], "anchor", "factor"),
         (["efficiency", "--family", "family-3"], "comes first", "quantity"),
-        (["anomalies"], "flagged", "tail"),
+        (["anomalies", "--task", "task-1"], "flagged ones first, then task-1", "tail"),
     ):
         table, plot = tmp_path / f"{command[0]}.csv", tmp_path / f"{command[0]}.png"
         code, out, _ = run(*command, "--fit", saved, "--output", table, "--plot", plot)
@@ -50,7 +50,8 @@ def test_models_are_expressed_in_flops_of_a_family(saved, run):
         (("latent-compute", "--check", "--widen", "2"), "--check fits anew"),
         (("latent-compute", "--table", "chat"), "no bundled table 'chat'"),
         (("anomalies", "--false-flags", "2"), "fraction between 0 and 1"),
-        (("anomalies", "--fit", "{fit}", "--task", "gsm8k_cot"), "--fit brings its own"),
+        (("anomalies", "--fit", "{fit}", "--task", "gsm8k_cot"), "no benchmark or task 'gsm8k_cot'"),
+            (("anomalies", "--fit", "{fit}", "--cutoff-flops", "1e22"), "--fit brings its own"),
         (("anomalies", "--cutoff-flops", "8e22"), "name the tasks"),
         (("factors", "--fit", "missing.nc"), "no file missing.nc"),
         (("factors", "--fit", "{fit}", "--plot", "a.gif"), "cannot be written as a.gif"),

@@ -182,12 +182,8 @@ class AnswerOptions(FitOptions):
                 with self.sampling(table=table) as how:
                     return fit_given(joinable, table, names, split=split, cache=how["cache"], progress=how["progress"])
         if not self.refit:
-            why = (
-                "--chains, --draws and --seed ask for one"
-                if self.says_how
-                else "none that ships has these data and spec"
-            )
-            note(f"a fit is sampled, which takes minutes: {why}")
+            why = "these chains, draws or seed" if self.says_how else "these data and spec"
+            note(f"no fit that ships with the package has {why}: one is sampled, which takes minutes")
         with self.sampling(table=table) as how:
             return fit_table(table, names, split=split, **how)
 
@@ -385,10 +381,11 @@ class FitQuestion(Question):
         """
         if self.saved.fit is not None:
             from bayes_obscaling.results.fit import CapabilityFit
+            from bayes_obscaling.results.forecast import tasks_of
 
-            fitted = self.saved.open(CapabilityFit, self.table, self.model, task=tasks, cutoff_flops=cutoff)
+            fitted = self.saved.open(CapabilityFit, self.table, self.model, cutoff_flops=cutoff)
             check(fitted.table)
-            return fitted
+            return replace(fitted, tasks=tuple(tasks_of(fitted, tasks))) if tasks else fitted
         if cutoff is not None and not tasks:
             raise InputError("--cutoff-flops hides task scores: name the tasks with --task.")
         from bayes_obscaling.inference.fit import split_of
