@@ -51,7 +51,7 @@ def test_models_are_expressed_in_flops_of_a_family(saved, run):
         (("latent-compute", "--table", "chat"), "no bundled table 'chat'"),
         (("anomalies", "--false-flags", "2"), "fraction between 0 and 1"),
         (("anomalies", "--fit", "{fit}", "--task", "gsm8k_cot"), "no benchmark or task 'gsm8k_cot'"),
-            (("anomalies", "--fit", "{fit}", "--cutoff-flops", "1e22"), "--fit brings its own"),
+        (("anomalies", "--fit", "{fit}", "--cutoff-flops", "1e22"), "--fit brings its own"),
         (("anomalies", "--cutoff-flops", "8e22"), "name the tasks"),
         (("factors", "--fit", "missing.nc"), "no file missing.nc"),
         (("factors", "--fit", "{fit}", "--plot", "a.gif"), "cannot be written as a.gif"),

@@ -141,10 +141,12 @@ def test_a_model_that_is_scored_has_it_too(fit: CapabilityFit):
         pd.concat([table.models, models]), table.benchmarks, pd.concat([table.scores, scores], ignore_index=True)
     )
     assert np.isfinite(score(fit, both).draws.to_numpy()).all()
-    newcomer = _Newcomer(fit, both, "Birch-9")
+    newcomer = _Newcomer(fit, both, "Birch-9", list(fit.tasks))
     drift = fit.posterior.measurement(0)["benchmark_drift"]
-    np.testing.assert_allclose(newcomer.offset[0], (drift * years_of(["2028-06-01"])[0])[newcomer.rows[0]])
-    place = newcomer._place(fit.posterior.at_draws(newcomer.rows[0]), 0)
+    np.testing.assert_allclose(
+        newcomer.placed[0].offset, (drift * years_of(["2028-06-01"])[0])[newcomer.placed[0].rows]
+    )
+    place = newcomer._place(fit.posterior.at_draws(newcomer.placed[0].rows), 0)
     np.testing.assert_allclose(place.date, years_of(["2028-06-01"]))
 
 
