@@ -282,7 +282,7 @@ class ScoreTable:
 
     def __repr__(self) -> str:
         return (
-            f"ScoreTable({len(self._models)} models, {self._models['family'].nunique()} families, "
+            f"ScoreTable({self.extent}, "
             f"{len(self.benchmark_names)} benchmarks, {len(self.task_names)} tasks, {len(self._scores)} scores)"
         )
 
