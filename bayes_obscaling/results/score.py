@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -89,15 +90,19 @@ class Scored(Forecast):
         """As of `Forecast`; what the sampler says of itself is said of each model, since they are scored one by one."""
         if len(self.pareto_k) < 2:
             return super().to_dataframe()
-        return pd.concat([self.alone(str(name)).to_dataframe() for name in self.pareto_k.index], ignore_index=True)
+        return pd.concat([part.to_dataframe() for part in self._parts.values()], ignore_index=True)
+
+    @cached_property
+    def _parts(self) -> dict[str, Scored]:
+        """Each model alone, by name: each judges its own draws once."""
+        return {str(name): self.alone(str(name)) for name in self.pareto_k.index}
 
     @property
     def own_problems(self) -> tuple[str, ...]:
         """What went wrong in the forecast quantities themselves, by model."""
         if len(self.pareto_k) < 2:
             return super().own_problems
-        parts = {str(name): self.alone(str(name)).own_problems for name in self.pareto_k.index}
-        return tuple(f"{name}, {problem}" for name, problems in parts.items() for problem in problems)
+        return tuple(f"{name}, {problem}" for name, part in self._parts.items() for problem in part.own_problems)
 
     @property
     def remedy(self) -> str:
@@ -156,8 +161,8 @@ def score(
         raise InputError(
             "Models can be scored under the log-linear law only", "fit without --compute-law and --curvature"
         )
-    measured = table.scores[table.scores["benchmark"].isin(fit.layout.benchmarks)]["model"]
-    mute, new = [name for name in new if name not in set(measured)], [name for name in new if name in set(measured)]
+    measured = set(table.scores[table.scores["benchmark"].isin(fit.layout.benchmarks)]["model"])
+    mute, new = [name for name in new if name not in measured], [name for name in new if name in measured]
     if not new:
         raise InputError(
             f"There is no score on a benchmark of the fit of {listed(mute)}",
