@@ -38,6 +38,7 @@ from bayes_obscaling.models.capability_equations import (
 )
 from bayes_obscaling.models.lines import HalfWay, Scatter
 from bayes_obscaling.models.links import Numbers
+from bayes_obscaling.models.offsets import whitened_offset
 from bayes_obscaling.models.parts import chance_levels, curve_shapes, family_effect, partly_centred, place, places
 from bayes_obscaling.models.priors import Priors, believe
 from bayes_obscaling.models.sparse import intercept_from_level, sparse_scores, trending_compute
@@ -70,7 +71,8 @@ def measurement(data: Measurements, priors: Priors, structure: Structure) -> jax
         p["family_offset_sd"] = believe(priors, "family_offset_sd")
         p["overdispersion"] = believe(priors, "overdispersion")
         with plate("family", s.n_families, dim=-2):
-            offset = family_effect("family_offset", p)
+            follow = s.integrates_lines_out
+            offset = whitened_offset(p, theta, data, s.n_families) if follow else family_effect("family_offset", p)
         expected = expected_benchmarks(p, theta, offset[data.family], data.chance)
         noise = benchmark_noise(p, expected, data.inv_items)
         with plate("model", s.n_models, dim=-2):

@@ -219,6 +219,15 @@ def expected_cells(p: Parameters, theta: jax.Array, cells: Cells, chance: jax.Ar
     return response(eta, floor[at], jnp.asarray(p["ceiling_gap"])[at], shape)
 
 
+def benchmark_slopes(p: Parameters, eta: Numbers, chance: Numbers) -> tuple[jax.Array, jax.Array]:
+    """Expected benchmark scores, and their derivatives in the linear predictor (score units per logit).
+
+    Parameters and shapes as in `benchmark_response`.
+    """
+    eta = jnp.asarray(eta)
+    return jax.jvp(lambda place: benchmark_response(p, place, chance), (eta,), (jnp.ones_like(eta),))
+
+
 def expected_benchmarks(p: Parameters, theta: Numbers, offset: Numbers, chance: Numbers) -> jax.Array:
     """Expected benchmark scores (..., M, I), at capabilities `theta` (..., M, K).
 

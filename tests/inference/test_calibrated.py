@@ -66,6 +66,7 @@ def test_large_tables_have_the_same_posterior(monkeypatch: pytest.MonkeyPatch):
         monkeypatch.setattr("bayes_obscaling.models.spec.MANY_FAMILIES", many)
         fit = fit_table(table, "MMLU", spec=spec, chains=4, draws=1000, sampler=Nuts())  # kernels of its own, no cache
         names = ["theta", "intercept", "slope", "intercept_sd", "slope_sd", "residual_sd", "drift", "loading"]
+        names += ["family_offset", "family_offset_sd", "overdispersion"]
         draws.append(fit.tree["posterior"].to_dataset()[names])
     means = [d.mean(("chain", "draw")) for d in draws]
     errors = [mcse(d) for d in draws]
