@@ -128,8 +128,8 @@ class FitOptions(Sampling):
         "How benchmarks level off: slowly, or logistic up to a learned ceiling, then without drift unless you ask.",
     ] = None
     drift: Annotated[
-        Literal["none", "family", "model", "line"] | None,
-        "Whether efficiency grows with the release date of a family, of each model, or along lines of families.",
+        Literal["none", "family", "model", "line", "walk"] | None,
+        "Whether efficiency grows with the date of a family or model, along lines of families, or walks at random.",
     ] = None
     joint: Annotated[bool, "Joint posterior: task scores may bend the capabilities."] = False
 

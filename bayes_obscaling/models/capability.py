@@ -39,7 +39,15 @@ from bayes_obscaling.models.capability_equations import (
 from bayes_obscaling.models.lines import HalfWay, Scatter
 from bayes_obscaling.models.links import Numbers
 from bayes_obscaling.models.offsets import whitened_offset
-from bayes_obscaling.models.parts import chance_levels, curve_shapes, family_effect, partly_centred, place, places
+from bayes_obscaling.models.parts import (
+    chance_levels,
+    curve_shapes,
+    efficiency_walk,
+    family_effect,
+    partly_centred,
+    place,
+    places,
+)
 from bayes_obscaling.models.priors import Priors, believe
 from bayes_obscaling.models.sparse import intercept_from_level, sparse_scores, trending_compute
 from bayes_obscaling.models.spec import SIZE_AND_DATA, Structure
@@ -97,8 +105,10 @@ def _capabilities(data: Measurements, priors: Priors, s: Structure) -> tuple[dic
             p["ratio_worth"] = believe(priors, "ratio_worth")
         if s.drift != "none":
             p["drift"] = believe(priors, "drift")
-        if s.drift == "line":
+        if s.families_drift:
             p["family_drift_sd"] = believe(priors, "family_drift_sd")
+        if s.drift == "walk":
+            p["walk"] = efficiency_walk(data)
         if s.is_sparse:
             p["reasoning_step"], p["effort_step"] = (
                 believe(priors, name) for name in ("reasoning_step", "effort_step")
@@ -112,7 +122,7 @@ def _capabilities(data: Measurements, priors: Priors, s: Structure) -> tuple[dic
 def _own(names: tuple[str, ...], p: dict[str, Numbers], data: Measurements, s: Structure) -> dict[str, Numbers]:
     """Effects (M, K) of the models' families, non-centred, and their drift where they have one."""
     with plate("family", s.n_families, dim=-2), plate("factor", s.n_factors, dim=-1):
-        drift = ("family_drift",) if s.drift == "line" else ()
+        drift = ("family_drift",) if s.families_drift else ()
         return {name: family_effect(name, p)[data.family] for name in (*names, *drift)}
 
 

@@ -23,6 +23,9 @@ from bayes_obscaling.models.priors import Priors
 COMPUTE_CENTRE = 22.5
 # Tokens per parameter enter as their log10 minus this: 200 tokens, near the middle of the public models.
 RATIO_CENTRE = 2.3
+# Where efficiency may turn when it walks: every half year, as covariates have dates (2015.5 to 2038.5).
+WALK_STEP = 0.5
+WALK_KNOTS = np.arange(-8.0, 15.0 + WALK_STEP, WALK_STEP)
 # Score-scale floor of the measurement noise of a benchmark.
 BENCHMARK_FLOOR_SD = 0.01
 # Degrees of freedom of the noise of task scores around their curve.
@@ -101,6 +104,7 @@ class Measurements(NamedTuple):
     family: jax.Array  # (M,) int
     covariates: Covariates  # (M,) each
     compute_sd: jax.Array | None = None  # (M,) sd of the error of compute, decades; 0 where it is exact
+    walk_sd: jax.Array | None = None  # () of the walk of efficiency in its first year, decades, where it walks
     cells: Cells | None = None  # of a sparse table, instead of score, seen and inv_items
 
 
@@ -133,7 +137,8 @@ def line(p: Parameters, x: Covariates) -> jax.Array:
 
     Equations 2 and 3 of docs/explanation/model.md: ``a + b (1 - exp(-h x)) / h``, in the limit h -> 0 ``a + b x``. `p`
     has ``intercept`` (logits) and ``slope`` (logits per decade), (..., M, K) each, one row per model, and ``curvature``
-    (..., K), per decade, or ``ratio_worth`` (..., K), decades per decade (Equation 49), where the law has one.
+    (..., K), per decade, or ``ratio_worth`` (..., K), decades per decade (Equation 49), where the law has one. With
+    ``drift`` (..., K) years are worth compute, beside it ``walk`` (..., L, K) at `WALK_KNOTS` (Equation 52).
     """
     typical = p["intercept"] + p["slope"] * bent_compute(p, x)
     if "reasoning_step" in p:
@@ -141,7 +146,20 @@ def line(p: Parameters, x: Covariates) -> jax.Array:
     if "drift" not in p:
         return jnp.asarray(typical)
     a_year = jnp.asarray(p["drift"])[..., None, :] + p.get("family_drift", 0.0)
-    return jnp.asarray(typical + jnp.asarray(p["slope_mean"])[..., None, :] * a_year * jnp.asarray(x.date)[..., None])
+    decades = a_year * jnp.asarray(x.date)[..., None]
+    if "walk" in p:
+        decades = decades + walked(p["walk"], x.date)
+    return jnp.asarray(typical + jnp.asarray(p["slope_mean"])[..., None, :] * decades)
+
+
+def walked(walk: Numbers, date: Numbers) -> jax.Array:
+    """Decades of compute (..., M, K) by which efficiency is off its steady drift at dates (M,).
+
+    `walk` (..., L, K) is that at `WALK_KNOTS`; between them it is linear, before and after them constant.
+    """
+    inside = jnp.clip(jnp.asarray(date), WALK_KNOTS[0], WALK_KNOTS[-1])[..., None]
+    share = jnp.maximum(0.0, 1.0 - jnp.abs(inside - WALK_KNOTS) / WALK_STEP)
+    return jnp.asarray(share @ jnp.asarray(walk))
 
 
 def compute_trend(p: Parameters, family: Numbers, date: Numbers) -> jax.Array:

@@ -168,6 +168,7 @@ def lay_out(table: ScoreTable, tasks: Sequence[str], split: Split, spec: Capabil
             family=family,
             covariates=covariates,
             compute_sd=compute_sd,
+            walk_sd=jnp.asarray(spec.drift_walk) if structure.drift == "walk" else None,
             cells=cells_of(table, benchmarks, seen, left_out, dates) if spec.cells == "sparse" else None,
         )
         for left_out in sets

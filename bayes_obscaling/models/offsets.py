@@ -2,9 +2,9 @@
 
 A family of one model says the same with its offset as with the noise of its scores: chains that move offsets hardly
 move the scales of either. Scores are no linear function of an offset, so it cannot be integrated out exactly. But given
-capabilities and curves, one step of Gauss and Newton from an offset of zero finds nearly where the scores put it and how
-closely: ``v ~ N(G / H, 1 / H)``. Sampled is ``u = H^1/2 (v - G / H)``, nearly standard normal whatever the scales are,
-at the exact density of ``v``.
+capabilities and curves, one step of Gauss and Newton from an offset of zero finds nearly where the scores put it, and
+how closely: ``v ~ N(G / H, 1 / H)``. Sampled is ``u = H^1/2 (v - G / H)``, nearly standard normal whatever the scales
+are, at the exact density of ``v``.
 """
 
 from __future__ import annotations
@@ -68,7 +68,8 @@ def whitened_offset(p: Parameters, theta: jax.Array, data: Measurements, n_famil
     pair = jnp.concatenate([worth * (data.score - expected), worth * slope], axis=-1)
     sums = jnp.zeros((n_families, pair.shape[-1])).at[data.family].add(pair)
     pull, precision = jnp.split(sums, 2, axis=-1)
-    precision = precision + 1.0 / jnp.asarray(p["family_offset_sd"]) ** 2
-    law = Whitened(p["family_offset_sd"], pull / precision, 1.0 / jnp.sqrt(precision))
+    sd = jnp.asarray(p["family_offset_sd"])
+    precision = precision + 1.0 / sd**2
+    law = Whitened(sd, pull / precision, 1.0 / jnp.sqrt(precision))
     unit = numpyro.sample("family_offset_raw", law)
     return jnp.asarray(numpyro.deterministic("family_offset", law.value(unit)))

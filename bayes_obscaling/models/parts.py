@@ -9,7 +9,13 @@ import numpyro
 import numpyro.distributions as dist
 from numpyro import plate
 
-from bayes_obscaling.models.capability_equations import FAMILY_EFFECTS, Parameters
+from bayes_obscaling.models.capability_equations import (
+    FAMILY_EFFECTS,
+    WALK_KNOTS,
+    WALK_STEP,
+    Measurements,
+    Parameters,
+)
 from bayes_obscaling.models.links import Numbers
 from bayes_obscaling.models.priors import Priors, believe
 from bayes_obscaling.models.spec import Structure
@@ -55,6 +61,18 @@ def family_effect(name: str, p: Parameters) -> jax.Array:
     mean, sd = FAMILY_EFFECTS[name]
     raw = numpyro.sample(f"{name}_raw", dist.Normal(0.0, 1.0))
     return jnp.asarray(numpyro.deterministic(name, (p[mean] if mean else 0.0) + p[sd] * raw))
+
+
+def efficiency_walk(data: Measurements) -> jax.Array:
+    """Sample how far efficiency is off its steady drift (L, K) at `WALK_KNOTS`, in decades of compute; 0 at date 0.
+
+    Equation 52 of docs/explanation/model.md. Knots after the last release are draws of what is to come.
+    """
+    centre = int(np.flatnonzero(WALK_KNOTS == 0.0)[0])
+    with plate("knot", len(WALK_KNOTS), dim=-2):
+        path = jnp.cumsum(numpyro.sample("walk_raw", dist.Normal(0.0, 1.0)), axis=0)
+        walk = jnp.asarray(data.walk_sd) * np.sqrt(WALK_STEP) * (path - path[centre])
+        return jnp.asarray(numpyro.deterministic("walk", walk))
 
 
 def partly_centred(name: str, mean: Numbers, sd: Numbers, centred: Numbers) -> jax.Array:

@@ -15,6 +15,7 @@ from bayes_obscaling.models.capability_equations import (
     cell_noise,
     compute_trend,
     expected_cells,
+    walked,
 )
 from bayes_obscaling.models.links import Numbers
 from bayes_obscaling.models.parts import chance_levels, curve_shapes, partly_centred, places
@@ -34,6 +35,8 @@ def intercept_from_level(level: Numbers, p: Parameters, data: Measurements, s: S
     """
     date, compute = _middle(data, s)
     rise = compute + jnp.asarray(p["drift"]) * date if "drift" in p else compute
+    if "walk" in p:
+        rise = rise + walked(p["walk"], data.covariates.date).mean(axis=0)
     return jnp.asarray(numpyro.deterministic("intercept_mean", level - p["slope_mean"] * rise))
 
 

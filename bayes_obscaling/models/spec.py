@@ -33,9 +33,10 @@ class CapabilitySpec(Frozen):
         Response curve of benchmarks that have a ceiling; "asymmetric" has a free shape, see `asymmetric_share`.
     task_curve : {"logistic", "asymmetric"}
         The same of tasks; every task has a shape of its own, which its prior centres near the logistic curve's.
-    drift : {"none", "family", "model", "line"}
+    drift : {"none", "family", "model", "line", "walk"}
         Whether efficiency grows with the date at which a family (the mean of its releases) or each model came out;
-        "line": with that of each model, and each family has a drift of its own.
+        "line": with that of each model, and each family has a drift of its own; "walk": as "line", and beside its
+        steady drift the efficiency of all walks at random, inside the data too.
     unknown_compute : {"prior", "trend"}
         What is believed of compute that nobody published: one prior for all models, or a trend in the date of release
         from which families and models are off, learned from those whose compute is known.
@@ -47,7 +48,7 @@ class CapabilitySpec(Frozen):
         explain; "category": each benchmark has a trend of its own, around that of all of its category.
     drift_walk : float
         Decades of compute by which efficiency may wander from a steady drift in the first year after all that was seen,
-        one sd; it grows with the square root of time. Forecasts alone read it.
+        one sd; it grows with the square root of time. Forecasts alone read it, and ``drift="walk"`` in every year.
     line_walk : float
         The same of a family's line, in the first decade of compute outside the range of its measured models.
     posterior : {"cut", "joint"}
@@ -65,7 +66,7 @@ class CapabilitySpec(Frozen):
     compute_law: Literal["log-linear", "box-cox", "size-and-data"] = "log-linear"
     curve: Literal["logistic", "asymmetric"] = "asymmetric"
     task_curve: Literal["logistic", "asymmetric"] = "asymmetric"
-    drift: Literal["none", "family", "model", "line"] = "family"
+    drift: Literal["none", "family", "model", "line", "walk"] = "family"
     unknown_compute: Literal["prior", "trend"] = "prior"
     cells: Literal["dense", "sparse"] = "dense"
     benchmark_drift: Literal["none", "category"] = "none"
@@ -175,6 +176,11 @@ class Structure(NamedTuple):
     def integrates_lines_out(self) -> bool:
         """Whether the lines of families are integrated out of the capabilities for the sampler."""
         return self.n_families >= MANY_FAMILIES and not self.is_sparse
+
+    @property
+    def families_drift(self) -> bool:
+        """Whether families have a drift of their own."""
+        return self.drift in ("line", "walk")
 
     @property
     def free(self) -> tuple[int, ...]:

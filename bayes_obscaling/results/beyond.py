@@ -35,7 +35,8 @@ def stray(posterior: Posterior, families: Sequence[str], date: Numbers, flops: N
     nothing.
     """
     measurement, spec = posterior.measurement(), posterior.spec
-    years = np.maximum(np.asarray(date) - posterior.latest[NEW_FAMILY], 0.0) * ("drift" in measurement)
+    wanders = "drift" in measurement and "walk" not in measurement  # a walk of the fit goes on by itself
+    years = np.maximum(np.asarray(date) - posterior.latest[NEW_FAMILY], 0.0) * wanders
     ranges = _compute_ranges(posterior)
     low, high = np.array([ranges[family] for family in families]).T
     compute = np.log10(np.asarray(flops, float)) - equations.COMPUTE_CENTRE

@@ -83,7 +83,7 @@ def test_coordinates_are_nearly_standard_normal_given_the_scores():
     eta = np.asarray(benchmark_predictor(P, THETA))
     for f, i in np.ndindex(FAMILIES, 3):
         density = stats.norm.logpdf(grid, 0.0, P["family_offset_sd"][i])
-        for m in np.flatnonzero((FAMILY == f) & SEEN[:, i]):
+        for m in np.flatnonzero((f == FAMILY) & SEEN[:, i]):
             shape = (CHANCE[i], P["ceiling_gap"][i], P["asymmetry"][i])
             p = np.asarray(response(eta[m, i] + grid, *shape))
             variance = np.asarray(score_variance(p, 1e-3, P["overdispersion"][i], BENCHMARK_FLOOR_SD))
