@@ -76,7 +76,7 @@ class Scatter(NamedTuple):
     def of(cls, p: Mapping[str, Numbers], compute: jax.Array, family: jax.Array, n_families: int) -> Scatter:
         """Return that of families of a population with ``intercept_sd, slope_sd, residual_sd`` (K,)."""
         intercept_sd, slope_sd, sd = (jnp.asarray(p[name]) for name in ("intercept_sd", "slope_sd", "residual_sd"))
-        n, x, xx = _summed((jnp.ones_like(compute), compute, compute**2), family, n_families)
+        n, x, xx = summed((jnp.ones_like(compute), compute, compute**2), family, n_families)
         a = Symmetric(intercept_sd**2 * n, intercept_sd * slope_sd * x, slope_sd**2 * xx).plus(sd**2)
         a_half = a.root()
         return cls(intercept_sd, slope_sd, sd, compute, family, n[:, :1], a, a_half, a_half.root())
@@ -111,7 +111,7 @@ class Scatter(NamedTuple):
 
     def _gathered(self, y: jax.Array) -> tuple[jax.Array, jax.Array]:
         """``W' y`` (F, K) each."""
-        first, second = _summed((y, self.compute * y), self.family, len(self.n))
+        first, second = summed((y, self.compute * y), self.family, len(self.n))
         return self.intercept_sd * first, self.slope_sd * second
 
     def _spread(self, pair: tuple[jax.Array, jax.Array]) -> jax.Array:
@@ -120,7 +120,7 @@ class Scatter(NamedTuple):
         return self.intercept_sd * first + self.slope_sd * self.compute * second
 
 
-def _summed(columns: tuple[jax.Array, ...], family: jax.Array, n_families: int) -> list[jax.Array]:
+def summed(columns: tuple[jax.Array, ...], family: jax.Array, n_families: int) -> list[jax.Array]:
     """Sums (F, ...) of columns (M, ...) over the models of each family; together, as each such sum takes its time."""
     together = jnp.concatenate(columns, axis=-1)
     sums = jnp.zeros((n_families, together.shape[-1])).at[family].add(together)

@@ -24,6 +24,7 @@ from bayes_obscaling.models.capability_equations import (
     benchmark_predictor,
     benchmark_slopes,
 )
+from bayes_obscaling.models.lines import summed
 from bayes_obscaling.models.links import score_variance
 
 
@@ -65,9 +66,7 @@ def whitened_offset(p: Parameters, theta: jax.Array, data: Measurements, n_famil
     expected, slope = benchmark_slopes(p, benchmark_predictor(p, theta), data.chance)
     dispersion = jnp.asarray(p["overdispersion"])
     worth = slope * data.seen / score_variance(expected, data.inv_items, dispersion, BENCHMARK_FLOOR_SD)
-    pair = jnp.concatenate([worth * (data.score - expected), worth * slope], axis=-1)
-    sums = jnp.zeros((n_families, pair.shape[-1])).at[data.family].add(pair)
-    pull, precision = jnp.split(sums, 2, axis=-1)
+    pull, precision = summed((worth * (data.score - expected), worth * slope), data.family, n_families)
     sd = jnp.asarray(p["family_offset_sd"])
     precision = precision + 1.0 / sd**2
     law = Whitened(sd, pull / precision, 1.0 / jnp.sqrt(precision))
