@@ -17,8 +17,6 @@ from bayes_obscaling.models.trace import Site, start_near_priors
 
 # Residual sd from which chains start, logits: wide, so that the first steps are not stiff.
 _RESIDUAL_SD = 0.6
-# Spread of capabilities around the population's line from which chains of large tables start, logits.
-_TOTAL_SD = 0.8
 # Elasticity of a loss in size, or in tokens, from which chains start, and how far accuracies follow a run's own loss.
 _ELASTICITY, _COUPLING = 0.08, 0.5
 
@@ -45,7 +43,7 @@ def from_anchors(data: Measurements, structure: Structure, rng: np.random.Genera
             lines[k] = 1.0, theta[rows, k].mean() if rows.any() else 0.0
         theta[~rows, k] = np.polyval(lines[k], x[~rows])
     mean = lines[:, 1] + np.outer(x, lines[:, 0])
-    centred, spread = centring(structure), _TOTAL_SD if structure.integrates_lines_out else _RESIDUAL_SD
+    centred = centring(structure)
 
     def jitter(*shape: int) -> np.ndarray:
         return 0.1 * rng.standard_normal(shape)
@@ -53,11 +51,14 @@ def from_anchors(data: Measurements, structure: Structure, rng: np.random.Genera
     place = {"intercept_mean": lines[:, 1] + jitter(n_factors)}
     if structure.is_sparse:
         place = {"level_mean": theta.mean(axis=0) + jitter(n_factors)}
+    raw = centred * mean + (theta - mean) / _RESIDUAL_SD ** (1 - centred)
+    if structure.has_many_families:  # whose coordinates are 0 where the anchors' scores put the capabilities
+        raw = np.zeros_like(theta)
     return {
         **place,
         "slope_mean": np.clip(lines[:, 0], 0.3, 2.0) + jitter(n_factors),
         "residual_sd": _RESIDUAL_SD * np.exp(jitter(n_factors)),
-        "theta_raw": centred * mean + (theta - mean) / spread ** (1 - centred) + jitter(*theta.shape),
+        "theta_raw": raw + jitter(*theta.shape),
     }
 
 

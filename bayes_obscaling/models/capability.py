@@ -26,7 +26,6 @@ from bayes_obscaling.models.capability_equations import (
     Measurements,
     TaskScores,
     benchmark_noise,
-    bent_compute,
     by_task,
     expected_benchmarks,
     expected_tasks,
@@ -36,9 +35,7 @@ from bayes_obscaling.models.capability_equations import (
     task_noise,
     task_weight,
 )
-from bayes_obscaling.models.lines import HalfWay, Scatter
 from bayes_obscaling.models.links import Numbers
-from bayes_obscaling.models.offsets import whitened_offset
 from bayes_obscaling.models.parts import (
     chance_levels,
     curve_shapes,
@@ -51,6 +48,12 @@ from bayes_obscaling.models.parts import (
 from bayes_obscaling.models.priors import Priors, believe
 from bayes_obscaling.models.sparse import intercept_from_level, sparse_scores, trending_compute
 from bayes_obscaling.models.spec import SIZE_AND_DATA, Structure
+from bayes_obscaling.models.whitened import (
+    suggested_by_anchors,
+    whitened_capabilities,
+    whitened_lines,
+    whitened_offset,
+)
 
 # How far each factor is centred: 1 samples theta itself, 0 its standardised residual. The first factors are seen by
 # many benchmarks (the data dominate: centre), the later ones by few.
@@ -69,18 +72,23 @@ def measurement(data: Measurements, priors: Priors, structure: Structure) -> jax
     loading 1 and difficulty 0: Equations 1 to 8 of docs/explanation/model.md. The numbers of the priors may be tracers.
     """
     s = structure
-    p, theta = _capabilities(data, priors, s)
+    p = _population(data, priors, s)
     if s.is_sparse:
+        theta = _around_lines(p, data, priors, s)
         sparse_scores(data, p, theta, priors, s)
         return theta
-    p |= _benchmark_curves(priors, s)
-    p |= chance_levels(priors, data.chance, s.unknown_chance, "chance", "benchmark")
+    if s.has_many_families:
+        p |= _benchmarks(data, priors, s)
+        theta = _around_whitened_lines(p, data, priors, s)
+    else:
+        theta = _around_lines(p, data, priors, s)
+        p |= _benchmarks(data, priors, s)
     with plate("benchmark", s.n_benchmarks, dim=-1):
-        p["family_offset_sd"] = believe(priors, "family_offset_sd")
-        p["overdispersion"] = believe(priors, "overdispersion")
         with plate("family", s.n_families, dim=-2):
-            follow = s.integrates_lines_out
-            offset = whitened_offset(p, theta, data, s.n_families) if follow else family_effect("family_offset", p)
+            if s.has_many_families:
+                offset = jnp.asarray(numpyro.deterministic("family_offset", whitened_offset(p, theta, data, s)))
+            else:
+                offset = family_effect("family_offset", p)
         expected = expected_benchmarks(p, theta, offset[data.family], data.chance)
         noise = benchmark_noise(p, expected, data.inv_items)
         with plate("model", s.n_models, dim=-2):
@@ -88,8 +96,16 @@ def measurement(data: Measurements, priors: Priors, structure: Structure) -> jax
     return theta
 
 
-def _capabilities(data: Measurements, priors: Priors, s: Structure) -> tuple[dict[str, Numbers], jax.Array]:
-    """Population parameters of the family lines, and the capabilities (M, K) of models around them.
+def _benchmarks(data: Measurements, priors: Priors, s: Structure) -> dict[str, Numbers]:
+    """Curves, chance and noise of all benchmarks of a dense table."""
+    p = _benchmark_curves(priors, s)
+    p |= chance_levels(priors, data.chance, s.unknown_chance, "chance", "benchmark")
+    with plate("benchmark", s.n_benchmarks, dim=-1):
+        return p | {name: believe(priors, name) for name in ("family_offset_sd", "overdispersion")}
+
+
+def _population(data: Measurements, priors: Priors, s: Structure) -> dict[str, Numbers]:
+    """Population parameters of the family lines.
 
     Families may have a drift of their own: Equation 35 of docs/explanation/model.md. Tokens per parameter may count
     beside compute: Equation 49 of docs/explanation/model.md.
@@ -116,7 +132,7 @@ def _capabilities(data: Measurements, priors: Priors, s: Structure) -> tuple[dic
         if s.is_sparse:
             p["level_mean"] = believe(priors, "level_mean")
             p["intercept_mean"] = intercept_from_level(p["level_mean"], p, data, s)
-    return p, (_lines_integrated_out if s.integrates_lines_out else _around_lines)(p, data, priors, s)
+    return p
 
 
 def _own(names: tuple[str, ...], p: dict[str, Numbers], data: Measurements, s: Structure) -> dict[str, Numbers]:
@@ -135,24 +151,15 @@ def _around_lines(p: dict[str, Numbers], data: Measurements, priors: Priors, s: 
         return jnp.asarray(numpyro.deterministic("theta", theta))
 
 
-def _lines_integrated_out(p: dict[str, Numbers], data: Measurements, priors: Priors, s: Structure) -> jax.Array:
-    """Capabilities (M, K) in coordinates without the lines of their families, and those lines: the same density."""
+def _around_whitened_lines(p: dict[str, Numbers], data: Measurements, priors: Priors, s: Structure) -> jax.Array:
+    """The same in coordinates that follow the scores; reads the curves and the noise of the benchmarks."""
     shape = (s.n_models, s.n_factors)
     typical = {name: jnp.broadcast_to(p[f"{name}_mean"], shape) for name in ("intercept", "slope")}
     own, x = _own((), p, data, s), _with_uncertain_compute(data, priors, s)
-    mean = line({**p, **typical, **own}, x)
-    scatter = Scatter.of(p, bent_compute(p, x), data.family, s.n_families)
+    said = suggested_by_anchors(p, data, s)
+    lines = whitened_lines(p, line({**p, **typical, **own}, x), x, said, data, s)
     with plate("model", s.n_models, dim=-2), plate("factor", s.n_factors, dim=-1):
-        half = numpyro.sample("theta_raw", HalfWay(mean, scatter)) - 0.5 * mean
-        theta = numpyro.deterministic("theta", mean + scatter.half(half))
-    with plate("family", s.n_families, dim=-2), plate("factor", s.n_factors, dim=-1):
-        unit = (
-            numpyro.sample("intercept_raw", dist.Normal(0.0, 1.0)),
-            numpyro.sample("slope_raw", dist.Normal(0.0, 1.0)),
-        )
-        for name, off in zip(("intercept", "slope"), scatter.lines(half, unit), strict=True):
-            numpyro.deterministic(name, p[f"{name}_mean"] + off)
-    return jnp.asarray(theta)
+        return jnp.asarray(numpyro.deterministic("theta", whitened_capabilities(p, lines, said)))
 
 
 def _with_uncertain_compute(data: Measurements, priors: Priors, s: Structure) -> Covariates:
@@ -262,7 +269,5 @@ def joint(
 
 
 def centring(s: Structure) -> np.ndarray:
-    """How far each factor is centred in sampling, (K,); see `HalfWay` for lines that are integrated out."""
-    if s.integrates_lines_out:
-        return np.full(s.n_factors, 0.5)
+    """How far each factor is centred in sampling, (K,), in tables of few families."""
     return np.full(s.n_factors, SPARSE_CENTRING) if s.is_sparse else np.array((_CENTRING * 2)[: s.n_factors])

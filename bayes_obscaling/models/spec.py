@@ -143,8 +143,9 @@ def spec_for(table: ScoreTable) -> CapabilitySpec:
     return CapabilitySpec.frontier() if is_sparse else CapabilitySpec()
 
 
-# From so many families on, their lines are integrated out: with hundreds of families, most of one model, chains hardly
-# move the scales of lines and residuals otherwise. With few families that does not pay: a gradient costs more so.
+# From so many families on, coordinates follow the scores (see `bayes_obscaling.models.whitened`): with hundreds of
+# families, most of one model, chains hardly move the scales otherwise. With few that does not pay: a gradient costs
+# more.
 MANY_FAMILIES = 60
 
 
@@ -173,8 +174,8 @@ class Structure(NamedTuple):
     drifting: tuple[int, ...] = ()  # number of the category of each benchmark, where benchmarks drift
 
     @property
-    def integrates_lines_out(self) -> bool:
-        """Whether the lines of families are integrated out of the capabilities for the sampler."""
+    def has_many_families(self) -> bool:
+        """Whether lines, capabilities and offsets are sampled in coordinates that follow the scores."""
         return self.n_families >= MANY_FAMILIES and not self.is_sparse
 
     @property

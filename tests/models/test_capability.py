@@ -138,7 +138,7 @@ def test_theta_given_raw_is_the_familys_line_plus_a_residual(
 ):
     """Coordinates are only a change of variables: the implied residual is standard normal for every factor."""
     monkeypatch.setattr("bayes_obscaling.models.spec.MANY_FAMILIES", 1 if is_large else 60)
-    assert layout.structure.integrates_lines_out == is_large
+    assert layout.structure.has_many_families == is_large
     names = ("intercept", "slope", "slope_mean", "drift", "compute", "theta", "residual_sd")
 
     @jax.jit
