@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 import bayes_obscaling as bo
-from bayes_obscaling.inference.calibrated import PER_CHAIN, calibration_models
+from bayes_obscaling.inference.calibrated import DRAWS, PER_CHAIN, calibration_models
 from bayes_obscaling.inference.joining import fit_given
 from bayes_obscaling.models.layout import lay_out
 from bayes_obscaling.models.priors import HalfNormal, LogNormal, Normal
@@ -79,7 +79,7 @@ def main() -> None:
     names = table.benchmark_names
     chosen = calibration_models(table, asked.calibrate)
     began = time.perf_counter()
-    part = bo.fit(table.select(chosen), names, spec=spec, cache=bo.default_cache_dir(), progress=False)
+    part = bo.fit(table.select(chosen), names, spec=spec, draws=DRAWS, cache=bo.default_cache_dir(), progress=False)
     calibrated = time.perf_counter()
     print(f"Calibrated on {len(chosen)} of {asked.models} models: {part.verdict}, {part.worst_convergence}", flush=True)
     fit = fit_given(thin(part, PER_CHAIN), table, names)

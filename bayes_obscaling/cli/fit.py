@@ -58,6 +58,8 @@ def fit(
     out().print(f"Fit of {plain(file)}: {table.extent}.")
     with model.sampling(table=table) as how:
         options: dict[str, Any] = {"split": split, **how}
+        if calibrate is not None and "--draws" not in model.given():
+            del options["draws"]  # of which a calibrated fit needs fewer
         done: CapabilityFit = (
             fit_table(table, names, **options)
             if calibrate is None

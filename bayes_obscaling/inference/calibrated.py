@@ -19,6 +19,7 @@ from bayes_obscaling.results.compact import thin
 from bayes_obscaling.results.fit import CapabilityFit
 
 PER_CHAIN = 250  # draws kept of each chain: each costs the placing of every model
+DRAWS = 500  # draws of each chain: more where these do not converge
 _FEWEST = 20
 _PER_BENCHMARK = 20  # models that are to have a score on each benchmark, if there are
 
@@ -29,6 +30,7 @@ def fit_calibrated(
     calibrate: int,
     *,
     split: Split | None = None,
+    draws: int = DRAWS,
     **options: Any,
 ) -> CapabilityFit:
     """Return the fit of a large table: of a part of its models, along whose draws all others are placed.
@@ -46,8 +48,10 @@ def fit_calibrated(
         How many models are fitted; see `calibration_models`.
     split : Split, optional
         Whose scores to hide; default none.
+    draws : int
+        Draws of each chain, of which 250 are kept.
     **options
-        As of `bayes_obscaling.fit`: ``spec, chains, draws, seed, cache, progress``.
+        As of `bayes_obscaling.fit`: ``spec, chains, seed, cache, progress``.
 
     Raises
     ------
@@ -57,14 +61,14 @@ def fit_calibrated(
     names, split = table.resolve_all(tasks), split or Split.all_seen()
     chosen = calibration_models(table, calibrate)
     if len(chosen) == len(table.models):
-        return fit_table(table, names, split=split, **options)
+        return fit_table(table, names, split=split, draws=draws, **options)
     if spec_for(table).cells == "sparse":
         raise InputError("A sparse table is fitted as a whole", "leave out calibrate")
     # anchors are those of the whole table: they are chosen by numbers of scores, which the part has fewer of
     spec = options.pop("spec", None) or spec_for(table)
     factors = lay_out(table, names, split, spec).factors
     options["spec"] = spec.model_copy(update={"anchors": factors, "n_factors": len(factors)})
-    part = thin(fit_table(table.select(chosen), names, split=split, **options), PER_CHAIN)
+    part = thin(fit_table(table.select(chosen), names, split=split, draws=draws, **options), PER_CHAIN)
     left = set(table.models.index) - set(chosen)
     scores = table.scores
     others = scores[scores["model"].isin(left) & scores["benchmark"].isin(table.task_names)]
