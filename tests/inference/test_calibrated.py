@@ -9,7 +9,7 @@ from arviz_stats import mcse
 
 from bayes_obscaling.data import ScoreTable, load_base_llms
 from bayes_obscaling.errors import InputError
-from bayes_obscaling.inference.calibrated import calibration_models
+from bayes_obscaling.inference.calibrated import calibration_models, fit_calibrated
 from bayes_obscaling.inference.fit import fit_table
 from bayes_obscaling.inference.sampler import Nuts
 from bayes_obscaling.models.spec import CapabilitySpec
@@ -53,6 +53,24 @@ def test_a_small_table_is_taken_whole():
 def test_a_handful_is_refused():
     with pytest.raises(InputError, match="20 or more"):
         calibration_models(load_base_llms("paper"), 5)
+
+
+@pytest.mark.parametrize(("asked", "draws"), [({}, 500), ({"draws": 40}, 40)], ids=["default", "asked"])
+def test_fewer_draws_are_taken_than_of_a_fit_that_keeps_them_all(
+    asked: dict[str, int], draws: int, monkeypatch: pytest.MonkeyPatch
+):
+    class AskedError(Exception):
+        """Instead of sampling."""
+
+    def sampled(table: ScoreTable, _: list[str], **options: object) -> None:
+        raise AskedError(len(table.models), options["draws"])
+
+    monkeypatch.setattr("bayes_obscaling.inference.calibrated.fit_table", sampled)
+    table = large()
+    with pytest.raises(AskedError) as given:
+        fit_calibrated(table, "b0", 130, **asked)
+    models, found = given.value.args
+    assert 130 <= models < 146 and found == draws
 
 
 @pytest.mark.slow
