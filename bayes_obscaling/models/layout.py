@@ -158,7 +158,6 @@ def lay_out(table: ScoreTable, tasks: Sequence[str], split: Split, spec: Capabil
     ratio = _ratios(table, spec)
     structure = _structure(table, families, benchmarks, pool, factors, spec, ratio)._replace(drifting=drifting)
     scores = _scores(table, benchmarks)
-    compute_sd = jnp.asarray(models["flops_sd"].fillna(0.0).to_numpy(float))
     covariates = _covariates(table, spec, ratio)
     dates = np.asarray(covariates.date) if drifting else None
     measurements = tuple(
@@ -167,7 +166,7 @@ def lay_out(table: ScoreTable, tasks: Sequence[str], split: Split, spec: Capabil
             seen=jnp.asarray(seen & ~np.isin(benchmarks, left_out)),
             family=family,
             covariates=covariates,
-            compute_sd=compute_sd,
+            compute_sd=jnp.asarray(models["flops_sd"].fillna(0.0).to_numpy(float)),
             walk_sd=jnp.asarray(spec.drift_walk) if structure.drift == "walk" else None,
             cells=cells_of(table, benchmarks, seen, left_out, dates) if spec.cells == "sparse" else None,
         )
